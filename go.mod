@@ -1,0 +1,3 @@
+module januscdr
+
+go 1.26
