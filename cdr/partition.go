@@ -30,18 +30,18 @@ type Input struct {
 // Change is a new value for a state key; a nil Value deletes it.
 type Change struct{ Key, Value []byte }
 
-// Rejected is an input record that could not be understood, to be parked.
-type Rejected struct {
+// Parked is an input record that could not be understood, to be parked.
+type Parked struct {
 	Input  Input
 	Reason string
 }
 
 // Step is what a partition wants the world to see since the step before: all of it in one transaction, or nothing.
 type Step struct {
-	Records  []Record
-	Rejected []Rejected
-	Changes  []Change // states in key order, and the position as the last one; nil when nothing moved
-	Next     int64    // the next input offset to process
+	Records []Record
+	Parked  []Parked
+	Changes []Change // states in key order, and the position as the last one; nil when nothing moved
+	Next    int64    // the next input offset to process
 }
 
 // States is where a partition finds the states of earlier steps. It promises to return what was last remembered for a
