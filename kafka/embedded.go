@@ -1,0 +1,131 @@
+package kafka
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// EmbeddedOptions say where the embedded broker lives.
+type EmbeddedOptions struct {
+	Dir    string       // where it keeps its data; made if needed; used by one process at a time
+	Listen string       // host:port; port 0, or an empty text, takes a free port of 127.0.0.1
+	Log    hclog.Logger // nil: silent
+
+	// Kfake are further options of the broker, for tests: SASL, other limits.
+	Kfake []kfake.Opt
+}
+
+// Embedded is a broker in this process, for trying out and for tests: one node, no replication. What it acknowledged is
+// in the page cache of the machine: it survives a kill of the process, not a loss of power.
+type Embedded struct {
+	cluster *kfake.Cluster
+	unlock  func() error
+}
+
+// cleanerPause is how often retention is applied: the bound of a topic is passed by what comes in between.
+const cleanerPause = "60000" // milliseconds
+
+// StartEmbedded starts a broker on the data of its directory, as it was left. A directory that another process uses is
+// an error. Topics are not made: see CreateTopics, with Topics.Embedded.
+func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
+	log := o.Log
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	if o.Dir == "" {
+		return nil, fmt.Errorf("start embedded broker: the data directory is missing: without one it would keep every byte in memory")
+	}
+	host, port, err := listenAt(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("start embedded broker: %w", err)
+	}
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("start embedded broker: make data directory: %w", err)
+	}
+	unlock, err := lockDir(filepath.Join(o.Dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("start embedded broker: data directory %s is in use by another process: stop that process, or choose another directory: %w", o.Dir, err)
+	}
+	opts := []kfake.Opt{
+		kfake.Ports(port),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
+			return net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
+		}),
+		// Kept with the data: a first start chooses it, later ones find it. The state of another broker's life is
+		// foreign by it.
+		kfake.ClusterID(randomID()),
+		kfake.DataDir(filepath.Join(o.Dir, "broker")),
+		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": cleanerPause}),
+		kfake.WithLogger(brokerLog{log}),
+	}
+	cluster, err := kfake.NewCluster(append(opts, o.Kfake...)...)
+	if err != nil {
+		unlock()
+		return nil, fmt.Errorf("start embedded broker on %s with data in %s: %w", net.JoinHostPort(host, strconv.Itoa(port)), o.Dir, err)
+	}
+	return &Embedded{cluster: cluster, unlock: unlock}, nil
+}
+
+// Addrs are the addresses to connect to.
+func (e *Embedded) Addrs() []string { return e.cluster.ListenAddrs() }
+
+// Cluster is the broker itself, for tests that break it.
+func (e *Embedded) Cluster() *kfake.Cluster { return e.cluster }
+
+// Close stops the broker and frees its directory. Clients should be closed before.
+func (e *Embedded) Close() error {
+	e.cluster.Close()
+	if err := e.unlock(); err != nil {
+		return fmt.Errorf("stop embedded broker: free data directory: %w", err)
+	}
+	return nil
+}
+
+func listenAt(listen string) (host string, port int, err error) {
+	if listen == "" {
+		return "127.0.0.1", 0, nil
+	}
+	host, text, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("read listen address %q: give host:port: %w", listen, err)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("read listen address %q: the port is no number from 0 to 65535", listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "", 0, fmt.Errorf("read listen address %q: name one address: the broker tells its clients to come to it", listen)
+	}
+	return host, port, nil
+}
+
+func randomID() string {
+	var id [16]byte
+	rand.Read(id[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// brokerLog writes what the broker has to say into our log, its requests only when tracing.
+type brokerLog struct{ log hclog.Logger }
+
+// Logf writes one line. The text is an argument, so that our messages stay constant.
+func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
+	switch level {
+	case kfake.LogLevelError:
+		l.log.Error("embedded broker", "says", fmt.Sprintf(format, args...))
+	case kfake.LogLevelWarn:
+		l.log.Warn("embedded broker", "says", fmt.Sprintf(format, args...))
+	default:
+		if l.log.IsTrace() {
+			l.log.Trace("embedded broker", "says", fmt.Sprintf(format, args...))
+		}
+	}
+}

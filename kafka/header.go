@@ -1,0 +1,25 @@
+package kafka
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+// HeaderKind is the header of a record of the event topic that says what the record is. Without it, a record is an
+// event.
+const HeaderKind = "januscdr-kind"
+
+// The values of HeaderKind. Records of the last two kinds have an empty value and stand in a named partition.
+const (
+	KindEvent = "event" // an event as Janus wrote it
+	KindCopy  = "copy"  // a copy, for another partition than the event's own
+	KindTick  = "tick"  // time passes
+	KindAlive = "alive" // an emitter's events come; the key is the emitter
+)
+
+// Header returns the value of a header of a record, and whether it is there. Of several, the last one counts.
+func Header(r *kgo.Record, key string) ([]byte, bool) {
+	for i := len(r.Headers) - 1; i >= 0; i-- {
+		if r.Headers[i].Key == key {
+			return r.Headers[i].Value, true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,215 @@
+// Package kafka makes clients, topics and the embedded broker, and reads topics from here to there.
+//
+// It promises that every room talks to Kafka in the same way: one set of options for addresses, TLS, SASL and
+// compression, one partitioner, one log. It knows records, not what stands in them. It touches the network, and, for the
+// embedded broker only, one directory.
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+// Options say how to reach a Kafka cluster. They are the same for every client of a process.
+type Options struct {
+	Brokers     []string // host:port of some brokers; the rest of the cluster is found through them
+	ClientID    string   // how the brokers' logs and quotas name us; "januscdr" when empty
+	TLS         *TLS     // nil: no TLS
+	SASL        *SASL    // nil: no authentication
+	Compression string   // of what we produce: zstd (when empty), lz4, snappy, gzip or none
+
+	// Dialer opens the connections; nil means the usual one. TLS is spoken on top of what it returns.
+	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+	Log    hclog.Logger // nil: silent
+}
+
+// TLS says whom to trust and how to show who we are. Files are PEM.
+type TLS struct {
+	CAFile     string // certificates to trust instead of those of the system
+	CertFile   string // our certificate, for mutual TLS; needs KeyFile
+	KeyFile    string
+	ServerName string // the name that must stand in the broker's certificate; the dialled host when empty
+
+	InsecureSkipVerify bool // trust anybody: for tests only
+}
+
+// SASL says who we are.
+type SASL struct {
+	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	User      string
+	Password  string
+}
+
+// MaxMessageBytes is the largest record batch that our topics must take (max.message.bytes): one event has at most
+// 1 MiB, and needs room for its key and headers, also when it is parked.
+const MaxMessageBytes = 2 << 20
+
+// maxBatchBytes is what a client puts in one batch at most, before compression. It leaves room for what compression
+// can add to bytes that cannot be compressed.
+const maxBatchBytes = MaxMessageBytes - 64<<10
+
+// ClientOpts turns the options into those of franz-go. An error names the option or file that is wrong.
+func (o Options) ClientOpts() ([]kgo.Opt, error) {
+	if len(o.Brokers) == 0 {
+		return nil, errors.New("kafka brokers are missing: name at least one as host:port")
+	}
+	id := o.ClientID
+	if id == "" {
+		id = "januscdr"
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(o.Brokers...),
+		kgo.ClientID(id),
+		kgo.WithLogger(clientLog{o.logger()}),
+		kgo.ProducerBatchMaxBytes(maxBatchBytes),
+	}
+	codec, err := codecOf(o.Compression)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, kgo.ProducerBatchCompression(codec, kgo.NoCompression()))
+
+	tlsConfig, err := o.TLS.config()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.Dialer != nil && tlsConfig != nil:
+		opts = append(opts, kgo.Dialer(overTLS(o.Dialer, tlsConfig)))
+	case o.Dialer != nil:
+		opts = append(opts, kgo.Dialer(o.Dialer))
+	case tlsConfig != nil:
+		opts = append(opts, kgo.DialTLSConfig(tlsConfig))
+	}
+
+	if o.SASL != nil {
+		mechanism, err := o.SASL.mechanism()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kgo.SASL(mechanism))
+	}
+	return opts, nil
+}
+
+// NewClient makes a client; it does not connect yet (see WaitReady). The extra options win over ours. The caller closes
+// the client.
+func NewClient(o Options, extra ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := o.ClientOpts()
+	if err != nil {
+		return nil, fmt.Errorf("make kafka client: %w", err)
+	}
+	client, err := kgo.NewClient(append(opts, extra...)...)
+	if err != nil {
+		return nil, fmt.Errorf("make kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// PartitionOf is the partition of a record with this key, of so many: the hash that every Kafka client has by default
+// (murmur2, as in Java). Our clients use it too, where a record names no partition. The key must not be empty.
+//
+// Another hash would spread a session over two partitions: it is part of the data, not a detail.
+func PartitionOf(key []byte, partitions int32) int32 {
+	return int32(keyPartitioner.Partition(&kgo.Record{Key: key}, int(partitions)))
+}
+
+var keyPartitioner = kgo.StickyKeyPartitioner(nil).ForTopic("")
+
+func (o Options) logger() hclog.Logger {
+	if o.Log == nil {
+		return hclog.NewNullLogger()
+	}
+	return o.Log
+}
+
+func codecOf(name string) (kgo.CompressionCodec, error) {
+	switch strings.ToLower(name) {
+	case "", "zstd":
+		return kgo.ZstdCompression(), nil
+	case "lz4":
+		return kgo.Lz4Compression(), nil
+	case "snappy":
+		return kgo.SnappyCompression(), nil
+	case "gzip":
+		return kgo.GzipCompression(), nil
+	case "none":
+		return kgo.NoCompression(), nil
+	}
+	return kgo.CompressionCodec{}, fmt.Errorf("compression %q is unknown: use zstd, lz4, snappy, gzip or none", name)
+}
+
+func (t *TLS) config() (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	config := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read tls ca file: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read tls ca file: no certificate in %s", t.CAFile)
+		}
+	}
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		return nil, errors.New("tls certificate and key belong together: give both files or none")
+	}
+	if t.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read tls certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// overTLS speaks TLS on the connections of a dialer. franz-go takes a dialer or a TLS configuration, not both.
+func overTLS(dial func(context.Context, string, string) (net.Conn, error), config *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		config := config.Clone()
+		if config.ServerName == "" {
+			config.ServerName, _, _ = net.SplitHostPort(addr)
+		}
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secure, nil
+	}
+}
+
+func (s *SASL) mechanism() (sasl.Mechanism, error) {
+	if s.User == "" {
+		return nil, errors.New("sasl user is missing")
+	}
+	switch strings.ToUpper(s.Mechanism) {
+	case "PLAIN":
+		return plain.Auth{User: s.User, Pass: s.Password}.AsMechanism(), nil
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: s.User, Pass: s.Password}.AsSha256Mechanism(), nil
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: s.User, Pass: s.Password}.AsSha512Mechanism(), nil
+	}
+	return nil, fmt.Errorf("sasl mechanism %q is unknown: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
+}

@@ -1,0 +1,302 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func embedded(t *testing.T, dir string, opts ...kfake.Opt) *Embedded {
+	t.Helper()
+	e, err := StartEmbedded(EmbeddedOptions{Dir: dir, Kfake: opts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func client(t *testing.T, o Options, extra ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	cl, err := NewClient(o, extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+func ours() Topics {
+	return Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour, Embedded: true}
+}
+
+func TestWrongPasswordIsFinalAndSaysSo(t *testing.T) {
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
+		t.Run(mechanism, func(t *testing.T) {
+			e := embedded(t, t.TempDir(), kfake.EnableSASL(), kfake.Superuser(mechanism, "cdr", "right"))
+			options := func(password string) Options {
+				return Options{Brokers: e.Addrs(), SASL: &SASL{Mechanism: mechanism, User: "cdr", Password: password}}
+			}
+			ctx := within(t, 10*time.Second)
+			if err := WaitReady(ctx, client(t, options("right")), nil); err != nil {
+				t.Fatalf("right password: %v", err)
+			}
+			err := WaitReady(ctx, client(t, options("wrong")), nil)
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "password") || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("wrong password: got %v, want one line about the password, at once", err)
+			}
+		})
+	}
+}
+
+func TestWaitingEndsWhenKafkaComesAndWhenTheContextEnds(t *testing.T) {
+	dir := t.TempDir()
+	first := embedded(t, dir)
+	addr := first.Addrs()[0]
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cl := client(t, Options{Brokers: []string{addr}})
+	short, cancel := context.WithCancel(context.Background())
+	gone := make(chan error, 1)
+	go func() { gone <- WaitReady(short, cl, nil) }()
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the context's error", err)
+	}
+
+	ready := make(chan error, 1)
+	ctx := within(t, 20*time.Second)
+	go func() { ready <- WaitReady(ctx, cl, nil) }()
+	again, err := StartEmbedded(EmbeddedOptions{Dir: dir, Listen: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTopicsThatWereCreatedFit(t *testing.T) {
+	cl := client(t, Options{Brokers: embedded(t, t.TempDir()).Addrs()})
+	ctx := within(t, 10*time.Second)
+	created, err := CreateTopics(ctx, cl, ours())
+	if err != nil || len(created) != 4 {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	if again, err := CreateTopics(ctx, cl, ours()); err != nil || len(again) != 0 {
+		t.Fatalf("created again %v, %v", again, err)
+	}
+	if err := CheckTopics(ctx, cl, ours()); err != nil {
+		t.Fatal(err)
+	}
+	real := ours()
+	real.Embedded = false
+	if err := CheckTopics(ctx, cl, real); !errors.Is(err, ErrTopics) || !strings.Contains(err.Error(), "cleanup.policy=compact`") {
+		t.Fatalf("a changelog that is deleted by age: got %v", err)
+	}
+}
+
+func TestTopicsThatDoNotFitAreAllComplainedOfAtOnce(t *testing.T) {
+	cl := client(t, Options{Brokers: embedded(t, t.TempDir()).Addrs()})
+	ctx := within(t, 10*time.Second)
+	admin := kadm.NewClient(cl)
+	make := func(name string, partitions int32, configs map[string]*string) {
+		if _, err := admin.CreateTopic(ctx, partitions, -1, configs, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make("e", 5, nil)
+	make("c", 3, map[string]*string{"cleanup.policy": kadm.StringPtr("compact"), "max.message.bytes": kadm.StringPtr("5000000")})
+	make("s", 2, map[string]*string{"max.message.bytes": kadm.StringPtr("5000000")})
+	err := CheckTopics(ctx, cl, ours())
+	if !errors.Is(err, ErrTopics) {
+		t.Fatalf("got %v, want topics that do not fit", err)
+	}
+	for _, want := range []string{
+		"topic e (the event log) has 5 partitions, the configuration says 3",
+		"--entity-name e --add-config message.timestamp.type=LogAppendTime",
+		"--entity-name e --add-config max.message.bytes=2097152",
+		"--entity-name c --add-config cleanup.policy=delete",
+		"topic s (the changelog) has 2 partitions",
+		"topic d (the parked events) does not exist: create it with `cdr topics create`",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the complaints lack %q", want)
+		}
+	}
+	if strings.Contains(err.Error(), "topic c (the records) has 3") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("complained of too much, or on several lines: %v", err)
+	}
+}
+
+func TestTheEmbeddedBrokerFindsItsDataAgain(t *testing.T) {
+	dir := t.TempDir()
+	first := embedded(t, dir)
+	addr := first.Addrs()[0]
+	cl := client(t, Options{Brokers: []string{addr}})
+	ctx := within(t, 20*time.Second)
+	if _, err := CreateTopics(ctx, cl, ours()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "e", Key: []byte("7"), Value: []byte("kept")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := kadm.NewClient(cl).ListTopics(ctx, "e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := kadm.NewClient(cl).BrokerMetadata(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := StartEmbedded(EmbeddedOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Fatalf("second start on a directory in use: got %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	second, err := StartEmbedded(EmbeddedOptions{Dir: dir, Listen: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	again := client(t, Options{Brokers: second.Addrs()})
+	if err := CheckTopics(ctx, again, ours()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := kadm.NewClient(again).ListTopics(ctx, "e")
+	if err != nil || after["e"].ID != before["e"].ID {
+		t.Fatalf("topic id %v, %v; want %v", after["e"].ID, err, before["e"].ID)
+	}
+	if m, err := kadm.NewClient(again).BrokerMetadata(ctx); err != nil || m.Cluster != meta.Cluster {
+		t.Fatalf("cluster id %q, %v; want %q", m.Cluster, err, meta.Cluster)
+	}
+	if got := readAll(t, Options{Brokers: second.Addrs()}, "e"); len(got) != 1 || got[0] != "kept" {
+		t.Fatalf("read %q", got)
+	}
+}
+
+func readAll(t *testing.T, o Options, topic string) (values []string) {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	ranges, err := Whole(ctx, client(t, o), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(o, topic, ranges)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for {
+		records, err := r.Next(ctx)
+		if err == io.EOF {
+			return values
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range records {
+			values = append(values, string(record.Value))
+		}
+	}
+}
+
+func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
+	o := Options{Brokers: embedded(t, t.TempDir()).Addrs()}
+	cl := client(t, o, kgo.TransactionalID("writer"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	ctx := within(t, 20*time.Second)
+	if _, err := CreateTopics(ctx, cl, ours()); err != nil {
+		t.Fatal(err)
+	}
+	for i, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for partition := range int32(2) { // the third stays empty
+			record := &kgo.Record{Topic: "c", Partition: partition, Value: fmt.Append(nil, i)}
+			if err := cl.ProduceSync(ctx, record).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := cl.EndTransaction(ctx, commit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(readAll(t, o, "c"), ""); strings.Count(got, "0") != 2 || strings.Count(got, "2") != 2 || len(got) != 4 {
+		t.Fatalf("read %q, want 0 and 2 from two partitions", got)
+	}
+}
+
+func TestAReaderSaysThatAnOffsetIsGone(t *testing.T) {
+	e := embedded(t, t.TempDir())
+	o := Options{Brokers: e.Addrs()}
+	cl := client(t, o, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	ctx := within(t, 20*time.Second)
+	if _, err := CreateTopics(ctx, cl, ours()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "e"}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Cluster().DeleteRecords("e", 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(o, "e", map[int32]Range{0: {From: 0, To: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Next(ctx); !errors.Is(err, ErrOutOfRange) {
+		t.Fatalf("got %v, want out of range", err)
+	}
+}
+
+func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
+	for name, o := range map[string]Options{
+		"brokers are missing": {},
+		"compression":         {Brokers: []string{"h:1"}, Compression: "brotli"},
+		"sasl mechanism":      {Brokers: []string{"h:1"}, SASL: &SASL{Mechanism: "GUESS", User: "u"}},
+		"sasl user":           {Brokers: []string{"h:1"}, SASL: &SASL{Mechanism: "PLAIN"}},
+		"belong together":     {Brokers: []string{"h:1"}, TLS: &TLS{CertFile: "cert.pem"}},
+		"ca file":             {Brokers: []string{"h:1"}, TLS: &TLS{CAFile: "missing.pem"}},
+	} {
+		if _, err := NewClient(o); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	for _, listen := range []string{"9092", ":9092", "0.0.0.0:9092", "localhost:many"} {
+		if _, err := StartEmbedded(EmbeddedOptions{Dir: t.TempDir(), Listen: listen}); err == nil {
+			t.Errorf("listen %q was accepted", listen)
+		}
+	}
+}
+
+func TestAKeyHasThePartitionThatEveryClientGivesIt(t *testing.T) {
+	// From Kafka's own test of its default partitioner: the murmur2 hash of these keys.
+	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536} {
+		if got, want := PartitionOf([]byte(key), 48), (hash&0x7fffffff)%48; got != want {
+			t.Errorf("partition of %q: %d, want %d", key, got, want)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package kafka
+
+import (
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// clientLog writes what a client has to say into our log, one level lower up to its information: franz-go tells at
+// "info" of each transaction and each poll that was cut short, which is per batch and so a matter of debugging for us.
+type clientLog struct{ log hclog.Logger }
+
+// Level is asked before each line, so that lines nobody wants cost nothing.
+func (l clientLog) Level() kgo.LogLevel {
+	switch {
+	case l.log.IsTrace():
+		return kgo.LogLevelDebug
+	case l.log.IsDebug():
+		return kgo.LogLevelInfo
+	case l.log.IsWarn():
+		return kgo.LogLevelWarn
+	case l.log.IsError():
+		return kgo.LogLevelError
+	}
+	return kgo.LogLevelNone
+}
+
+// Log writes one line.
+func (l clientLog) Log(level kgo.LogLevel, msg string, pairs ...any) {
+	switch level {
+	case kgo.LogLevelError:
+		l.log.Error(msg, pairs...)
+	case kgo.LogLevelWarn:
+		l.log.Warn(msg, pairs...)
+	case kgo.LogLevelInfo:
+		l.log.Debug(msg, pairs...)
+	case kgo.LogLevelDebug:
+		l.log.Trace(msg, pairs...)
+	}
+}

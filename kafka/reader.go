@@ -1,0 +1,151 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Range is a stretch of a partition: from offset From up to, without, offset To. A negative To means that it never
+// ends.
+type Range struct{ From, To int64 }
+
+// Whole returns what each partition of a topic holds now: from the log start to the end of what is decided, that is, to
+// the first record of an open transaction at most.
+func Whole(ctx context.Context, cl *kgo.Client, topic string) (map[int32]Range, error) {
+	admin := kadm.NewClient(cl)
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list start offsets of %s: %w", topic, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list end offsets of %s: %w", topic, err)
+	}
+	ranges := map[int32]Range{}
+	starts.Each(func(start kadm.ListedOffset) {
+		end, ok := ends.Lookup(topic, start.Partition)
+		if ok {
+			ranges[start.Partition] = Range{From: start.Offset, To: max(start.Offset, end.Offset)}
+		}
+	})
+	return ranges, nil
+}
+
+// ErrOutOfRange is what an error of Reader.Next wraps when the topic no longer has, or does not have yet, an offset that
+// was asked for.
+var ErrOutOfRange = errors.New("offset out of range")
+
+// Reader reads stretches of the partitions of one topic, committed records only. It belongs to no consumer group and
+// commits nothing. It is used by one goroutine.
+type Reader struct {
+	client *kgo.Client
+	topic  string
+	ranges map[int32]Range // what is still to be read
+}
+
+// NewReader makes a reader of these stretches, by partition. The extra options are for the client, ours win. The caller
+// closes the reader.
+func NewReader(o Options, topic string, ranges map[int32]Range, extra ...kgo.Opt) (*Reader, error) {
+	r := &Reader{topic: topic, ranges: map[int32]Range{}}
+	offsets := map[int32]kgo.Offset{}
+	for partition, stretch := range ranges {
+		if stretch.To >= 0 && stretch.From >= stretch.To {
+			continue
+		}
+		r.ranges[partition] = stretch
+		offsets[partition] = kgo.NewOffset().At(stretch.From)
+	}
+	if len(offsets) == 0 {
+		return r, nil
+	}
+	client, err := NewClient(o, append(extra,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A stretch may end with the mark of a transaction, or with records that were aborted: without the marks its
+		// end would never be seen.
+		kgo.KeepControlRecords(),
+	)...)
+	if err != nil {
+		return nil, err
+	}
+	r.client = client
+	return r, nil
+}
+
+// Next returns the next records, those of one partition in the order of their offsets. It waits for them; the error is
+// io.EOF when every stretch was read to its end, the context's when that ended, and one that wraps ErrOutOfRange when the
+// topic does not have the offset.
+//
+// An open transaction in front of the end of a stretch is waited for.
+func (r *Reader) Next(ctx context.Context) ([]*kgo.Record, error) {
+	for {
+		if len(r.ranges) == 0 {
+			return nil, io.EOF
+		}
+		fetches := r.client.PollRecords(ctx, 10_000)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var failed error
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if failed == nil {
+				failed = fetchError(topic, partition, r.ranges[partition].From, err)
+			}
+		})
+		if failed != nil {
+			return nil, failed
+		}
+		var records []*kgo.Record
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			stretch, ok := r.ranges[p.Partition]
+			if !ok {
+				return
+			}
+			for _, record := range p.Records {
+				if stretch.To >= 0 && record.Offset >= stretch.To {
+					stretch.From = stretch.To
+					break
+				}
+				stretch.From = record.Offset + 1
+				if !record.Attrs.IsControl() {
+					records = append(records, record)
+				}
+			}
+			r.ranges[p.Partition] = stretch
+			if stretch.To >= 0 && stretch.From >= stretch.To {
+				delete(r.ranges, p.Partition)
+				r.client.PauseFetchPartitions(map[string][]int32{r.topic: {p.Partition}})
+			}
+		})
+		if len(records) > 0 {
+			return records, nil
+		}
+	}
+}
+
+// Close ends the reader.
+func (r *Reader) Close() {
+	if r.client != nil {
+		r.client.Close()
+	}
+}
+
+func fetchError(topic string, partition int32, offset int64, err error) error {
+	if errors.Is(err, kerr.OffsetOutOfRange) {
+		return fmt.Errorf("read %s partition %d at offset %d: %w: %w", topic, partition, offset, ErrOutOfRange, err)
+	}
+	return fmt.Errorf("read %s partition %d: %w", topic, partition, err)
+}

@@ -1,0 +1,279 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Topics are the topics of an installation and what they must be like. A topic whose name is empty is left out: ingest
+// needs no changelog.
+//
+// Events holds what Janus said, keyed by session (header januscdr-kind, see HeaderKind); CDR the records; State the
+// changelog of the open sessions; DLQ what could not be understood. Partition n of CDR and State belongs to partition n
+// of Events, so the three have the same count.
+type Topics struct {
+	Events, CDR, State, DLQ string
+
+	Partitions  int32 // of Events, CDR, State and DLQ; chosen once
+	Replication int16 // copies of each partition; 0 or less: what the brokers do by default
+
+	EventsRetention, CDRRetention, DLQRetention time.Duration // 0: keep forever
+
+	EventsRetentionBytes int64 // bound of one partition of Events; 0: none
+
+	// Embedded is set for the embedded broker, whose compaction can lose committed states while a transaction is open:
+	// there the changelog is not compacted, its owner rewrites it instead.
+	Embedded bool
+}
+
+const (
+	tombstones    = 7 * 24 * time.Hour // how long a deletion in the changelog is seen: a kept state directory may be that old
+	stateSegment  = 10 * time.Minute   // only closed segments are compacted
+	dirtyRatio    = "0.1"              // compact early: a restore reads what was not compacted
+	embeddedCDR   = 64 << 20           // bytes per partition on the embedded broker
+	embeddedDLQ   = 16 << 20
+	embeddedSpare = 32 << 20 // of Events, when no bound is given
+)
+
+type topic struct {
+	name    string
+	what    string            // for complaints
+	configs map[string]string // what it is created with
+	policy  string            // cleanup.policy that must be
+	append  bool              // must be LogAppendTime
+	aligned bool              // must have as many partitions as Events
+}
+
+func (t Topics) all() []topic {
+	events := topic{name: t.Events, what: "the event log", policy: "delete", append: true, aligned: true, configs: map[string]string{
+		"cleanup.policy":         "delete",
+		"message.timestamp.type": "LogAppendTime",
+		"retention.ms":           millis(t.EventsRetention),
+		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
+	}}
+	if t.EventsRetentionBytes > 0 {
+		events.configs["retention.bytes"] = strconv.FormatInt(t.EventsRetentionBytes, 10)
+	}
+	cdr := topic{name: t.CDR, what: "the records", policy: "delete", aligned: true, configs: map[string]string{
+		"cleanup.policy":         "delete",
+		"message.timestamp.type": "LogAppendTime", // so that the age of a record is not that of its call
+		"retention.ms":           millis(t.CDRRetention),
+		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
+	}}
+	state := topic{name: t.State, what: "the changelog", policy: "compact", aligned: true, configs: map[string]string{
+		"cleanup.policy":            "compact",
+		"delete.retention.ms":       millis(tombstones),
+		"min.cleanable.dirty.ratio": dirtyRatio,
+		"segment.ms":                millis(stateSegment),
+		"max.message.bytes":         strconv.Itoa(MaxMessageBytes),
+	}}
+	dlq := topic{name: t.DLQ, what: "the parked events", policy: "delete", configs: map[string]string{
+		"cleanup.policy":         "delete",
+		"message.timestamp.type": "LogAppendTime",
+		"retention.ms":           millis(t.DLQRetention),
+		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
+	}}
+	if t.Replication >= 3 {
+		for _, topic := range []topic{events, cdr, state, dlq} {
+			topic.configs["min.insync.replicas"] = "2" // an acknowledged record survives the loss of a broker
+		}
+	}
+	if t.Embedded {
+		state.policy = "delete"
+		state.configs = map[string]string{
+			"cleanup.policy":    "delete",
+			"retention.ms":      "-1",
+			"retention.bytes":   "-1",
+			"segment.bytes":     strconv.Itoa(8 << 20),
+			"max.message.bytes": strconv.Itoa(MaxMessageBytes),
+		}
+		bound := t.EventsRetentionBytes
+		if bound <= 0 {
+			bound = embeddedSpare
+		}
+		bounded(events.configs, bound)
+		bounded(cdr.configs, embeddedCDR)
+		bounded(dlq.configs, embeddedDLQ)
+	}
+	return slices.DeleteFunc([]topic{events, cdr, state, dlq}, func(t topic) bool { return t.name == "" })
+}
+
+func bounded(configs map[string]string, bytes int64) {
+	configs["retention.bytes"] = strconv.FormatInt(bytes, 10)
+	configs["segment.bytes"] = strconv.FormatInt(max(bytes/4, 1<<20), 10) // only whole segments are deleted
+}
+
+func millis(d time.Duration) string {
+	if d <= 0 {
+		return "-1"
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10)
+}
+
+// CreateTopics makes the topics that do not exist yet, and returns their names. Those that exist stay as they are:
+// CheckTopics says whether they fit.
+func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []string, err error) {
+	if t.Partitions <= 0 {
+		return nil, fmt.Errorf("create topics: %d partitions are not possible: give a number of 1 or more", t.Partitions)
+	}
+	replication := t.Replication
+	if replication <= 0 {
+		replication = -1
+	}
+	admin := kadm.NewClient(cl)
+	for _, topic := range t.all() {
+		configs := make(map[string]*string, len(topic.configs))
+		for key, value := range topic.configs {
+			configs[key] = kadm.StringPtr(value)
+		}
+		response, err := admin.CreateTopic(ctx, t.Partitions, replication, configs, topic.name)
+		switch {
+		case errors.Is(err, kerr.TopicAlreadyExists):
+		case err != nil && response.ErrMessage != "":
+			return created, fmt.Errorf("create topic %s: %w: %s", topic.name, err, response.ErrMessage)
+		case err != nil:
+			return created, fmt.Errorf("create topic %s: %w", topic.name, err)
+		default:
+			created = append(created, topic.name)
+		}
+	}
+	if len(created) > 0 {
+		if err := visible(ctx, admin, created); err != nil {
+			return created, err
+		}
+	}
+	return created, nil
+}
+
+// visible waits until the brokers tell of topics that they have just acknowledged: a broker other than the controller
+// learns of them a little later.
+func visible(ctx context.Context, admin *kadm.Client, names []string) error {
+	for {
+		details, err := admin.ListTopics(ctx, names...)
+		if err != nil {
+			return fmt.Errorf("list topics: %w", err)
+		}
+		if details.Error() == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for new topics %s: %w", strings.Join(names, ", "), ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// ErrTopics is what an error of CheckTopics wraps when the topics do not fit, as opposed to when they could not be
+// looked at.
+var ErrTopics = errors.New("topics do not fit")
+
+// CheckTopics looks whether the topics are what they must be. The error names all that is wrong, each with the reason
+// and the command that mends it.
+func CheckTopics(ctx context.Context, cl *kgo.Client, t Topics) error {
+	topics := t.all()
+	var names []string
+	for _, topic := range topics {
+		names = append(names, topic.name)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	admin := kadm.NewClient(cl)
+	details, err := admin.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("check topics: list topics: %w", err)
+	}
+	var present []string
+	for _, name := range names {
+		if details.Has(name) && details[name].Err == nil {
+			present = append(present, name)
+		}
+	}
+	configs := map[string]map[string]string{}
+	if len(present) > 0 {
+		described, err := admin.DescribeTopicConfigs(ctx, present...)
+		if err != nil {
+			return fmt.Errorf("check topics: describe topics: %w", err)
+		}
+		for _, resource := range described {
+			if resource.Err != nil {
+				return fmt.Errorf("check topics: describe topic %s: %w", resource.Name, resource.Err)
+			}
+			configs[resource.Name] = map[string]string{}
+			for _, config := range resource.Configs {
+				configs[resource.Name][config.Key] = config.MaybeValue()
+			}
+		}
+	}
+
+	want := t.Partitions
+	if want <= 0 && t.Events != "" {
+		want = int32(len(details[t.Events].Partitions))
+	}
+	var complaints []string
+	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
+	for _, topic := range topics {
+		detail, ok := details[topic.name]
+		switch {
+		case !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
+			complain("topic %s (%s) does not exist: create it with `cdr topics create`", topic.name, topic.what)
+			continue
+		case errors.Is(detail.Err, kerr.TopicAuthorizationFailed):
+			complain("topic %s (%s) may not be described by us: grant it with `kafka-acls --add --operation Describe --topic %s --allow-principal User:...`",
+				topic.name, topic.what, topic.name)
+			continue
+		case detail.Err != nil:
+			return fmt.Errorf("check topics: topic %s: %w", topic.name, detail.Err)
+		}
+		if have := int32(len(detail.Partitions)); topic.aligned && want > 0 && have != want {
+			if topic.name == t.Events {
+				complain("topic %s (%s) has %d partitions, the configuration says %d, and a session must stay in its partition: set the partitions of the configuration to %d, or take new topic names and create them with `cdr topics create`",
+					topic.name, topic.what, have, want, have)
+			} else {
+				complain("topic %s (%s) has %d partitions, but partition n belongs to partition n of the %d of %s: take another topic name, or delete it if it is empty (`kafka-topics --delete --topic %s`), then `cdr topics create`",
+					topic.name, topic.what, have, want, t.Events, topic.name)
+			}
+		}
+		config := configs[topic.name]
+		if have := config["cleanup.policy"]; have != topic.policy {
+			complain("topic %s (%s) has cleanup.policy=%s, which %s: mend it with `%s`",
+				topic.name, topic.what, have, harm(topic.policy, t.Embedded), alter(topic.name, "cleanup.policy="+topic.policy))
+		}
+		if have := config["message.timestamp.type"]; topic.append && have != "LogAppendTime" {
+			complain("topic %s (%s) has message.timestamp.type=%s, so time in the log would be that of any sender's clock: mend it with `%s`",
+				topic.name, topic.what, have, alter(topic.name, "message.timestamp.type=LogAppendTime"))
+		}
+		if have, err := strconv.Atoi(config["max.message.bytes"]); err == nil && have < MaxMessageBytes {
+			complain("topic %s (%s) has max.message.bytes=%d, so a large event would not fit: mend it with `%s`",
+				topic.name, topic.what, have, alter(topic.name, fmt.Sprintf("max.message.bytes=%d", MaxMessageBytes)))
+		}
+	}
+	if len(complaints) > 0 {
+		return fmt.Errorf("check topics: %w: %s", ErrTopics, strings.Join(complaints, "; "))
+	}
+	return nil
+}
+
+func harm(policy string, embedded bool) string {
+	switch {
+	case policy == "compact":
+		return "would delete states of open sessions by age"
+	case embedded:
+		return "loses states on the embedded broker while a transaction is open"
+	}
+	return "would delete all but the last record of a key"
+}
+
+func alter(topic, config string) string {
+	return "kafka-configs --alter --entity-type topics --entity-name " + topic + " --add-config " + config
+}
