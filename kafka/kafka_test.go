@@ -1,17 +1,22 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -56,12 +61,51 @@ func TestWrongPasswordIsFinalAndSaysSo(t *testing.T) {
 			if err := WaitReady(ctx, client(t, options("right")), nil); err != nil {
 				t.Fatalf("right password: %v", err)
 			}
+
+			// The embedded broker hangs up on a wrong password, which may also be a proxy in front of a broker that
+			// starts: we wait, and say what it may be.
+			lines := &hints{seen: make(chan struct{})}
+			waiting, stop := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() {
+				ended <- WaitReady(waiting, client(t, options("wrong")), hclog.New(&hclog.LoggerOptions{Output: lines}))
+			}()
+			select {
+			case <-lines.seen:
+			case <-ctx.Done():
+				t.Fatal("no line about the password")
+			}
+			stop()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Fatalf("got %v, want the context's error", err)
+			}
+
+			// Apache Kafka says why.
+			e.Cluster().ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
+				e.Cluster().KeepControl()
+				response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+				response.ErrorCode = kerr.SaslAuthenticationFailed.Code
+				return response, nil, true
+			})
 			err := WaitReady(ctx, client(t, options("wrong")), nil)
 			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "password") || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("wrong password: got %v, want one line about the password, at once", err)
 			}
 		})
 	}
+}
+
+// hints closes seen at the first line about a password.
+type hints struct {
+	once sync.Once
+	seen chan struct{}
+}
+
+func (h *hints) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("password")) {
+		h.once.Do(func() { close(h.seen) })
+	}
+	return len(line), nil
 }
 
 func TestWaitingEndsWhenKafkaComesAndWhenTheContextEnds(t *testing.T) {

@@ -6,12 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 // WaitReady waits until a broker answers. It tries for as long as the context lives, and says at growing intervals what
@@ -42,7 +44,12 @@ func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 			return fmt.Errorf("wait for kafka at %s: %w", strings.Join(brokers, ","), ctx.Err())
 		}
 		if time.Since(spoke) >= silence {
-			log.Warn("waiting for kafka", "brokers", strings.Join(brokers, ","), "waited", time.Since(started).Round(time.Millisecond), "error", err)
+			pairs := []any{"brokers", strings.Join(brokers, ","), "waited", time.Since(started).Round(time.Millisecond), "error", err}
+			if loggingIn(cl) && errors.Is(err, io.EOF) {
+				// A broker says why it refuses a user, a proxy or a lesser broker just hangs up.
+				pairs = append(pairs, "hint", "the connection was closed while we logged in: are the sasl user and password right?")
+			}
+			log.Warn("waiting for kafka", pairs...)
 			spoke = time.Now()
 			silence = min(max(2*silence, time.Second), time.Minute)
 		}
@@ -52,6 +59,11 @@ func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 		}
 		pause = min(2*pause, 2*time.Second)
 	}
+}
+
+func loggingIn(cl *kgo.Client) bool {
+	mechanisms, _ := cl.OptValue(kgo.SASL).([]sasl.Mechanism)
+	return len(mechanisms) > 0
 }
 
 // refused is the error of a connection that no waiting will mend, in words for the operator; else nil.
