@@ -1,0 +1,241 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSecret bounds a file that holds a password.
+const maxSecret = 64 << 10
+
+// check judges what only shows when all values are known, and reads the secrets of the keys in use.
+func (c *Config) check(use []string) (complaints []error) {
+	complain := func(key, what, remedy string) {
+		where := c.origins[key].Where
+		complaints = append(complaints, &Complaint{Where: cmp.Or(where, "default"), What: key + ": " + what, Remedy: remedy})
+	}
+
+	if len(c.Kafka.Brokers) == 0 {
+		complain("kafka.brokers", "no broker is named", "write host:port")
+	}
+	for _, b := range c.Kafka.Brokers {
+		if what := wrongAddress(b, false); what != "" {
+			complain("kafka.brokers", fmt.Sprintf("%q %s", b, what), "write host:port, for example kafka-1:9092")
+		}
+	}
+	c.checkTLS(complain)
+	c.checkSASL(complain)
+	c.checkTopics(complain)
+	c.checkTimes(complain)
+	c.checkIngest(complain)
+
+	for _, n := range []struct{ key, value string }{{"group", c.Group}, {"instance", c.Instance}} {
+		switch {
+		case n.value == "":
+			complain(n.key, "it is empty", "give it a name")
+		case !isName(n.value):
+			complain(n.key, fmt.Sprintf("%q is not a plain name", n.value), "write up to 200 letters, digits, dots, underscores and dashes")
+		}
+	}
+	if c.StateDir == "" {
+		complain("state_dir", "it is empty", "name a folder that this process may write to")
+	} else if i, err := os.Stat(c.StateDir); err == nil && !i.IsDir() && uses(use, "state_dir") {
+		complain("state_dir", c.StateDir+" is a file", "name a folder that this process may write to")
+	}
+	for _, l := range []struct{ key, value string }{{"ingest.listen", c.Ingest.Listen}, {"admin.listen", c.Admin.Listen}} {
+		if l.value == "" && l.key == "admin.listen" {
+			continue
+		}
+		if what := wrongAddress(l.value, true); what != "" {
+			complain(l.key, fmt.Sprintf("%q %s", l.value, what), "write host:port, or :port for all interfaces")
+		}
+	}
+
+	for _, k := range table {
+		path, ok := k.at(c).(*string)
+		if !k.file || !ok || *path == "" || !uses(use, k.name) {
+			continue
+		}
+		content, err := readBounded(*path, maxSecret)
+		if err != nil {
+			complain(k.name, "cannot read "+*path+": "+reason(err), "name a file that this process may read")
+			continue
+		}
+		if name, ok := strings.CutSuffix(k.name, "_file"); ok && byName[name] != nil {
+			secret := byName[name].at(c).(*string)
+			if *secret != "" {
+				complain(k.name, name+" is set too ("+c.origins[name].Where+")", "leave one of them out")
+				continue
+			}
+			if *secret = strings.TrimRight(string(content), "\r\n"); *secret == "" {
+				complain(k.name, *path+" is empty", "write the password into it")
+			}
+		}
+	}
+
+	// Only now is it known whether there is a password.
+	if c.Kafka.SASL.Mechanism != "" && c.Kafka.SASL.Password == "" && c.Kafka.SASL.PasswordFile == "" {
+		complain("kafka.sasl.mechanism", c.Kafka.SASL.Mechanism+" needs a password", "set kafka.sasl.password_file")
+	}
+	if c.Ingest.Auth.User != "" && c.Ingest.Auth.Password == "" && c.Ingest.Auth.PasswordFile == "" {
+		complain("ingest.auth.user", "there is a user but no password", "set ingest.auth.password_file")
+	}
+	return complaints
+}
+
+type complain func(key, what, remedy string)
+
+func (c *Config) checkTLS(complain complain) {
+	t := c.Kafka.TLS
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		set, missing := "kafka.tls.cert_file", "kafka.tls.key_file"
+		if t.CertFile == "" {
+			set, missing = missing, set
+		}
+		complain(set, "it comes in a pair with "+missing+", which is empty", "set both or none")
+	}
+	if t.Enabled {
+		return
+	}
+	for _, key := range []string{"kafka.tls.ca_file", "kafka.tls.cert_file", "kafka.tls.key_file", "kafka.tls.server_name"} {
+		if *byName[key].at(c).(*string) != "" {
+			complain(key, "it is set, but kafka.tls.enabled is false", "set kafka.tls.enabled to true or leave this out")
+		}
+	}
+}
+
+func (c *Config) checkSASL(complain complain) {
+	s := c.Kafka.SASL
+	if s.Mechanism != "" && s.User == "" {
+		complain("kafka.sasl.mechanism", s.Mechanism+" needs a user", "set kafka.sasl.user")
+	}
+	if s.Mechanism == "" {
+		for _, key := range []string{"kafka.sasl.user", "kafka.sasl.password", "kafka.sasl.password_file"} {
+			if *byName[key].at(c).(*string) != "" {
+				complain(key, "it is set, but kafka.sasl.mechanism is empty", "set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out")
+			}
+		}
+	}
+}
+
+func (c *Config) checkTopics(complain complain) {
+	taken := map[string]string{}
+	for _, t := range []struct{ key, name string }{
+		{"topics.events", c.Topics.Events}, {"topics.cdr", c.Topics.CDR}, {"topics.state", c.Topics.State}, {"topics.dlq", c.Topics.DLQ},
+	} {
+		if !isName(t.name) || t.name == "." || t.name == ".." {
+			complain(t.key, fmt.Sprintf("%q is not a name for a topic", t.name), "write up to 200 letters, digits, dots, underscores and dashes")
+		}
+		if other := taken[t.name]; other != "" {
+			complain(t.key, t.name+" is the name of "+other+" too", "give each topic a name of its own")
+		}
+		taken[t.name] = t.key
+	}
+	if c.Topics.Replication == 0 {
+		complain("topics.replication", "0 copies hold nothing", "write -1 for the default of the brokers, or 3")
+	}
+}
+
+func (c *Config) checkTimes(complain complain) {
+	less := func(shorter string, than string, why string) {
+		a, b := *byName[shorter].at(c).(*time.Duration), *byName[than].at(c).(*time.Duration)
+		if a < b {
+			return
+		}
+		// The complaint stands where somebody said something, if anybody did.
+		at := shorter
+		if c.origins[than].Kind > c.origins[shorter].Kind {
+			at = than
+		}
+		complain(at, fmt.Sprintf("%s (%s) must be less than %s (%s), %s", shorter, FormatDuration(a), than, FormatDuration(b), why),
+			"lower the first or raise the second")
+	}
+	less("commit_interval", "transaction_timeout", "or the brokers abort each transaction before its commit")
+	less("transaction_timeout", "session_timeout", "so that the transaction of a dead worker is over when another takes its partitions")
+	less("policy.grace", "policy.leg_silence", "or silence would be noticed before a close is complete")
+	if c.Policy.LegSilence > c.Policy.LegSilenceWithoutStatistics {
+		complain("policy.leg_silence", fmt.Sprintf("it is %s and thus longer than policy.leg_silence_without_statistics (%s), where silence says less",
+			FormatDuration(c.Policy.LegSilence), FormatDuration(c.Policy.LegSilenceWithoutStatistics)), "lower the first or raise the second")
+	}
+}
+
+func (c *Config) checkIngest(complain complain) {
+	in := c.Ingest
+	if in.EventLimit > in.BodyLimit {
+		complain("ingest.event_limit", fmt.Sprintf("it is %s and thus larger than ingest.body_limit (%s), which no event can fill", in.EventLimit, in.BodyLimit),
+			"lower the first or raise the second")
+	}
+	if !strings.HasPrefix(in.Path, "/") {
+		complain("ingest.path", fmt.Sprintf("%q is not a path", in.Path), "begin it with a slash: /events")
+	}
+	if in.Auth.User == "" && (in.Auth.Password != "" || in.Auth.PasswordFile != "") {
+		key := "ingest.auth.password"
+		if in.Auth.Password == "" {
+			key = "ingest.auth.password_file"
+		}
+		complain(key, "there is a password but no user", "set ingest.auth.user")
+	}
+	seen := map[Sender]int{}
+	for i, s := range in.Senders {
+		wrong := func(what, remedy string) {
+			complain("ingest.senders", fmt.Sprintf("sender %d %s", i+1, what), remedy)
+		}
+		if s.Emitter == "" {
+			wrong("has no emitter", "say which name its events get")
+		}
+		who := s
+		who.Emitter = ""
+		if who == (Sender{}) {
+			wrong("says nothing of who it is", "set path, user or address")
+		} else if other := seen[who]; other != 0 {
+			wrong(fmt.Sprintf("is the same as sender %d", other), "leave one of them out")
+		} else {
+			seen[who] = i + 1
+		}
+		if s.Path != "" && !strings.HasPrefix(s.Path, "/") {
+			wrong(fmt.Sprintf("has a path %q", s.Path), "begin it with a slash: /events/edge-1")
+		}
+		if s.Address != "" && !isAddress(s.Address) {
+			wrong(fmt.Sprintf("has an address %q", s.Address), "write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24")
+		}
+	}
+}
+
+// wrongAddress says what is wrong with host:port, "" when nothing is.
+func wrongAddress(address string, listen bool) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "is not host:port"
+	}
+	if host == "" && !listen {
+		return "has no host"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && !listen {
+		return "has no port from 1 to 65535"
+	}
+	return ""
+}
+
+func isAddress(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	_, err := netip.ParsePrefix(s)
+	return err == nil
+}
+
+// isName tells whether s can be a topic, a group and a part of a transactional id: what Kafka allows in a topic, and
+// short enough to have something appended.
+func isName(s string) bool {
+	if s == "" || len(s) > 200 {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == "" && filepath.Base(s) == s
+}

@@ -1,0 +1,137 @@
+// Package config is what the operator may say: defaults, then a YAML file, then the environment, then flags; the later
+// wins. It is the same for ingest and cdr, so that one file serves both.
+//
+// It promises that a key has one name everywhere (kafka.brokers in the file is JANUSCDR_KAFKA_BROKERS in the
+// environment and --kafka-brokers on the command line), that a word it does not know is an error with a suggestion,
+// that all complaints come at once, and that no secret is ever printed. It touches files and the environment it is
+// given, imports no other room, and changes nothing.
+package config
+
+import "time"
+
+// Config is everything that can be configured. Its keys, their defaults and their meaning stand in one table
+// (table.go); each field here has exactly one row there. Use Load to make one: the zero value is not valid.
+type Config struct {
+	Kafka  Kafka
+	Topics Topics
+
+	Group              string        // consumer group of the processors
+	Instance           string        // name of this process inside the group
+	Workers            int           // transactional workers, each with a client of its own
+	StateDir           string        // folder for what is kept on disk: state cache, spool
+	CommitInterval     time.Duration // time between commits
+	TransactionTimeout time.Duration // after this the brokers abort a transaction
+	SessionTimeout     time.Duration // after this the group takes a silent worker for dead
+
+	Policy Policy
+	Ingest Ingest
+	Admin  Admin
+	Log    Log
+
+	origins map[string]Origin // by key; what is absent is a default
+}
+
+// Kafka says how to reach the cluster.
+type Kafka struct {
+	Brokers     []string // host:port
+	ClientID    string
+	Compression string // none, gzip, snappy, lz4 or zstd
+	TLS         TLS
+	SASL        SASL
+}
+
+// TLS says whether and how the connection to Kafka is encrypted.
+type TLS struct {
+	Enabled            bool
+	CAFile             string
+	CertFile, KeyFile  string
+	ServerName         string
+	InsecureSkipVerify bool
+}
+
+// SASL says who we are to Kafka. An empty Mechanism means that no authentication is wanted.
+type SASL struct {
+	Mechanism    string // "", PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	User         string
+	Password     string // also what was read from PasswordFile
+	PasswordFile string
+}
+
+// Topics names the topics and says how they are made.
+type Topics struct {
+	Events, CDR, State, DLQ string
+	Partitions              int
+	Replication             int // -1: the default of the brokers
+	RetentionEvents         time.Duration
+	RetentionCDR            time.Duration
+	RetentionDLQ            time.Duration
+}
+
+// Policy is when a call is over; see docs of the same keys.
+type Policy struct {
+	Grace                       time.Duration
+	LegSilence                  time.Duration
+	LegSilenceWithoutStatistics time.Duration
+	EmitterSilence              time.Duration
+	StubRetention               time.Duration
+}
+
+// Ingest says how events come in.
+type Ingest struct {
+	Listen          string // host:port
+	Path            string
+	BodyLimit       Size
+	EventLimit      Size
+	DeliveryTimeout time.Duration
+	Auth            Auth
+	Senders         []Sender
+}
+
+// Auth is HTTP Basic authentication; no user means none is asked for.
+type Auth struct {
+	User         string
+	Password     string // also what was read from PasswordFile
+	PasswordFile string
+}
+
+// Sender gives a name to the events of whoever matches all criteria that are set.
+type Sender struct {
+	Path    string // path of the URL
+	User    string // user name of HTTP Basic authentication
+	Address string // IP address or CIDR prefix of the sender
+	Emitter string // the name that its events get
+}
+
+// Admin says where health and metrics are served; an empty Listen serves none.
+type Admin struct {
+	Listen string // host:port
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string // trace, debug, info, warn, error or off
+	Format string // text or json
+}
+
+// Origin says where the value of a key comes from.
+type Origin struct {
+	Kind  Kind
+	Where string // "januscdr.yaml:7", "JANUSCDR_GROUP", "--group"; empty for a default
+}
+
+// Kind is the kind of an origin. A greater one wins.
+type Kind uint8
+
+// The kinds of origins.
+const (
+	Default Kind = iota
+	File
+	Environment
+	Flag
+)
+
+// String is the kind in a word.
+func (k Kind) String() string { return [...]string{"default", "file", "environment", "flag"}[k] }
+
+// Origin tells where the value of a key, "kafka.brokers", comes from. An unknown key is a default.
+func (c *Config) Origin(key string) Origin { return c.origins[key] }

@@ -1,0 +1,77 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Section is the annotation of a flag that belongs to a key; its value is the name of the section, for help in groups.
+const Section = "januscdr_section"
+
+// Flags is the command line's share of the configuration.
+type Flags struct {
+	set    *pflag.FlagSet
+	uses   []string
+	values map[string]string
+}
+
+// Bind adds --config and a flag for each key of the sections and keys in uses; without any, for all. What a flag says
+// is judged by Load, so that its complaint stands beside the others.
+func Bind(set *pflag.FlagSet, sectionsAndKeys ...string) *Flags {
+	f := &Flags{set: set, uses: sectionsAndKeys, values: map[string]string{}}
+	set.String(FileFlag, "", "YAML `FILE` with the configuration (environment: "+FileVariable+")")
+	for _, u := range sectionsAndKeys {
+		if byName[u] == nil && !isSection(u) {
+			panic("config: no key or section " + u)
+		}
+	}
+	for _, k := range table {
+		if !uses(f.uses, k.name) {
+			continue
+		}
+		flag := set.VarPF(&flagValue{f, k}, k.flag(), "", k.about)
+		if _, isBool := k.at(new(Config)).(*bool); isBool {
+			flag.NoOptDefVal = "true"
+		}
+		section, _, ok := strings.Cut(k.name, ".")
+		if !ok {
+			section = "processing"
+		}
+		flag.Annotations = map[string][]string{Section: {section}}
+	}
+	return f
+}
+
+// Load makes the configuration from what the flags said and from environ; see the function of the same name.
+func (f *Flags) Load(environ []string) (*Config, error) {
+	file, err := f.set.GetString(FileFlag)
+	if err != nil {
+		panic("config: " + err.Error())
+	}
+	return Load(Sources{File: file, Environ: environ, Flags: f.values, Uses: f.uses})
+}
+
+// flagValue keeps what a flag says as it is.
+type flagValue struct {
+	flags *Flags
+	key   *key
+}
+
+func (v *flagValue) String() string {
+	if v.flags == nil { // pflag asks a zero value for its default
+		return ""
+	}
+	if said, ok := v.flags.values[v.key.name]; ok {
+		return said
+	}
+	return v.key.shownDefault()
+}
+
+func (v *flagValue) Set(text string) error {
+	v.flags.values[v.key.name] = text
+	return nil
+}
+
+// Type is the kind of value, for help.
+func (v *flagValue) Type() string { return v.key.kind() }

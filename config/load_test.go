@@ -1,0 +1,374 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// inFolder makes a folder with the files, which come as name and content, the working directory of the test.
+func inFolder(t *testing.T, files ...string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for i := 0; i < len(files); i += 2 {
+		if err := os.WriteFile(files[i], []byte(files[i+1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func load(t *testing.T, s Sources) *Config {
+	t.Helper()
+	c, err := Load(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// wantComplaints compares the whole text: it is what an operator reads.
+func wantComplaints(t *testing.T, s Sources, want ...string) {
+	t.Helper()
+	c, err := Load(s)
+	if err == nil {
+		t.Fatalf("loaded, want complaints:\n%s\ngot %+v", strings.Join(want, "\n"), c)
+	}
+	if got := err.Error(); got != strings.Join(want, "\n") {
+		t.Errorf("complaints:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
+	c := load(t, Sources{})
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		Kafka: Kafka{Brokers: []string{"127.0.0.1:9092"}, ClientID: "januscdr", Compression: "zstd"},
+		Topics: Topics{Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq", Partitions: 12, Replication: -1,
+			RetentionEvents: 7 * 24 * time.Hour, RetentionCDR: 90 * 24 * time.Hour, RetentionDLQ: 90 * 24 * time.Hour},
+		Group: "januscdr", Instance: host, Workers: runtime.GOMAXPROCS(0), StateDir: "januscdr-data",
+		CommitInterval: 200 * time.Millisecond, TransactionTimeout: 10 * time.Second, SessionTimeout: 30 * time.Second,
+		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
+			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute},
+		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20, DeliveryTimeout: 8 * time.Second},
+		Admin:  Admin{Listen: "127.0.0.1:8091"},
+		Log:    Log{Level: "info", Format: "text"},
+	}
+	c.origins = nil
+	if !reflect.DeepEqual(*c, want) {
+		t.Errorf("got  %+v\nwant %+v", *c, want)
+	}
+}
+
+func TestTheLaterSourceWins(t *testing.T) {
+	inFolder(t, "januscdr.yaml", "group: file\nworkers: 2\nlog:\n  level: debug\ncommit_interval: 50ms\n")
+	c := load(t, Sources{
+		File:    "januscdr.yaml",
+		Environ: []string{"JANUSCDR_GROUP=environment", "JANUSCDR_WORKERS=3", "PATH=/bin"},
+		Flags:   map[string]string{"group": "flag"},
+	})
+	if c.Group != "flag" || c.Workers != 3 || c.Log.Level != "debug" || c.CommitInterval != 50*time.Millisecond {
+		t.Errorf("got group %s, workers %d, level %s, commit %v", c.Group, c.Workers, c.Log.Level, c.CommitInterval)
+	}
+	for key, want := range map[string]Origin{
+		"group":      {Flag, "--group"},
+		"workers":    {Environment, "JANUSCDR_WORKERS"},
+		"log.level":  {File, "januscdr.yaml:4"},
+		"log.format": {},
+	} {
+		if got := c.Origin(key); got != want {
+			t.Errorf("%s comes from %v, want %v", key, got, want)
+		}
+	}
+}
+
+func TestTheEnvironmentCanNameTheFile(t *testing.T) {
+	inFolder(t, "here.yaml", "group: here\n", "there.yaml", "group: there\n")
+	if c := load(t, Sources{Environ: []string{"JANUSCDR_CONFIG=here.yaml"}}); c.Group != "here" {
+		t.Errorf("group %s", c.Group)
+	}
+	if c := load(t, Sources{Environ: []string{"JANUSCDR_CONFIG=here.yaml"}, File: "there.yaml"}); c.Group != "there" {
+		t.Errorf("the flag should win, got group %s", c.Group)
+	}
+}
+
+func TestAllNotationsOfValuesAreRead(t *testing.T) {
+	inFolder(t, "c.yaml", `
+kafka:
+  brokers: [kafka-1:9092, kafka-2:9092]
+  tls: {enabled: yes}
+topics:
+  retention_events: 1d12h
+ingest:
+  body_limit: 8MiB
+  event_limit: 65536
+  senders:
+    - {path: /events/edge, emitter: edge-1}
+    - address: 192.0.2.0/24
+      emitter: "lab: 2"
+`)
+	c := load(t, Sources{File: "c.yaml", Environ: []string{"JANUSCDR_POLICY_GRACE=0s"}})
+	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"kafka-1:9092", "kafka-2:9092"}) || !c.Kafka.TLS.Enabled ||
+		c.Topics.RetentionEvents != 36*time.Hour || c.Ingest.BodyLimit != 8<<20 || c.Ingest.EventLimit != 1<<16 || c.Policy.Grace != 0 {
+		t.Errorf("got %+v", c)
+	}
+	want := []Sender{{Path: "/events/edge", Emitter: "edge-1"}, {Address: "192.0.2.0/24", Emitter: "lab: 2"}}
+	if !reflect.DeepEqual(c.Ingest.Senders, want) {
+		t.Errorf("senders %+v", c.Ingest.Senders)
+	}
+
+	c = load(t, Sources{Environ: []string{
+		"JANUSCDR_KAFKA_BROKERS=a:1, b:2",
+		"JANUSCDR_INGEST_SENDERS=[{user: lab, emitter: edge-2}]",
+	}})
+	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"a:1", "b:2"}) || !reflect.DeepEqual(c.Ingest.Senders, []Sender{{User: "lab", Emitter: "edge-2"}}) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestAnEmptyFileSaysNothing(t *testing.T) {
+	for name, content := range map[string]string{"empty": "", "comment": "# nothing\n", "document": "---\n", "section": "kafka:\n"} {
+		t.Run(name, func(t *testing.T) {
+			inFolder(t, "c.yaml", content)
+			load(t, Sources{File: "c.yaml"})
+		})
+	}
+}
+
+func TestAllComplaintsComeAtOnceEachInOneLineWithARemedy(t *testing.T) {
+	inFolder(t, "januscdr.yaml", `kafka:
+  broker: kafka:9092
+  compression: zst
+  tls:
+    enabled: maybe
+topics:
+  retention_cdr: 90
+polcy:
+  grace: 3s
+`)
+	wantComplaints(t, Sources{
+		File:    "januscdr.yaml",
+		Environ: []string{"JANUSCDR_KAFKA_BROKER=kafka:9092", "JANUSCDR_WORKERS=many", "JANUSCDR_SOMETHING_ELSE_ALTOGETHER=1"},
+		Flags:   map[string]string{"commit_interval": "fast", "topics.partitions": "0"},
+	},
+		`januscdr.yaml:2: kafka.broker is not a known key; did you mean kafka.brokers?`,
+		`januscdr.yaml:8: polcy is not a known key; did you mean policy?`,
+		`JANUSCDR_KAFKA_BROKER: not a known variable; did you mean JANUSCDR_KAFKA_BROKERS?`,
+		"JANUSCDR_SOMETHING_ELSE_ALTOGETHER: not a known variable; unset it; `config print` shows all keys",
+		`januscdr.yaml:3: kafka.compression: "zst" is not a known word; did you mean zstd?`,
+		`januscdr.yaml:5: kafka.tls.enabled: "maybe" is neither true nor false; write one of them`,
+		`--topics-partitions: topics.partitions: 0 is too small; write 1 to 10000`,
+		`januscdr.yaml:7: topics.retention_cdr: "90" has no unit; write 200ms, 10s, 5m, 1h or 7d`,
+		`JANUSCDR_WORKERS: workers: "many" is not a whole number; write digits only`,
+		`--commit-interval: commit_interval: "fast" is not a duration; write 200ms, 10s, 5m, 1h or 7d`,
+	)
+}
+
+func TestAMisspeltKeyIsAnErrorThatNamesTheRightOne(t *testing.T) {
+	for _, scene := range []struct{ file, want string }{
+		{"grup: x", "c.yaml:1: grup is not a known key; did you mean group?"},
+		{"kafka:\n  tls:\n    cafile: x", "c.yaml:3: kafka.tls.cafile is not a known key; did you mean kafka.tls.ca_file?"},
+		{"brokers: [a:1]", "c.yaml:1: brokers is not a known key; did you mean kafka.brokers?"},
+		{"ingest:\n  grace: 1s", "c.yaml:2: ingest.grace is not a known key; did you mean policy.grace?"},
+		{"kafka.brokers: a:1", "c.yaml:1: kafka.brokers is not a known key; write it as sections: kafka: brokers:"},
+		{"colour: blue", "c.yaml:1: colour is not a known key; take it out; `config print` shows all keys"},
+		{"kafka: b:9092", "c.yaml:1: kafka has a value where keys were expected; write a key and a colon, below and further in"},
+		{"group:\n  name: x", "c.yaml:1: group: keys stand where a value was expected; write the value on the line of the key"},
+		{"group: [x]", "c.yaml:1: group: a list stands where a single value was expected; write the value alone"},
+		{"group: &g x", "c.yaml:1: group: anchors, aliases and tags are not understood here; write the value itself"},
+		{"ingest:\n  senders:\n    - {adress: 192.0.2.1, emitter: a}", "c.yaml:2: ingest.senders: sender 1: adress is not a known key; did you mean address?"},
+		{"ingest:\n  senders: edge", "c.yaml:2: ingest.senders: senders are a list; write [{address: 192.0.2.1, emitter: name}]"},
+		{"group: a\ngroup: b", `c.yaml:2: not YAML: mapping key "group" already defined at [1:1]; mend this line or the one before`},
+		{"group: 'a", "c.yaml:1: not YAML: could not find end character of single-quoted text; mend this line or the one before"},
+		{"group: a\n---\ngroup: b", "c.yaml:3: not YAML: a second document begins here; mend this line or the one before"},
+		{"- a", "c.yaml:1: the file has a value where keys were expected; write a key and a colon, below and further in"},
+	} {
+		t.Run(scene.file, func(t *testing.T) {
+			inFolder(t, "c.yaml", scene.file+"\n")
+			wantComplaints(t, Sources{File: "c.yaml"}, scene.want)
+		})
+	}
+}
+
+func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
+	inFolder(t, "large.yaml", strings.Repeat("#", maxFile+1))
+	wantComplaints(t, Sources{File: "absent.yaml"}, "absent.yaml: cannot read the configuration: no such file or directory; name another with --config or JANUSCDR_CONFIG")
+	wantComplaints(t, Sources{File: "large.yaml"}, "large.yaml: cannot read the configuration: it is larger than 1MiB; name another with --config or JANUSCDR_CONFIG")
+}
+
+func TestAMistakeInTheFileIsAMistakeAlsoWhenItIsOverridden(t *testing.T) {
+	inFolder(t, "c.yaml", "workers: many\n")
+	wantComplaints(t, Sources{File: "c.yaml", Flags: map[string]string{"workers": "2"}},
+		`c.yaml:1: workers: "many" is not a whole number; write digits only`)
+}
+
+func TestVariablesThatKubernetesMakesOfAServiceOfOurNameAreNoMistake(t *testing.T) {
+	load(t, Sources{Environ: []string{
+		"JANUSCDR_SERVICE_HOST=10.0.0.1", "JANUSCDR_SERVICE_PORT=8090", "JANUSCDR_SERVICE_PORT_HTTP=8090",
+		"JANUSCDR_PORT=tcp://10.0.0.1:8090", "JANUSCDR_INGEST_PORT_8090_TCP=tcp://10.0.0.1:8090",
+		"JANUSCDR_INGEST_PORT_8090_TCP_PROTO=tcp", "JANUSCDR_INGEST_PORT_8090_TCP_ADDR=10.0.0.1",
+	}})
+	wantComplaints(t, Sources{Environ: []string{"JANUSCDR_PORT=8090"}}, "JANUSCDR_PORT: not a known variable; unset it; `config print` shows all keys")
+}
+
+func TestWhatDoesNotFitTogetherIsAnError(t *testing.T) {
+	for name, scene := range map[string]struct {
+		flags map[string]string
+		want  []string
+	}{
+		"a transaction that outlives its worker": {map[string]string{"transaction_timeout": "30s"},
+			[]string{"--transaction-timeout: transaction_timeout: transaction_timeout (30s) must be less than session_timeout (30s), so that the transaction of a dead worker is over when another takes its partitions; lower the first or raise the second"}},
+		"a commit that comes too late": {map[string]string{"commit_interval": "20s"},
+			[]string{"--commit-interval: commit_interval: commit_interval (20s) must be less than transaction_timeout (10s), or the brokers abort each transaction before its commit; lower the first or raise the second"}},
+		"a delivery that Janus does not wait for": {map[string]string{"ingest.delivery_timeout": "10s"},
+			[]string{"--ingest-delivery-timeout: ingest.delivery_timeout: 10s is too large; write 100ms to 9.5s"}},
+		"two topics of one name": {map[string]string{"topics.dlq": "janus.cdr"},
+			[]string{"--topics-dlq: topics.dlq: janus.cdr is the name of topics.cdr too; give each topic a name of its own"}},
+		"a topic that Kafka refuses": {map[string]string{"topics.cdr": "call records"},
+			[]string{`--topics-cdr: topics.cdr: "call records" is not a name for a topic; write up to 200 letters, digits, dots, underscores and dashes`}},
+		"no broker": {map[string]string{"kafka.brokers": ""},
+			[]string{"--kafka-brokers: kafka.brokers: no broker is named; write host:port"}},
+		"a broker without a port": {map[string]string{"kafka.brokers": "kafka-1,kafka-2:none"},
+			[]string{`--kafka-brokers: kafka.brokers: "kafka-1" is not host:port; write host:port, for example kafka-1:9092`,
+				`--kafka-brokers: kafka.brokers: "kafka-2:none" has no port from 1 to 65535; write host:port, for example kafka-1:9092`}},
+		"TLS files without TLS": {map[string]string{"kafka.tls.server_name": "kafka"},
+			[]string{"--kafka-tls-server-name: kafka.tls.server_name: it is set, but kafka.tls.enabled is false; set kafka.tls.enabled to true or leave this out"}},
+		"a login without a mechanism": {map[string]string{"kafka.sasl.user": "cdr"},
+			[]string{"--kafka-sasl-user: kafka.sasl.user: it is set, but kafka.sasl.mechanism is empty; set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out"}},
+		"a mechanism without a login": {map[string]string{"kafka.sasl.mechanism": "PLAIN"},
+			[]string{"--kafka-sasl-mechanism: kafka.sasl.mechanism: PLAIN needs a user; set kafka.sasl.user",
+				"--kafka-sasl-mechanism: kafka.sasl.mechanism: PLAIN needs a password; set kafka.sasl.password_file"}},
+		"a mechanism of another spelling": {map[string]string{"kafka.sasl.mechanism": "scram-sha512"},
+			[]string{`--kafka-sasl-mechanism: kafka.sasl.mechanism: "scram-sha512" is not a known word; did you mean SCRAM-SHA-512?`}},
+		"a certificate without its key": {map[string]string{"kafka.tls.enabled": "true", "kafka.tls.cert_file": "load_test.go"},
+			[]string{"--kafka-tls-cert-file: kafka.tls.cert_file: it comes in a pair with kafka.tls.key_file, which is empty; set both or none"}},
+		"an event larger than any body": {map[string]string{"ingest.body_limit": "64KiB"},
+			[]string{"default: ingest.event_limit: it is 1MiB and thus larger than ingest.body_limit (64KiB), which no event can fill; lower the first or raise the second"}},
+		"a user without a password": {map[string]string{"ingest.auth.user": "janus"},
+			[]string{"--ingest-auth-user: ingest.auth.user: there is a user but no password; set ingest.auth.password_file"}},
+		"a password without a user": {map[string]string{"ingest.auth.password": "x"},
+			[]string{"--ingest-auth-password: ingest.auth.password: there is a password but no user; set ingest.auth.user"}},
+		"silence that is noticed too early": {map[string]string{"policy.leg_silence": "25h"},
+			[]string{"--policy-leg-silence: policy.leg_silence: it is 25h and thus longer than policy.leg_silence_without_statistics (24h), where silence says less; lower the first or raise the second"}},
+		"senders that say too little or the same": {map[string]string{"ingest.senders": "[{path: edge, emitter: a}, {emitter: b}, {address: host, user: u}, {address: 192.0.2.1, emitter: a}, {address: 192.0.2.1, emitter: b}]"},
+			[]string{`--ingest-senders: ingest.senders: sender 1 has a path "edge"; begin it with a slash: /events/edge-1`,
+				"--ingest-senders: ingest.senders: sender 2 says nothing of who it is; set path, user or address",
+				"--ingest-senders: ingest.senders: sender 3 has no emitter; say which name its events get",
+				`--ingest-senders: ingest.senders: sender 3 has an address "host"; write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24`,
+				"--ingest-senders: ingest.senders: sender 5 is the same as sender 4; leave one of them out"}},
+		"an instance that is no name": {map[string]string{"instance": "a/b", "group": ""},
+			[]string{"--group: group: it is empty; give it a name",
+				`--instance: instance: "a/b" is not a plain name; write up to 200 letters, digits, dots, underscores and dashes`}},
+		"a folder that is a file": {map[string]string{"state_dir": "load_test.go"},
+			[]string{"--state-dir: state_dir: load_test.go is a file; name a folder that this process may write to"}},
+		"an address without a port": {map[string]string{"admin.listen": "localhost"},
+			[]string{`--admin-listen: admin.listen: "localhost" is not host:port; write host:port, or :port for all interfaces`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantComplaints(t, Sources{Flags: scene.flags}, scene.want...)
+		})
+	}
+}
+
+func TestAPasswordCanComeFromAFile(t *testing.T) {
+	inFolder(t, "secret", "s3cret\r\n", "empty", "\n")
+	sasl := func(more ...string) Sources {
+		flags := map[string]string{"kafka.sasl.mechanism": "PLAIN", "kafka.sasl.user": "cdr"}
+		for i := 0; i < len(more); i += 2 {
+			flags[more[i]] = more[i+1]
+		}
+		return Sources{Flags: flags}
+	}
+	if c := load(t, sasl("kafka.sasl.password_file", "secret")); c.Kafka.SASL.Password != "s3cret" {
+		t.Errorf("password %q", c.Kafka.SASL.Password)
+	}
+	wantComplaints(t, sasl("kafka.sasl.password_file", "absent"),
+		"--kafka-sasl-password-file: kafka.sasl.password_file: cannot read absent: no such file or directory; name a file that this process may read")
+	wantComplaints(t, sasl("kafka.sasl.password_file", "empty"),
+		"--kafka-sasl-password-file: kafka.sasl.password_file: empty is empty; write the password into it")
+	wantComplaints(t, sasl("kafka.sasl.password_file", "secret", "kafka.sasl.password", "x"),
+		"--kafka-sasl-password-file: kafka.sasl.password_file: kafka.sasl.password is set too (--kafka-sasl-password); leave one of them out")
+}
+
+func TestAProgramDoesNotLookAtTheSecretsOfAnother(t *testing.T) {
+	s := Sources{Flags: map[string]string{"ingest.auth.user": "janus", "ingest.auth.password_file": "/nowhere/secret"}, Uses: []string{"kafka", "group"}}
+	if c := load(t, s); c.Ingest.Auth.Password != "" {
+		t.Errorf("password %q", c.Ingest.Auth.Password)
+	}
+	s.Uses = append(s.Uses, "ingest")
+	wantComplaints(t, s, "--ingest-auth-password-file: ingest.auth.password_file: cannot read /nowhere/secret: no such file or directory; name a file that this process may read")
+}
+
+func TestFlagsHaveTheNamesOfTheKeysAndOnlyThoseInUse(t *testing.T) {
+	inFolder(t, "c.yaml", "group: file\nworkers: 2\n")
+	set := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	flags := Bind(set, "kafka", "group", "workers")
+	if set.Lookup("ingest-listen") != nil {
+		t.Error("a flag of a section that is not in use")
+	}
+	if err := set.Parse([]string{"--config", "c.yaml", "--kafka-brokers=a:1,b:2", "--kafka-tls-enabled", "--group", "flag"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := flags.Load([]string{"JANUSCDR_WORKERS=4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Kafka.Brokers) != 2 || !c.Kafka.TLS.Enabled || c.Group != "flag" || c.Workers != 4 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// Each field has exactly one row, and each row is reachable by its three names.
+func TestTheTableAndTheStructAgree(t *testing.T) {
+	var c Config
+	rows := map[uintptr]string{}
+	for _, k := range table {
+		p := reflect.ValueOf(k.at(&c)).Pointer()
+		if other := rows[p]; other != "" {
+			t.Errorf("%s and %s are the same field", k.name, other)
+		}
+		rows[p] = k.name
+		if k.about == "" || strings.HasSuffix(k.about, ".") {
+			t.Errorf("%s: about is %q, want a phrase", k.name, k.about)
+		}
+	}
+	var fields func(v reflect.Value, path string)
+	fields = func(v reflect.Value, path string) {
+		for i := range v.NumField() {
+			f, name := v.Field(i), path+"."+v.Type().Field(i).Name
+			switch {
+			case !v.Type().Field(i).IsExported():
+			case f.Kind() == reflect.Struct:
+				fields(f, name)
+			case rows[f.Addr().Pointer()] == "":
+				t.Errorf("%s has no row in the table", name)
+			default:
+				delete(rows, f.Addr().Pointer())
+			}
+		}
+	}
+	fields(reflect.ValueOf(&c).Elem(), "Config")
+	for _, name := range rows {
+		t.Errorf("%s is in the table but is no field", name)
+	}
+	if len(byEnv) != len(table) || len(byFlag) != len(table) {
+		t.Errorf("%d keys, but %d variables and %d flags", len(table), len(byEnv), len(byFlag))
+	}
+}
+
+func TestFilesOfOtherFoldersAreNamedAsTheyWereGiven(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "c.yaml")
+	if err := os.WriteFile(path, []byte("grup: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantComplaints(t, Sources{File: path}, path+":1: grup is not a known key; did you mean group?")
+}

@@ -1,0 +1,179 @@
+package config
+
+import (
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Prefix begins the name of each environment variable of ours.
+const Prefix = "JANUSCDR_"
+
+// FileVariable names the environment variable, and FileFlag the flag, that name the file. Neither is a key: a file
+// does not name itself.
+const (
+	FileVariable = Prefix + "CONFIG"
+	FileFlag     = "config"
+)
+
+// key is a row of the table: all there is to know of one key.
+type key struct {
+	name    string
+	def     string // in the notation of the environment
+	machine string // the default depends on the machine: what it is, in words
+	about   string
+	words   []string // the only values, "" is shown as none
+	min     int64    // of numbers, durations (ns) and sizes (bytes); checked if max is not 0
+	max     int64
+	secret  bool
+	file    bool // the value names a file that must be readable
+	at      func(*Config) any
+}
+
+// Env is the name of the key in the environment.
+func (k *key) env() string { return EnvName(k.name) }
+
+// flag is the name of the key on the command line, without dashes.
+func (k *key) flag() string { return FlagName(k.name) }
+
+// EnvName is the name of a key in the environment: kafka.brokers is JANUSCDR_KAFKA_BROKERS.
+func EnvName(key string) string { return Prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_")) }
+
+// FlagName is the name of a key on the command line, without dashes: kafka.client_id is kafka-client-id.
+func FlagName(key string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(key) }
+
+const (
+	ms   = int64(time.Millisecond)
+	sec  = int64(time.Second)
+	hour = int64(time.Hour)
+	day  = 24 * hour
+)
+
+// table has the keys in the order in which they are shown. The rows of one section stand together.
+var table = []*key{
+	{name: "kafka.brokers", def: "127.0.0.1:9092", at: func(c *Config) any { return &c.Kafka.Brokers },
+		about: "brokers to ask first, host:port; one that answers is enough to find the others"},
+	{name: "kafka.client_id", def: "januscdr", at: func(c *Config) any { return &c.Kafka.ClientID },
+		about: "name of this client in the logs and quotas of the brokers"},
+	{name: "kafka.compression", def: "zstd", words: []string{"none", "gzip", "snappy", "lz4", "zstd"}, at: func(c *Config) any { return &c.Kafka.Compression },
+		about: "compression of what is written; events are JSON that repeats itself, and zstd makes them smallest for the CPU it takes"},
+	{name: "kafka.tls.enabled", def: "false", at: func(c *Config) any { return &c.Kafka.TLS.Enabled },
+		about: "encrypt the connection to Kafka"},
+	{name: "kafka.tls.ca_file", file: true, at: func(c *Config) any { return &c.Kafka.TLS.CAFile },
+		about: "PEM file of the authorities that sign the brokers' certificates; empty: those of the system"},
+	{name: "kafka.tls.cert_file", file: true, at: func(c *Config) any { return &c.Kafka.TLS.CertFile },
+		about: "PEM file of our own certificate, for brokers that ask for one"},
+	{name: "kafka.tls.key_file", file: true, at: func(c *Config) any { return &c.Kafka.TLS.KeyFile },
+		about: "PEM file of the key of our own certificate"},
+	{name: "kafka.tls.server_name", at: func(c *Config) any { return &c.Kafka.TLS.ServerName },
+		about: "name to expect in the brokers' certificates; empty: the host they are reached at"},
+	{name: "kafka.tls.insecure_skip_verify", def: "false", at: func(c *Config) any { return &c.Kafka.TLS.InsecureSkipVerify },
+		about: "accept any certificate; anyone in between can then read and forge, so for trying out only"},
+	{name: "kafka.sasl.mechanism", words: []string{"", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}, at: func(c *Config) any { return &c.Kafka.SASL.Mechanism },
+		about: "how to log in to Kafka; empty: not at all"},
+	{name: "kafka.sasl.user", at: func(c *Config) any { return &c.Kafka.SASL.User },
+		about: "user to log in as"},
+	{name: "kafka.sasl.password", secret: true, at: func(c *Config) any { return &c.Kafka.SASL.Password },
+		about: "password to log in with; a file keeps it out of process lists"},
+	{name: "kafka.sasl.password_file", file: true, at: func(c *Config) any { return &c.Kafka.SASL.PasswordFile },
+		about: "file that holds the password; a line end after it does not count"},
+
+	{name: "topics.events", def: "janus.events", at: func(c *Config) any { return &c.Topics.Events },
+		about: "topic of the events as Janus sent them"},
+	{name: "topics.cdr", def: "janus.cdr", at: func(c *Config) any { return &c.Topics.CDR },
+		about: "topic of the call detail records"},
+	{name: "topics.state", def: "janus.cdr.state", at: func(c *Config) any { return &c.Topics.State },
+		about: "compacted topic of the state of open sessions"},
+	{name: "topics.dlq", def: "janus.dlq", at: func(c *Config) any { return &c.Topics.DLQ },
+		about: "topic where events that cannot be understood are parked, with the reason"},
+	{name: "topics.partitions", def: "12", min: 1, max: 10000, at: func(c *Config) any { return &c.Topics.Partitions },
+		about: "partitions of each topic; they bound how far the work can be spread, and are chosen once"},
+	{name: "topics.replication", def: "-1", min: -1, max: 100, at: func(c *Config) any { return &c.Topics.Replication },
+		about: "copies of each partition when topics are made; -1: the default of the brokers"},
+	{name: "topics.retention_events", def: "7d", min: hour, max: 3650 * day, at: func(c *Config) any { return &c.Topics.RetentionEvents },
+		about: "how long events are kept; as long can be replayed, and the processor must never be away for longer"},
+	{name: "topics.retention_cdr", def: "90d", min: hour, max: 36500 * day, at: func(c *Config) any { return &c.Topics.RetentionCDR },
+		about: "how long records are kept for their readers"},
+	{name: "topics.retention_dlq", def: "90d", min: hour, max: 36500 * day, at: func(c *Config) any { return &c.Topics.RetentionDLQ },
+		about: "how long parked events are kept for a person to look at"},
+
+	{name: "group", def: "januscdr", at: func(c *Config) any { return &c.Group },
+		about: "consumer group of the processors; all processes of one deployment share it"},
+	{name: "instance", machine: "the host name", at: func(c *Config) any { return &c.Instance },
+		about: "name of this process in the group; the same after a restart, and no other process may have it"},
+	{name: "workers", machine: "the number of cores", min: 1, max: 1024, at: func(c *Config) any { return &c.Workers },
+		about: "workers of this process, each with transactions of its own"},
+	{name: "state_dir", def: "januscdr-data", at: func(c *Config) any { return &c.StateDir },
+		about: "folder for what is kept on disk: the cache of states (cdr), the spool (ingest)"},
+	{name: "commit_interval", def: "200ms", min: 10 * ms, max: 60 * sec, at: func(c *Config) any { return &c.CommitInterval },
+		about: "time between transactions; shorter brings records sooner, longer costs less"},
+	{name: "transaction_timeout", def: "10s", min: sec, max: 900 * sec, at: func(c *Config) any { return &c.TransactionTimeout },
+		about: "the brokers abort a transaction that is open for longer; readers wait this long after a crash"},
+	{name: "session_timeout", def: "30s", min: 6 * sec, max: 1800 * sec, at: func(c *Config) any { return &c.SessionTimeout },
+		about: "a worker that is silent for longer loses its partitions to others"},
+
+	{name: "policy.grace", def: "5s", min: 0, max: hour, at: func(c *Config) any { return &c.Policy.Grace },
+		about: "time to wait for stragglers after a close; Janus sends last statistics after the end"},
+	{name: "policy.leg_silence", def: "1h", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.LegSilence },
+		about: "a leg that had statistics and is silent for this long is closed at its last evidence"},
+	{name: "policy.leg_silence_without_statistics", def: "24h", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.LegSilenceWithoutStatistics },
+		about: "the same for a leg without statistics, where silence says less"},
+	{name: "policy.emitter_silence", def: "1h", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.EmitterSilence },
+		about: "a Janus that is silent for this long is taken for gone, and what was open there is closed"},
+	{name: "policy.stub_retention", def: "10m", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.StubRetention },
+		about: "how long a closed session is remembered, so that late events open nothing"},
+
+	{name: "ingest.listen", def: "127.0.0.1:8090", at: func(c *Config) any { return &c.Ingest.Listen },
+		about: "address where events are received; :8090 for all interfaces, so that Janus on other hosts can reach it"},
+	{name: "ingest.path", def: "/events", at: func(c *Config) any { return &c.Ingest.Path },
+		about: "path of the URL that Janus sends to"},
+	{name: "ingest.body_limit", def: "32MiB", min: 1 << 10, max: 1 << 30, at: func(c *Config) any { return &c.Ingest.BodyLimit },
+		about: "largest body that is accepted, after decompression"},
+	{name: "ingest.event_limit", def: "1MiB", min: 1 << 10, max: 64 << 20, at: func(c *Config) any { return &c.Ingest.EventLimit },
+		about: "largest single event that is accepted"},
+	{name: "ingest.delivery_timeout", def: "8s", min: 100 * ms, max: 9500 * ms, at: func(c *Config) any { return &c.Ingest.DeliveryTimeout },
+		about: "time to make a body safe before the sender must try again; Janus gives up at 10s"},
+	{name: "ingest.auth.user", at: func(c *Config) any { return &c.Ingest.Auth.User },
+		about: "user that senders must name by HTTP Basic authentication; empty: anyone may send"},
+	{name: "ingest.auth.password", secret: true, at: func(c *Config) any { return &c.Ingest.Auth.Password },
+		about: "password that senders must give; a file keeps it out of process lists"},
+	{name: "ingest.auth.password_file", file: true, at: func(c *Config) any { return &c.Ingest.Auth.PasswordFile },
+		about: "file that holds that password; a line end after it does not count"},
+	{name: "ingest.senders", def: "[]", at: func(c *Config) any { return &c.Ingest.Senders },
+		about: "names for senders: a list of {path, user, address, emitter}; who matches all that is set gets the emitter's name"},
+
+	{name: "admin.listen", def: "127.0.0.1:8091", at: func(c *Config) any { return &c.Admin.Listen },
+		about: "address of /healthz, /readyz and /metrics; empty: none"},
+	{name: "log.level", def: "info", words: []string{"trace", "debug", "info", "warn", "error", "off"}, at: func(c *Config) any { return &c.Log.Level },
+		about: "what is logged: this and what is graver"},
+	{name: "log.format", def: "text", words: []string{"text", "json"}, at: func(c *Config) any { return &c.Log.Format },
+		about: "text for people, json for machines"},
+}
+
+// senderFields has the names that a sender may have, in the order in which they are shown.
+var senderFields = []struct {
+	name string
+	at   func(*Sender) *string
+}{
+	{"path", func(s *Sender) *string { return &s.Path }},
+	{"user", func(s *Sender) *string { return &s.User }},
+	{"address", func(s *Sender) *string { return &s.Address }},
+	{"emitter", func(s *Sender) *string { return &s.Emitter }},
+}
+
+var byName, byEnv, byFlag = index()
+
+func index() (name, env, flag map[string]*key) {
+	name, env, flag = map[string]*key{}, map[string]*key{}, map[string]*key{}
+	for _, k := range table {
+		name[k.name], env[k.env()], flag[k.flag()] = k, k, k
+	}
+	return name, env, flag
+}
+
+// machineDefaults are the defaults that this machine decides.
+func machineDefaults(c *Config) {
+	c.Workers = runtime.GOMAXPROCS(0)
+	c.Instance, _ = os.Hostname() // an empty name is complained about by check
+}
