@@ -1,0 +1,89 @@
+package ingest
+
+import (
+	"fmt"
+	"strconv"
+
+	"januscdr/janus"
+)
+
+const (
+	maxEvents  = 10_000  // of one body; Janus sends up to 100
+	maxEmitter = 1 << 10 // bytes of an emitter's name that is assigned, or whose signs of life are written
+)
+
+// Batch is a body, sorted: what goes to the event log, and what is parked. Its slices and strings may alias the body,
+// which must not change any more. A Batch is published by one goroutine at a time.
+type Batch struct {
+	Emitter string // assigned to the sender; empty: what the events say
+	Events  []Event
+	Parked  []Parked
+
+	way *way // made by the first Publish
+}
+
+// Event is one event as it will stand in the event log.
+type Event struct {
+	Key      []byte     // session id in decimal; without one the emitter, assigned or its own; empty when both are missing
+	Value    []byte     // the bytes that Janus wrote
+	Type     janus.Type // for the count
+	Emitter  string     // whose sign of life it is
+	Everyone bool       // it concerns sessions of other partitions too: each gets a copy
+}
+
+// sorter turns bodies into batches. Not for concurrent use.
+type sorter struct {
+	parser     janus.Parser
+	eventLimit int64
+}
+
+// sort decides what becomes of a body: sent are its bytes as they came, body the same decompressed.
+func (s *sorter) sort(who sender, sent, body []byte) *Batch {
+	b := &Batch{Emitter: who.emitter}
+	raw, err := janus.Split(body)
+	if err != nil {
+		b.Parked = []Parked{park(CodeNotJSON, fmt.Sprintf("split body: %v", err), who, nil, sent)}
+		return b
+	}
+	if len(raw) > maxEvents {
+		b.Parked = []Parked{park(CodeTooMany, fmt.Sprintf("%d events in one body, at most %d are taken", len(raw), maxEvents), who, nil, sent)}
+		return b
+	}
+	b.Events = make([]Event, 0, len(raw))
+	keys := make([]byte, 0, 20*len(raw)) // of all events; grows by appending, which leaves earlier keys where they are
+	for i, bytes := range raw {
+		e, err := s.parser.Parse(bytes)
+		if err != nil {
+			b.Parked = append(b.Parked, park(CodeNotEvent, fmt.Sprintf("event %d of %d: %v", i+1, len(raw), err), who, nil, bytes))
+			continue
+		}
+		emitter := who.emitter
+		if emitter == "" {
+			emitter = e.Emitter
+		}
+		start := len(keys)
+		if e.Session != 0 {
+			keys = strconv.AppendUint(keys, uint64(e.Session), 10)
+		} else {
+			keys = append(keys, emitter...)
+		}
+		key := keys[start:len(keys):len(keys)]
+		if size := int64(len(bytes)); size > s.eventLimit {
+			b.Parked = append(b.Parked, park(CodeEventLimit,
+				fmt.Sprintf("event %d of %d has %d bytes, at most %d are taken", i+1, len(raw), size, s.eventLimit), who, cutKey(key), bytes))
+			continue
+		}
+		b.Events = append(b.Events, Event{Key: cutKey(key), Value: bytes, Type: e.Type, Emitter: emitter,
+			Everyone: e.Reach() == janus.ReachEveryone})
+	}
+	return b
+}
+
+// cutKey bounds a key: an emitter can call itself anything, and the record must still fit. All records of such an
+// emitter have the same key all the same.
+func cutKey(key []byte) []byte {
+	if len(key) > maxEmitter {
+		return key[:maxEmitter:maxEmitter]
+	}
+	return key
+}

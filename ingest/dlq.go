@@ -1,0 +1,89 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Code says in a word why something was parked.
+type Code string
+
+// The codes of what this room parks. None of it would become acceptable by being sent again.
+const (
+	CodeBodyLimit  Code = "body_limit"  // the body is over the limit
+	CodeEventLimit Code = "event_limit" // one event is over the limit
+	CodeTooMany    Code = "too_many"    // more events in a body than any sender has reason to send
+	CodeNotJSON    Code = "not_json"    // the body is neither an object nor an array of JSON
+	CodeNotEvent   Code = "not_event"   // JSON, but no event of Janus
+	CodeGzip       Code = "gzip"        // compressed, and broken
+	CodeEncoding   Code = "encoding"    // compressed in a way that we do not know
+)
+
+var codes = []Code{CodeBodyLimit, CodeEventLimit, CodeTooMany, CodeNotJSON, CodeNotEvent, CodeGzip, CodeEncoding}
+
+// Headers of a parked record.
+const (
+	HeaderReason = "januscdr-reason" // a sentence
+	HeaderError  = "januscdr-error"  // a Code
+	HeaderSender = "januscdr-sender" // user@address or address
+	HeaderLength = "januscdr-length" // bytes of the original, in decimal; more than the value has when that is cut
+	HeaderSHA256 = "januscdr-sha256" // of the original, in hexadecimal
+	HeaderSource = "januscdr-source" // the part of januscdr that parked it
+)
+
+const (
+	sourceHTTP = "ingest/http"
+	maxHead    = 64 << 10 // bytes that are kept of what is too large to be kept
+	maxParked  = 1 << 20  // bytes up to which a parked original is kept whole
+	maxReason  = 1 << 10  // bytes of a reason: it can quote what a sender wrote
+)
+
+// Parked is a body or an event that is put aside with the reason, and answered.
+type Parked struct {
+	Code   Code
+	Reason string
+	Key    []byte // that the event would have had, if that is known
+	Value  []byte // the original bytes, or the first 64 KiB of them
+	Length int64  // of the original; when the sender was cut off, as much as came
+	SHA256 [sha256.Size]byte
+	Sender string
+	Source string
+}
+
+// park puts an original aside that is at hand as a whole.
+func park(code Code, reason string, who sender, key, original []byte) Parked {
+	return Parked{Code: code, Reason: reason, Key: key, Value: head(original), Length: int64(len(original)),
+		SHA256: sha256.Sum256(original), Sender: who.String(), Source: sourceHTTP}
+}
+
+// head is the original if it is not too large, else its beginning.
+func head(original []byte) []byte {
+	if len(original) > maxParked {
+		return original[:maxHead:maxHead]
+	}
+	return original
+}
+
+func (p Parked) headers(emitter string) []kgo.RecordHeader {
+	reason := p.Reason
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
+	}
+	text := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
+	headers := []kgo.RecordHeader{
+		text(HeaderReason, reason),
+		text(HeaderError, string(p.Code)),
+		text(HeaderSender, p.Sender),
+		text(HeaderLength, strconv.FormatInt(p.Length, 10)),
+		text(HeaderSHA256, hex.EncodeToString(p.SHA256[:])),
+		text(HeaderSource, p.Source),
+	}
+	if emitter != "" {
+		headers = append(headers, text(HeaderEmitter, emitter))
+	}
+	return headers
+}
