@@ -15,6 +15,9 @@ import (
 // maxSecret bounds a file that holds a password.
 const maxSecret = 64 << 10
 
+// maxEmitter bounds the name of an emitter: it is part of the key of each state.
+const maxEmitter = 255
+
 // check judges what only shows when all values are known, and reads the secrets of the keys in use.
 func (c *Config) check(use []string) (complaints []error) {
 	complain := func(key, what, remedy string) {
@@ -198,6 +201,12 @@ func (c *Config) checkIngest(complain complain) {
 			wrong(fmt.Sprintf("is the same as sender %d", other), "leave one of them out")
 		} else {
 			seen[who] = i + 1
+		}
+		if s.User != "" && s.User != in.Auth.User {
+			wrong(fmt.Sprintf("has a user %q who is not ingest.auth.user, and a name that is not checked proves nothing", s.User), "name that user, or a path or address instead")
+		}
+		if len(s.Emitter) > maxEmitter {
+			wrong(fmt.Sprintf("has an emitter of %d bytes", len(s.Emitter)), fmt.Sprintf("shorten it to %d", maxEmitter))
 		}
 		if s.Path != "" && !strings.HasPrefix(s.Path, "/") {
 			wrong(fmt.Sprintf("has a path %q", s.Path), "begin it with a slash: /events/edge-1")

@@ -127,7 +127,7 @@ ingest:
 
 	c = load(t, Sources{Environ: []string{
 		"JANUSCDR_KAFKA_BROKERS=a:1, b:2",
-		"JANUSCDR_INGEST_SENDERS=[{user: lab, emitter: edge-2}]",
+		"JANUSCDR_INGEST_SENDERS=[{user: lab, emitter: edge-2}]", "JANUSCDR_INGEST_AUTH_USER=lab", "JANUSCDR_INGEST_AUTH_PASSWORD=x",
 	}})
 	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"a:1", "b:2"}) || !reflect.DeepEqual(c.Ingest.Senders, []Sender{{User: "lab", Emitter: "edge-2"}}) {
 		t.Errorf("got %+v", c)
@@ -258,12 +258,14 @@ func TestWhatDoesNotFitTogetherIsAnError(t *testing.T) {
 			[]string{"--ingest-auth-password: ingest.auth.password: there is a password but no user; set ingest.auth.user"}},
 		"silence that is noticed too early": {map[string]string{"policy.leg_silence": "25h"},
 			[]string{"--policy-leg-silence: policy.leg_silence: it is 25h and thus longer than policy.leg_silence_without_statistics (24h), where silence says less; lower the first or raise the second"}},
-		"senders that say too little or the same": {map[string]string{"ingest.senders": "[{path: edge, emitter: a}, {emitter: b}, {address: host, user: u}, {address: 192.0.2.1, emitter: a}, {address: 192.0.2.1, emitter: b}]"},
+		"senders that say too little or the same": {map[string]string{"ingest.senders": "[{path: edge, emitter: a}, {emitter: b}, {address: host, path: /u}, {address: 192.0.2.1, emitter: a}, {address: 192.0.2.1, emitter: b}]"},
 			[]string{`--ingest-senders: ingest.senders: sender 1 has a path "edge"; begin it with a slash: /events/edge-1`,
 				"--ingest-senders: ingest.senders: sender 2 says nothing of who it is; set path, user or address",
 				"--ingest-senders: ingest.senders: sender 3 has no emitter; say which name its events get",
 				`--ingest-senders: ingest.senders: sender 3 has an address "host"; write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24`,
 				"--ingest-senders: ingest.senders: sender 5 is the same as sender 4; leave one of them out"}},
+		"a sender by a user whom nobody checks": {map[string]string{"ingest.senders": "[{user: lab, emitter: a}]"},
+			[]string{`--ingest-senders: ingest.senders: sender 1 has a user "lab" who is not ingest.auth.user, and a name that is not checked proves nothing; name that user, or a path or address instead`}},
 		"an instance that is no name": {map[string]string{"instance": "a/b", "group": ""},
 			[]string{"--group: group: it is empty; give it a name",
 				`--instance: instance: "a/b" is not a plain name; write up to 200 letters, digits, dots, underscores and dashes`}},

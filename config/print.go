@@ -4,10 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Print writes the effective configuration as YAML; a comment on each line says where the value comes from. What it
@@ -27,9 +28,10 @@ func (c *Config) print(w io.Writer, describe bool) error {
 		for same < len(open) && same < len(parts)-1 && open[same] == parts[same] {
 			same++
 		}
-		if open = open[:same]; same == 0 && len(parts) > 1 && k != table[0] {
+		if same == 0 && (len(open) > 0 || len(parts) > 1 && k != table[0]) {
 			fmt.Fprintln(out)
 		}
+		open = open[:same]
 		for _, section := range parts[same : len(parts)-1] {
 			fmt.Fprintf(out, "%s%s:\n", strings.Repeat("  ", len(open)), section)
 			open = append(open, section)
@@ -62,30 +64,30 @@ func (c *Config) print(w io.Writer, describe bool) error {
 func notation(field any) string {
 	switch v := field.(type) {
 	case *string:
-		return quoted(*v, false)
+		return quoted(*v)
 	case *[]string:
 		items := make([]string, len(*v))
 		for i, s := range *v {
-			items[i] = quoted(s, true)
+			items[i] = quoted(s)
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	}
 	return text(field)
 }
 
-// quoted is s as a YAML scalar, with quotes where it would be read as something else; flow says that it stands
-// inside of brackets, where more is.
-func quoted(s string, flow bool) string {
-	out, err := yaml.MarshalWithOptions(s, yaml.UseSingleQuote(false))
-	if err != nil {
-		return fmt.Sprintf("%q", s)
+// quoted is s as a YAML scalar that is read as this text by any reader: without quotes only where that is certain.
+func quoted(s string) string {
+	if plain.MatchString(s) && !slices.Contains(notText, strings.ToLower(s)) {
+		return s
 	}
-	plain := strings.TrimSuffix(string(out), "\n")
-	if strings.ContainsAny(plain, "\n#") || flow && strings.ContainsAny(plain, ",[]{}") {
-		return fmt.Sprintf("%q", s)
-	}
-	return plain
+	return strconv.Quote(s)
 }
+
+// plain are names, paths and addresses. Words that YAML takes for something else are in notText.
+var (
+	plain   = regexp.MustCompile(`^(?:[A-Za-z/][A-Za-z0-9_./-]*(?::[0-9]+)?|[0-9]+(?:\.[0-9]+){3}(?::[0-9]+|/[0-9]+)?)$`)
+	notText = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
+)
 
 // Row is what there is to know of one key, for help and documents.
 type Row struct {

@@ -310,7 +310,7 @@ func text(field any) string {
 			sep := ""
 			for _, f := range senderFields {
 				if t := *f.at(&s); t != "" {
-					b.WriteString(sep + f.name + ": " + quoted(t, true))
+					b.WriteString(sep + f.name + ": " + quoted(t))
 					sep = ", "
 				}
 			}
