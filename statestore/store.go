@@ -1,0 +1,389 @@
+// Package statestore keeps states on disk: bytes under bytes, one small Badger database per partition.
+//
+// It promises to be a cache that never runs ahead: what it was told to remember is visible at once and written behind,
+// the states first, the checkpoint that covers them last. So whatever it holds after a crash is healed by telling it
+// again everything from its checkpoint on. It knows neither what a state means nor where the truth is kept. It touches
+// one directory.
+package statestore
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/hashicorp/go-hclog"
+)
+
+// Options say where a store lives, whose it is, and how far writing may lie behind.
+type Options struct {
+	Dir      string // the directory of this store alone; made if needed
+	Identity Identity
+
+	FlushBytes int           // write behind when so much waits; 0: 8 MiB
+	FlushEvery time.Duration // and at least so often; 0: 5 s
+
+	// MinFree is how many bytes of the disk must stay free; 0: 64 MiB. Below it nothing is written: Badger writes into
+	// mapped files, where a full disk is no error but a fault that ends the process.
+	MinFree uint64
+
+	Log hclog.Logger // nil: silent
+}
+
+const (
+	defaultFlushBytes = 8 << 20
+	defaultFlushEvery = 5 * time.Second
+	defaultMinFree    = 64 << 20
+
+	// waitFactor times FlushBytes may wait to be written before Remember waits for the disk.
+	waitFactor = 4
+
+	gcEvery = 5 * time.Minute
+	gcRatio = 0.5 // rewrite a value log file when half of it is dead
+)
+
+// The keys in the database: a letter before each state, and one for the checkpoint.
+const statePrefix = 's'
+
+var checkpointKey = []byte{'m'}
+
+// Errors that a caller may choose by.
+var (
+	ErrInUse   = errors.New("in use by another process")
+	ErrForeign = errors.New("belongs to another topic")
+	ErrFull    = errors.New("disk is full")
+	ErrClosed  = errors.New("store is closed")
+)
+
+// Store is the states of one partition. Its methods may be called from several goroutines; Remember, Reset and Close
+// from one at a time.
+type Store struct {
+	opts  Options
+	log   hclog.Logger
+	aside string
+
+	mu         sync.RWMutex
+	db         *badger.DB
+	closed     bool
+	fresh      batch // remembered, not yet being written
+	flushing   batch // being written
+	checkpoint []byte
+	failed     error // of writing; it stays
+
+	wake    chan struct{} // the flusher has something to do now
+	written chan struct{} // closed and renewed when a flush ends
+	stop    chan struct{}
+	done    sync.WaitGroup
+}
+
+// batch is what waits to be written: the last value of each key, nil for a deletion, and the checkpoint that covers it.
+type batch struct {
+	states     map[string][]byte
+	checkpoint []byte
+	bytes      int
+}
+
+func (b batch) empty() bool { return len(b.states) == 0 && b.checkpoint == nil }
+
+// Open opens a store as it was left, or makes an empty one. The error wraps ErrInUse when another process has it open,
+// ErrForeign when it is of another topic or cluster, ErrFull when the disk has no room to work in. A store that cannot
+// be read is moved aside, and an empty one is made in its place: see MovedAside.
+func Open(o Options) (*Store, error) {
+	if o.FlushBytes <= 0 {
+		o.FlushBytes = defaultFlushBytes
+	}
+	if o.FlushEvery <= 0 {
+		o.FlushEvery = defaultFlushEvery
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	s := &Store{opts: o, log: o.Log}
+	if err := claim(o.Dir, o.Identity); err != nil {
+		return nil, fmt.Errorf("open state store: %w", err)
+	}
+	if err := s.room(0); err != nil {
+		return nil, fmt.Errorf("open state store: %w", err)
+	}
+	db, aside, err := openDB(o.Dir, o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("open state store: %w", err)
+	}
+	s.aside = aside
+	if err := s.start(db); err != nil {
+		return nil, fmt.Errorf("open state store: %w", errors.Join(err, db.Close()))
+	}
+	return s, nil
+}
+
+// start begins to work on an open database.
+func (s *Store) start(db *badger.DB) error {
+	checkpoint, err := get(db, checkpointKey)
+	if err != nil {
+		return fmt.Errorf("read checkpoint: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.checkpoint = db, checkpoint
+	s.fresh, s.flushing = batch{}, batch{}
+	s.closed, s.failed = false, nil
+	s.wake, s.written, s.stop = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	s.done.Go(func() { s.flusher(s.stop) })
+	s.done.Go(func() { s.collector(db, s.stop) })
+	return nil
+}
+
+// MovedAside is where the directory went that could not be read when the store was opened; empty when all was well.
+func (s *Store) MovedAside() string { return s.aside }
+
+// Checkpoint returns what was last remembered as checkpoint, nil when there is none.
+func (s *Store) Checkpoint() []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.checkpoint
+}
+
+// Get returns the value that was last remembered for a key, nil when there is none. The caller must not change it; the
+// store will not.
+func (s *Store) Get(key []byte) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if value, ok := s.fresh.states[string(key)]; ok {
+		return value, nil
+	}
+	if value, ok := s.flushing.states[string(key)]; ok {
+		return value, nil
+	}
+	if s.closed {
+		return nil, fmt.Errorf("read state: %w", ErrClosed)
+	}
+	value, err := get(s.db, dbKey(key))
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	return value, nil
+}
+
+// Scan calls f for each state whose key begins with prefix, in key order, as they all are at the call. The slices are
+// valid during the call of f only. An error of f ends the scan and is returned as it is.
+func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) error {
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return fmt.Errorf("scan states: %w", ErrClosed)
+	}
+	waiting := map[string][]byte{}
+	for _, b := range []batch{s.flushing, s.fresh} {
+		for key, value := range b.states {
+			if strings.HasPrefix(key, string(prefix)) {
+				waiting[key] = value
+			}
+		}
+	}
+	txn := s.db.NewTransaction(false) // under the lock: what is no longer waiting is in what it sees
+	s.mu.RUnlock()
+	defer txn.Discard()
+
+	type state struct {
+		key   string
+		value []byte
+	}
+	ahead := make([]state, 0, len(waiting))
+	for key, value := range waiting {
+		ahead = append(ahead, state{key, value})
+	}
+	slices.SortFunc(ahead, func(a, b state) int { return cmp.Compare(a.key, b.key) })
+	emit := func(a state) error {
+		if a.value == nil {
+			return nil
+		}
+		return f([]byte(a.key), a.value)
+	}
+
+	options := badger.DefaultIteratorOptions
+	options.Prefix = dbKey(prefix)
+	it := txn.NewIterator(options)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		key := it.Item().Key()[1:]
+		for len(ahead) > 0 && ahead[0].key < string(key) {
+			if err := emit(ahead[0]); err != nil {
+				return err
+			}
+			ahead = ahead[1:]
+		}
+		if _, covered := waiting[string(key)]; covered {
+			continue // its turn comes among those ahead
+		}
+		var stopped error
+		if err := it.Item().Value(func(value []byte) error {
+			stopped = f(key, value)
+			return nil
+		}); err != nil {
+			return fmt.Errorf("scan states: %w", err)
+		}
+		if stopped != nil {
+			return stopped
+		}
+	}
+	for _, a := range ahead {
+		if err := emit(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Remember takes changes, later ones of a key over earlier ones, a nil value for a deletion, and the checkpoint that
+// covers them and all before. They are visible when it returns, and on disk some time later. It copies what it keeps.
+// It waits for the disk when too much is waiting already.
+//
+// An error is one of writing behind, of these changes or earlier ones: it wraps ErrFull when the disk is full. The store
+// can still be read, but nothing more will be written: close it, mend the reason, and open it again. What was lost is
+// what came after the checkpoint on disk.
+func (s *Store) Remember(changes iter.Seq2[[]byte, []byte], checkpoint []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.failed == nil && !s.closed && s.fresh.bytes >= waitFactor*s.opts.FlushBytes {
+		s.prod()
+		written := s.written
+		s.mu.Unlock()
+		<-written
+		s.mu.Lock()
+	}
+	if s.closed {
+		return fmt.Errorf("remember states: %w", ErrClosed)
+	}
+	if s.failed != nil {
+		return fmt.Errorf("remember states: %w", s.failed)
+	}
+	if s.fresh.states == nil {
+		s.fresh.states = map[string][]byte{}
+	}
+	for key, value := range changes {
+		if value != nil {
+			value = append(make([]byte, 0, len(value)), value...) // never nil
+		}
+		s.fresh.states[string(key)] = value
+		s.fresh.bytes += len(key) + len(value)
+	}
+	s.checkpoint = bytes.Clone(checkpoint)
+	s.fresh.checkpoint = s.checkpoint
+	if s.fresh.bytes >= s.opts.FlushBytes {
+		s.prod()
+	}
+	return nil
+}
+
+// Flush writes what waits, and returns when it is on disk.
+func (s *Store) Flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.failed == nil && !s.closed && !(s.fresh.empty() && s.flushing.empty()) {
+		s.prod()
+		written := s.written
+		s.mu.Unlock()
+		<-written
+		s.mu.Lock()
+	}
+	if s.failed != nil {
+		return fmt.Errorf("write states: %w", s.failed)
+	}
+	return nil
+}
+
+// Close writes what waits and frees the directory. The error is that of writing, now or before.
+func (s *Store) Close() error {
+	err := s.Flush()
+	return errors.Join(err, s.shut())
+}
+
+// Reset forgets everything: the store is empty after it, on disk too. It is for a store whose checkpoint leads nowhere
+// any more.
+func (s *Store) Reset() error {
+	if err := s.shut(); err != nil {
+		return fmt.Errorf("reset state store: %w", err)
+	}
+	if err := wipe(s.opts.Dir); err != nil {
+		return fmt.Errorf("reset state store: %w", err)
+	}
+	db, _, err := openDB(s.opts.Dir, s.log)
+	if err != nil {
+		return fmt.Errorf("reset state store: %w", err)
+	}
+	if err := s.start(db); err != nil {
+		return fmt.Errorf("reset state store: %w", errors.Join(err, db.Close()))
+	}
+	return nil
+}
+
+// Condemn closes the store without writing what waits and moves its directory aside, under a name that says so. It is
+// for a store whose states make no sense. The next Open makes an empty one.
+func (s *Store) Condemn() (aside string, err error) {
+	if err := s.shut(); err != nil {
+		s.log.Warn("state store that is given up was not closed in order", "dir", s.opts.Dir, "error", err)
+	}
+	aside, err = moveAside(s.opts.Dir)
+	if err != nil {
+		return "", fmt.Errorf("give up state store: %w", err)
+	}
+	return aside, nil
+}
+
+// shut ends the goroutines and closes the database, once.
+func (s *Store) shut() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.stop)
+	s.mu.Unlock()
+	s.done.Wait()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close database %s: %w", s.opts.Dir, err)
+	}
+	return nil
+}
+
+// prod makes the flusher look.
+func (s *Store) prod() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func dbKey(key []byte) []byte {
+	k := make([]byte, 1, 1+len(key))
+	k[0] = statePrefix
+	return append(k, key...)
+}
+
+func get(db *badger.DB, key []byte) (value []byte, err error) {
+	err = db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		value, err = item.ValueCopy(nil)
+		if value == nil && err == nil {
+			value = []byte{}
+		}
+		return err
+	})
+	return value, err
+}
