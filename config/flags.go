@@ -30,7 +30,11 @@ func Bind(set *pflag.FlagSet, sectionsAndKeys ...string) *Flags {
 		if !uses(f.uses, k.name) {
 			continue
 		}
-		flag := set.VarPF(&flagValue{f, k}, k.flag(), "", k.about)
+		about := k.about
+		if len(k.words) > 0 {
+			about += " (" + k.kind() + ")"
+		}
+		flag := set.VarPF(&flagValue{f, k}, k.flag(), "", about)
 		if _, isBool := k.at(new(Config)).(*bool); isBool {
 			flag.NoOptDefVal = "true"
 		}
@@ -74,4 +78,13 @@ func (v *flagValue) Set(text string) error {
 }
 
 // Type is the kind of value, for help.
-func (v *flagValue) Type() string { return v.key.kind() }
+func (v *flagValue) Type() string {
+	kind := v.key.kind()
+	switch {
+	case kind == "true|false":
+		return "bool" // what pflag shows without a value
+	case len(v.key.words) > 0:
+		return "word"
+	}
+	return kind
+}
