@@ -1,9 +1,11 @@
 package janus
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -46,4 +48,78 @@ func TestEveryEventOfEveryRecordingIsKnown(t *testing.T) {
 		t.Logf("%6d %s", counts[f], f)
 	}
 	t.Logf("%d events, %d of them concern everyone", events, reaches[ReachEveryone])
+}
+
+func TestAnEventWithoutEscapesAllocatesNothing(t *testing.T) {
+	var p Parser
+	events := 0
+	for _, name := range captures.Names() {
+		for _, raw := range captures.Events(name) {
+			if bytes.IndexByte(raw, '\\') >= 0 {
+				continue
+			}
+			events++
+			if n := testing.AllocsPerRun(1, func() { // its warm-up lets the slices grow
+				if _, err := p.Parse(raw); err != nil {
+					t.Fatal(err)
+				}
+			}); n != 0 {
+				t.Fatalf("%v allocations: %s", n, raw)
+			}
+		}
+	}
+	if events < 9000 {
+		t.Errorf("only %d events were tried", events)
+	}
+}
+
+func TestReportsAreWhatEncodingJSONReads(t *testing.T) {
+	var p Parser
+	streams := 0
+	for _, name := range captures.Names() {
+		for _, raw := range captures.Events(name) {
+			e, err := p.Parse(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, ok := e.Body.(*MediaReport)
+			if !ok {
+				continue
+			}
+			want, err := reportByEncodingJSON(raw)
+			if err != nil {
+				t.Fatalf("%v: %s", err, raw)
+			}
+			if !slices.Equal(report.Streams, want.Streams) {
+				t.Fatalf("%s\ngot  %+v\nwant %+v", raw, report.Streams, want.Streams)
+			}
+			streams += len(want.Streams)
+		}
+	}
+	if streams < 4000 {
+		t.Errorf("only %d streams were compared", streams)
+	}
+}
+
+func TestPluginsAreWhatEncodingJSONReads(t *testing.T) {
+	var p Parser
+	for _, name := range captures.Names() {
+		for _, raw := range captures.Events(name) {
+			e, err := p.Parse(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok := e.Body.(*PluginEvent)
+			if !ok {
+				continue
+			}
+			want, err := pluginByEncodingJSON(raw)
+			if err != nil {
+				t.Fatalf("%v: %s", err, raw)
+			}
+			if !reflect.DeepEqual(flat(got), flat(want)) {
+				t.Fatalf("%s\ngot  %+v\nwant %+v", raw, got, want)
+			}
+		}
+	}
 }

@@ -1,0 +1,141 @@
+package janus
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"januscdr/internal/captures"
+)
+
+func texts(events [][]byte) []string {
+	var out []string
+	for _, e := range events {
+		out = append(out, string(e))
+	}
+	return out
+}
+
+func TestABodyIsItsEvents(t *testing.T) {
+	tests := map[string]struct {
+		body string
+		want []string
+	}{
+		"one event":                                  {`{"a":1}`, []string{`{"a":1}`}},
+		"a group of one":                             {`[{"a":1}]`, []string{`{"a":1}`}},
+		"a group of two":                             {`[{"a":1},{"b":[2,{}]}]`, []string{`{"a":1}`, `{"b":[2,{}]}`}},
+		"an indented group":                          {"\n[\n  {\n \"a\": 1\n  },\r\n\t{} \n]\n", []string{"{\n \"a\": 1\n  }", "{}"}},
+		"one event with space around":                {" \t{ \"a\" : 1 }\r\n", []string{`{ "a" : 1 }`}},
+		"a byte order mark":                          {"\xef\xbb\xbf[{}]", []string{"{}"}},
+		"no events":                                  {"[]", nil},
+		"no events, indented":                        {"[\n]\n", nil},
+		"elements that are no objects":               {`[1, "a,]" ,null,[{"b":1}],-0.5e3, true,{"c":"}"}]`, []string{"1", `"a,]"`, "null", `[{"b":1}]`, "-0.5e3", "true", `{"c":"}"}`}},
+		"an element that Parse refuses for its text": {"[{\"a\":\"z\xfcrich\"},{}]", []string{"{\"a\":\"z\xfcrich\"}", "{}"}},
+		"brackets and quotes in strings":             {`[{"a":"]},{\"[{"},{"\\":"\\"}]`, []string{`{"a":"]},{\"[{"}`, `{"\\":"\\"}`}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := test.body
+			body := []byte(test.body)
+			events, err := Split(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(texts(events), test.want) {
+				t.Errorf("got  %q\nwant %q", texts(events), test.want)
+			}
+			for _, e := range events {
+				_ = append(e, "spoilt"...)
+			}
+			if string(body) != before {
+				t.Error("appending to an event wrote into the body")
+			}
+			clear(body)
+			for _, e := range events {
+				if e[0] != 0 {
+					t.Error("the events do not alias the body")
+				}
+			}
+		})
+	}
+}
+
+func TestABodyThatCannotBeCutIsAnErrorThatNamesThePlace(t *testing.T) {
+	tests := map[string]struct{ body, want string }{
+		"empty":                    {"", "janus event: the body is empty, want an event or an array of events (at byte 0)"},
+		"only white space":         {"\r\n", "janus event: the body is empty, want an event or an array of events (at byte 2)"},
+		"only a byte order mark":   {"\xef\xbb\xbf", "janus event: the body is empty, want an event or an array of events (at byte 3)"},
+		"a form":                   {"a=1&b=2", `janus event: not JSON: "a" where a value is due (at byte 0)`},
+		"a string":                 {`"a"`, "janus event: the body is a string, want an event or an array of events (at byte 0)"},
+		"a number":                 {` 5`, "janus event: the body is a number, want an event or an array of events (at byte 1)"},
+		"one that was cut off":     {`{"a":"b`, "janus event: not JSON: ends inside a string (at byte 7)"},
+		"a group that was cut off": {`[{"a":1},{"a":`, "janus event: [1]: not JSON: ends where a value is due (at byte 14)"},
+		"a group without its end":  {`[{"a":1}`, "janus event: not JSON: ends where a comma or the end of the array is due (at byte 8)"},
+		"only its beginning":       {`[`, "janus event: [0]: not JSON: ends where a value is due (at byte 1)"},
+		"no comma between":         {`[{} {}]`, `janus event: not JSON: "{" where a comma or the end of the array is due (at byte 4)`},
+		"a comma too many":         {`[{},]`, `janus event: [1]: not JSON: "]" where a value is due (at byte 4)`},
+		"two events in a row":      {`{}{}`, `janus event: not JSON: "{}" after the end of the body (at byte 2)`},
+		"two groups in a row":      {"\xef\xbb\xbf[]\n[]", `janus event: not JSON: "[]" after the end of the body (at byte 6)`},
+		"a bad element":            {`[{},{"a":tru}]`, `janus event: [1]: not JSON: "t" where true is due (at byte 9)`},
+		"a control character":      {"[{\"a\":\"\x01\"}]", "janus event: [0]: not JSON: control character 0x01 in a string (at byte 7)"},
+		"nested without end":       {strings.Repeat("[", 100_000), "janus event: [0]: nested deeper than 10048 levels (at byte 10048)"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			events, err := Split([]byte(test.body))
+			if err == nil {
+				t.Fatalf("split into %q, want an error", texts(events))
+			}
+			if events != nil || err.Error() != test.want {
+				t.Errorf("got  %s\nwant %s", err, test.want)
+			}
+			var splitErr *Error
+			if !errors.As(err, &splitErr) {
+				t.Errorf("error is a %T, want an *Error", err)
+			}
+		})
+	}
+}
+
+func TestAnEventTooDeepForParseCostsOnlyItself(t *testing.T) {
+	deep := `{"a":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`
+	good := envelope("1", `{"name":"timeout"}`)
+	events, err := Split([]byte("[" + deep + "," + good + "]"))
+	if err != nil || len(events) != 2 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	var p Parser
+	if _, err := p.Parse(events[0]); err == nil {
+		t.Error("the deep one was parsed")
+	}
+	mustParse(t, &p, string(events[1]))
+}
+
+func TestRecordedBodiesAreTheRecordedEvents(t *testing.T) {
+	for _, name := range captures.Names() {
+		var got [][]byte
+		for _, r := range captures.Requests(name) {
+			events, err := Split(r.Body)
+			if err != nil {
+				t.Fatalf("%s, request %d: %v", name, r.N, err)
+			}
+			if r.Accepted {
+				got = append(got, events...)
+			}
+		}
+		if want := captures.Events(name); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("%s: %d events of %d, or other bytes", name, len(got), len(want))
+		}
+	}
+}
+
+func TestABodyCutOffAnywhereIsAnError(t *testing.T) {
+	body := captures.Requests("1.1-a_echotest")[0].Body
+	for i := range body {
+		if events, err := Split(body[:i]); err == nil {
+			t.Fatalf("the first %d of %d bytes are %d events", i, len(body), len(events))
+		}
+	}
+}
