@@ -1,7 +1,9 @@
 package cdr
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"januscdr/janus"
@@ -20,17 +22,18 @@ const (
 
 // Input is one record of a partition of the event log.
 type Input struct {
-	Offset int64
-	Append janus.Micros // append time of the broker
-	Kind   Kind
-	Key    []byte
-	Value  []byte
+	Offset  int64
+	Append  janus.Micros // append time of the broker
+	Kind    Kind
+	Key     []byte
+	Value   []byte
+	Emitter string // the name that ingest gave to the sender (header januscdr-emitter); empty for the event's own
 }
 
 // Change is a new value for a state key; a nil Value deletes it.
 type Change struct{ Key, Value []byte }
 
-// Parked is an input record that could not be understood, to be parked.
+// Parked is an input record that could not be understood, to be put aside.
 type Parked struct {
 	Input  Input
 	Reason string
@@ -40,7 +43,7 @@ type Parked struct {
 type Step struct {
 	Records []Record
 	Parked  []Parked
-	Changes []Change // states in key order, and the position as the last one; nil when nothing moved
+	Changes []Change // states in key order, and the position as the last one; empty when nothing moved
 	Next    int64    // the next input offset to process
 }
 
@@ -65,4 +68,320 @@ type Due struct {
 	In       time.Duration // partition time from the last record to the next deadline
 }
 
-var _ = fmt.Sprint
+// Partition folds one partition of the event log. It is not safe for use by several goroutines.
+type Partition struct {
+	policy Policy
+	source Source
+	states States
+	parser janus.Parser
+	window *window
+
+	pos      position
+	started  bool // a position is known
+	moved    bool // a record was folded since the last step
+	index    index
+	step     Step
+	pending  int
+	stepKeys []sessionRef // sessions changed since the last step
+	counts   Counts
+}
+
+// Counts are what a partition has done since it was opened. They are for metrics and never reach a record.
+type Counts struct {
+	Events     [10]int64 // by type: see EventTypes
+	Duplicates int64
+	Late       int64 // events of sessions that are closed and reported
+	Parked     int64
+	Copies     int64 // copies that concerned no session here are counted too
+}
+
+// EventTypes are the names of the slots of Counts.Events.
+var EventTypes = [10]string{"session", "handle", "external", "jsep", "webrtc", "media", "plugin", "transport", "core", "unknown"}
+
+func typeSlot(t janus.Type) int {
+	for i := range 9 {
+		if t == 1<<i {
+			return i
+		}
+	}
+	return 9
+}
+
+// Open reads the position and scans the states, and builds the indexes from them.
+func Open(policy Policy, source Source, states States) (*Partition, error) {
+	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex()}
+	b, err := states.Get([]byte(positionKey))
+	if err != nil {
+		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
+	}
+	if b != nil {
+		if err := decode(b, p.pos.fields); err != nil {
+			return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
+		}
+		p.started = true
+	}
+	err = states.Scan([]byte(emitterPrefix), func(key, value []byte) error {
+		var e emitter
+		if err := decode(value, e.fields); err != nil {
+			return fmt.Errorf("read emitter %q: %w", key, err)
+		}
+		em := p.index.emitter(e.name)
+		em.emitter = e
+		p.index.expect(em)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = states.Scan([]byte(sessionPrefix), func(key, value []byte) error {
+		s, err := readSession(key, value)
+		if err != nil {
+			return err
+		}
+		k := p.index.add(s)
+		p.index.watch(p, k, s)
+		k.s = nil
+		p.index.cached--
+		return nil
+	})
+	return p, err
+}
+
+func readSession(key, value []byte) (*session, error) {
+	s := &session{}
+	if err := decode(value, s.fields); err != nil {
+		return nil, fmt.Errorf("read session %q: %w", key, err)
+	}
+	if !bytes.Equal(key, sessionKey(s.emitter, s.id)) {
+		return nil, fmt.Errorf("read session %q: the state is that of session %v of %q", key, s.id, s.emitter)
+	}
+	return s, nil
+}
+
+// Next is the offset of the next input record, -1 when nothing was ever folded.
+func (p *Partition) Next() int64 {
+	if !p.started {
+		return -1
+	}
+	return p.pos.next
+}
+
+// Recall notes a record before Next, so that a repetition of it is known. Records come in the order of their offsets.
+func (p *Partition) Recall(in Input) {
+	if in.Kind == KindEvent || in.Kind == KindCopy {
+		p.window.repeated(in.Offset, in.Kind, in.Value)
+	}
+}
+
+// Apply folds one record. Records before Next are ignored. An error means that a state is broken and the partition can
+// not go on; an event that cannot be understood is no error but parked.
+func (p *Partition) Apply(in Input) error {
+	if p.started && in.Offset < p.pos.next {
+		return nil
+	}
+	p.pos.next, p.started, p.moved = in.Offset+1, true, true
+	p.pos.clock.advance(in.Append)
+	if err := p.expire(p.pos.clock.now); err != nil {
+		return err
+	}
+	switch in.Kind {
+	case KindTick:
+		return nil
+	case KindAlive:
+		return p.sighted(p.index.emitter(string(in.Key)))
+	}
+	again := p.window.repeated(in.Offset, in.Kind, in.Value)
+	e, err := p.parser.Parse(in.Value)
+	if err != nil {
+		p.park(in, err.Error())
+		return nil
+	}
+	name := e.Emitter
+	if in.Emitter != "" {
+		name = in.Emitter
+	}
+	em := p.index.emitter(name)
+	if again {
+		p.counts.Duplicates++
+		if in.Kind == KindEvent && e.Session != 0 {
+			return p.repeat(em, e)
+		}
+		return nil
+	}
+	em.step(p.pos.clock.now)
+	p.counts.Events[typeSlot(e.Type)]++
+	if in.Kind == KindCopy {
+		p.counts.Copies++
+	} else if e.Session != 0 {
+		if err := p.event(em, e, in.Offset); err != nil {
+			return err
+		}
+	}
+	if err := p.reach(em, e, in.Offset); err != nil {
+		return err
+	}
+	return p.silence(em)
+}
+
+func (p *Partition) park(in Input, reason string) {
+	in.Key, in.Value = bytes.Clone(in.Key), bytes.Clone(in.Value)
+	p.step.Parked = append(p.step.Parked, Parked{Input: in, Reason: reason})
+	p.pending += len(in.Value) + 200
+	p.counts.Parked++
+}
+
+// Step takes what has changed since the last one. Committed must follow before the next Step.
+func (p *Partition) Step() Step {
+	if !p.moved {
+		return Step{}
+	}
+	step := p.step
+	p.step, p.pending, p.moved = Step{}, 0, false
+	for _, em := range p.index.emitters {
+		if em.dirty {
+			em.dirty = false
+			step.Changes = append(step.Changes, Change{Key: emitterKey(em.name), Value: encode(nil, em.fields)})
+		}
+	}
+	for _, ref := range p.stepKeys {
+		k := p.index.sessions[ref]
+		if k == nil || !k.dirty {
+			continue
+		}
+		k.dirty = false
+		c := Change{Key: sessionKey(p.index.emitters[ref.emitter].name, ref.id)}
+		if k.deleted {
+			delete(p.index.sessions, ref)
+		} else {
+			c.Value = encode(make([]byte, 0, 512), k.s.fields)
+		}
+		step.Changes = append(step.Changes, c)
+	}
+	p.index.used(p.stepKeys)
+	p.stepKeys = p.stepKeys[:0]
+	slices.SortFunc(step.Changes, func(a, b Change) int { return bytes.Compare(a.Key, b.Key) })
+	step.Changes = append(step.Changes, Change{Key: []byte(positionKey), Value: encode(nil, p.pos.fields)})
+	step.Next = p.pos.next
+	return step
+}
+
+// Committed says that the last step is durable and that States returns it.
+func (p *Partition) Committed() { p.index.evict() }
+
+// Pending is about how many bytes the next Step will have.
+func (p *Partition) Pending() int { return p.pending + 400*len(p.stepKeys) }
+
+// OpenSessions is the number of sessions that are open.
+func (p *Partition) OpenSessions() int { return p.index.open }
+
+// Counts are what was done since the partition was opened.
+func (p *Partition) Counts() Counts { return p.counts }
+
+// Due is when the partition next wants to be looked at, counted from the last record.
+func (p *Partition) Due() Due {
+	d := Due{Open: p.index.open > 0}
+	if at, ok := p.index.nextDeadline(p); ok {
+		d.Deadline, d.In = true, time.Duration(max(at-p.pos.clock.now, 0))*time.Microsecond
+	}
+	return d
+}
+
+// Flush acts as if a tick came after the longest limit: what is open closes at its last evidence. It is for the end of
+// a file, not for a log that goes on.
+func (p *Partition) Flush() error {
+	p.moved = true
+	return p.expire(1<<62 - 1)
+}
+
+// event folds an event into its own session.
+func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64) error {
+	k, err := p.session(em, e.Session)
+	if err != nil {
+		return err
+	}
+	if k != nil && k.s.stub != nil {
+		if !revives(k.s.stub, e) {
+			p.counts.Late++
+			k.s.stub.late++
+			p.touch(k)
+			return nil
+		}
+		p.index.drop(p, k)
+		k.s = nil
+	}
+	if k != nil && k.s != nil && k.s.superseded(e) {
+		if err := p.finish(k, e.Time); err != nil {
+			return err
+		}
+		p.index.drop(p, k)
+		k.s = nil
+	}
+	if k == nil || k.s == nil {
+		s := &session{emitter: em.name, id: e.Session, incarnation: e.Time, basis: FirstEvent, firstTime: e.Time, firstOffset: offset}
+		k = p.index.add(s)
+	}
+	p.touch(k)
+	x := &fold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
+	x.session()
+	p.index.watch(p, k, k.s)
+	return nil
+}
+
+// repeat counts a repetition of an event of a session.
+func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
+	k, err := p.session(em, e.Session)
+	if err != nil || k == nil || k.s.stub != nil {
+		return err
+	}
+	p.touch(k)
+	k.s.duplicates++
+	if h := k.s.find(e.Handle); h != nil {
+		for _, l := range h.taking(e.Time) {
+			l.duplicates++
+		}
+	}
+	return nil
+}
+
+// session finds a session, open or stub; nil when there is none.
+func (p *Partition) session(em *knownEmitter, id janus.SessionID) (*known, error) {
+	k := p.index.sessions[sessionRef{em.number, id}]
+	if k == nil || k.deleted {
+		return nil, nil
+	}
+	return k, p.load(k)
+}
+
+// load brings a session back into memory.
+func (p *Partition) load(k *known) error {
+	if k.s != nil {
+		return nil
+	}
+	key := sessionKey(p.index.emitters[k.ref.emitter].name, k.ref.id)
+	b, err := p.states.Get(key)
+	if err != nil {
+		return fmt.Errorf("read session %q: %w", key, err)
+	}
+	if b == nil {
+		return fmt.Errorf("read session %q: the store has lost it: set its directory aside and start again, it is rebuilt from the changelog", key)
+	}
+	k.s, err = readSession(key, b)
+	if err == nil {
+		p.index.cached++
+	}
+	return err
+}
+
+// touch notes that a session changes in this step.
+func (p *Partition) touch(k *known) {
+	if !k.dirty {
+		k.dirty = true
+		p.stepKeys = append(p.stepKeys, k.ref)
+	}
+}
+
+// sighted notes that an emitter's events come.
+func (p *Partition) sighted(em *knownEmitter) error {
+	em.step(p.pos.clock.now)
+	return p.silence(em)
+}

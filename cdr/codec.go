@@ -1,0 +1,181 @@
+package cdr
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// stateVersion is the version of what is kept in states and position. A program refuses another one.
+const stateVersion = 1
+
+var errBroken = errors.New("state is cut off or damaged")
+
+// codec writes a state or reads it: the same walk over the fields does both, so the two can't disagree. A field is a
+// tag and a value; tags rise within a struct, zero values are left out, and what a reader does not know it skips. So
+// fields can be added, and the order of Go's fields means nothing.
+//
+// A tag is number<<1, with the low bit set for a value of bytes (a length before it) and clear for a zigzag varint.
+type codec struct {
+	buf     []byte
+	reading bool
+	err     error
+	tag     uint64 // reading: the next tag, 0 when none was read ahead
+}
+
+// next reads ahead to the tag, skipping lower ones. It reports whether the next field is this one.
+func (c *codec) next(tag uint64) bool {
+	for c.err == nil {
+		if c.tag == 0 {
+			if len(c.buf) == 0 {
+				return false
+			}
+			t, n := binary.Uvarint(c.buf)
+			if n <= 0 || t == 0 {
+				c.err = errBroken
+				return false
+			}
+			c.tag, c.buf = t, c.buf[n:]
+		}
+		switch {
+		case c.tag == tag:
+			c.tag = 0
+			return true
+		case c.tag > tag:
+			return false
+		}
+		if c.tag&1 == 1 {
+			c.bytes()
+		} else if _, n := binary.Varint(c.buf); n > 0 {
+			c.buf = c.buf[n:]
+		} else {
+			c.err = errBroken
+		}
+		c.tag = 0
+	}
+	return false
+}
+
+// bytes reads a length and as many bytes.
+func (c *codec) bytes() []byte {
+	n, k := binary.Uvarint(c.buf)
+	if k <= 0 || n > uint64(len(c.buf)-k) {
+		c.err = errBroken
+		return nil
+	}
+	b := c.buf[k : k+int(n)]
+	c.buf = c.buf[k+int(n):]
+	return b
+}
+
+// num is a field of a number or an enum.
+func num[T ~int | ~int32 | ~int64 | ~uint8 | ~uint64](c *codec, tag int, v *T) {
+	t := uint64(tag) << 1
+	if !c.reading {
+		if *v != 0 {
+			c.buf = binary.AppendVarint(binary.AppendUvarint(c.buf, t), int64(*v))
+		}
+		return
+	}
+	if c.next(t) {
+		x, n := binary.Varint(c.buf)
+		if n <= 0 {
+			c.err = errBroken
+			return
+		}
+		*v, c.buf = T(x), c.buf[n:]
+	}
+}
+
+// flag is a field of a truth value.
+func flag(c *codec, tag int, v *bool) {
+	var n uint8
+	if *v {
+		n = 1
+	}
+	num(c, tag, &n)
+	*v = n == 1
+}
+
+// text is a field of a string.
+func text(c *codec, tag int, v *string) {
+	t := uint64(tag)<<1 | 1
+	if !c.reading {
+		if *v != "" {
+			c.buf = binary.AppendUvarint(binary.AppendUvarint(c.buf, t), uint64(len(*v)))
+			c.buf = append(c.buf, *v...)
+		}
+		return
+	}
+	if c.next(t) {
+		*v = string(c.bytes())
+	}
+}
+
+// nested is the value of a field of a struct, and when writing its tag too.
+func nested(c *codec, tag int, fields func(*codec)) {
+	t := uint64(tag)<<1 | 1
+	if !c.reading {
+		c.buf = binary.AppendUvarint(c.buf, t)
+		start := len(c.buf)
+		fields(c)
+		n := len(c.buf) - start
+		var head [binary.MaxVarintLen64]byte
+		k := binary.PutUvarint(head[:], uint64(n))
+		c.buf = append(c.buf, head[:k]...)
+		copy(c.buf[start+k:], c.buf[start:start+n])
+		copy(c.buf[start:], head[:k])
+		return
+	}
+	inner := codec{buf: c.bytes(), reading: true, err: c.err}
+	fields(&inner)
+	if inner.err != nil {
+		c.err = inner.err
+	}
+}
+
+// list is a repeated field of structs.
+func list[T any](c *codec, tag int, vs *[]T, fields func(*codec, *T)) {
+	if !c.reading {
+		for i := range *vs {
+			nested(c, tag, func(c *codec) { fields(c, &(*vs)[i]) })
+		}
+		return
+	}
+	for c.next(uint64(tag)<<1 | 1) {
+		var v T
+		nested(c, tag, func(c *codec) { fields(c, &v) })
+		*vs = append(*vs, v)
+	}
+}
+
+// one is a field of a struct that is always there.
+func one(c *codec, tag int, fields func(*codec)) {
+	if !c.reading || c.next(uint64(tag)<<1|1) {
+		nested(c, tag, fields)
+	}
+}
+
+// encode appends what fields writes.
+func encode(dst []byte, fields func(*codec)) []byte {
+	c := codec{buf: dst}
+	v := int64(stateVersion)
+	num(&c, 1, &v)
+	fields(&c)
+	return c.buf
+}
+
+// decode reads what encode wrote.
+func decode(b []byte, fields func(*codec)) error {
+	c := codec{buf: b, reading: true}
+	var v int64
+	num(&c, 1, &v)
+	if c.err == nil && v != stateVersion {
+		return fmt.Errorf("state has version %d, this program knows %d: finish with the program that wrote it, or rebuild the state from the log", v, stateVersion)
+	}
+	fields(&c)
+	if c.err == nil {
+		c.next(^uint64(0)) // what is left must still be well-formed
+	}
+	return c.err
+}

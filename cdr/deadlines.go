@@ -1,0 +1,201 @@
+package cdr
+
+import (
+	"container/heap"
+	"slices"
+
+	"januscdr/janus"
+)
+
+// deadline is when the session next has to be looked at on the partition clock; 0 for never.
+func (s *session) deadline(policy Policy) (at janus.Micros) {
+	if s.stub != nil {
+		return s.stub.expires
+	}
+	sooner := func(t janus.Micros) {
+		if at == 0 || t < at {
+			at = t
+		}
+	}
+	if s.closing {
+		sooner(s.closeClock + policy.Grace)
+	}
+	if s.mark.basis != 0 {
+		sooner(s.mark.clock + policy.Grace)
+	}
+	for _, h := range s.handles {
+		for _, l := range h.legs {
+			if l.closing {
+				sooner(l.closeClock + policy.Grace)
+			}
+		}
+	}
+	return at
+}
+
+// silence is when the session, or one of its legs, is given up if nothing comes of it, on the alive clock of its
+// emitter; 0 for never.
+func (s *session) silence(policy Policy) (at janus.Micros) {
+	open := false
+	for _, h := range s.handles {
+		if limit := h.patience(policy); limit != 0 {
+			open = true
+			if t := h.alive + limit; at == 0 || t < at {
+				at = t
+			}
+		}
+	}
+	if !open {
+		at = s.touchedAlive + policy.LegSilenceWithoutStatistics
+	}
+	return at
+}
+
+// patience is how long a handle with open legs may be silent; 0 when it has none.
+func (h *handle) patience(policy Policy) janus.Micros {
+	open := false
+	for _, l := range h.legs {
+		if l.closing {
+			continue
+		}
+		open = true
+		for i := range l.streams {
+			if l.streams[i].count > 0 {
+				return policy.LegSilence
+			}
+		}
+	}
+	if open {
+		return policy.LegSilenceWithoutStatistics
+	}
+	return 0
+}
+
+// expire does what is due at a partition time, in the order of (deadline, emitter, session).
+func (p *Partition) expire(now janus.Micros) error {
+	for {
+		at, ok := p.index.nextDeadline(p)
+		if !ok || at > now {
+			break
+		}
+		d := heap.Pop(&p.index.due).(deadline)
+		if d.ref.id == 0 {
+			if err := p.giveUp(p.index.emitters[d.ref.emitter], at); err != nil {
+				return err
+			}
+			continue
+		}
+		k := p.index.sessions[d.ref]
+		if err := p.load(k); err != nil {
+			return err
+		}
+		p.touch(k)
+		k.at = 0
+		p.settle(k, at)
+	}
+	for len(p.index.stubs) > 0 && p.index.stubs[0].at <= now {
+		d := heap.Pop(&p.index.stubs).(deadline)
+		if k := p.index.sessions[d.ref]; k != nil && !k.deleted && k.stub && k.at == d.at {
+			p.touch(k)
+			if k.s != nil {
+				k.s = nil
+				p.index.cached--
+			}
+			k.deleted = true
+		}
+	}
+	return nil
+}
+
+// settle writes down what of a session has waited out its grace.
+func (p *Partition) settle(k *known, now janus.Micros) {
+	s := k.s
+	if s.closing && s.closeClock+p.policy.Grace <= now || s.mark.basis != 0 && s.mark.clock+p.policy.Grace <= now {
+		p.release(k, reason{})
+		return
+	}
+	p.emitLegs(k, reason{}, func(l *leg) bool { return l.closing && l.closeClock+p.policy.Grace <= now })
+	s.forget(p.pos.clock.now, p.policy)
+	p.index.watch(p, k, s)
+}
+
+// silence gives up the sessions and legs of an emitter from which nothing came for too long while the emitter lived.
+func (p *Partition) silence(em *knownEmitter) error {
+	for len(em.due) > 0 && em.due[0].at <= em.alive {
+		d := heap.Pop(&em.due).(deadline)
+		k := p.index.sessions[d.ref]
+		if k == nil || k.deleted || k.stub || k.queued != d.at {
+			continue
+		}
+		k.queued = 0
+		if err := p.load(k); err != nil {
+			return err
+		}
+		if k.silence > em.alive { // it lived on
+			p.index.watch(p, k, k.s)
+			continue
+		}
+		p.touch(k)
+		why := reason{cause: CauseInactivity, latest: p.pos.clock.now}
+		p.inactive(k, em.alive, why)
+	}
+	return nil
+}
+
+// inactive closes the legs of silent handles, and a session that has none and is silent itself.
+func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
+	s := k.s
+	any := false
+	for _, h := range s.handles {
+		if limit := h.patience(p.policy); limit != 0 {
+			any = true
+			if h.alive+limit <= alive {
+				p.emitHandle(k, h, why, func(l *leg) bool { return !l.closing })
+			}
+		}
+	}
+	if !any && s.touchedAlive+p.policy.LegSilenceWithoutStatistics <= alive {
+		p.release(k, why)
+		return
+	}
+	// A session whose last leg was just given up is silent only from now on.
+	s.touchedAlive = max(s.touchedAlive, alive)
+	p.index.watch(p, k, s)
+}
+
+// giveUp closes everything of an emitter that was silent up to a deadline on the partition clock.
+func (p *Partition) giveUp(em *knownEmitter, at janus.Micros) error {
+	em.silent = false
+	return p.eachSession(em, func(k *known) error {
+		p.touch(k)
+		p.release(k, reason{cause: CauseEmitterSilent, latest: at})
+		return nil
+	})
+}
+
+// eachSession visits the open sessions of an emitter in the order of their ids.
+func (p *Partition) eachSession(em *knownEmitter, visit func(*known) error) error {
+	var refs []sessionRef
+	for ref, k := range p.index.sessions {
+		if ref.emitter == em.number && !k.stub && !k.deleted {
+			refs = append(refs, ref)
+		}
+	}
+	slices.SortFunc(refs, func(a, b sessionRef) int { return int(min(max(int64(a.id)-int64(b.id), -1), 1)) })
+	for _, ref := range refs {
+		k := p.index.sessions[ref]
+		if err := p.load(k); err != nil {
+			return err
+		}
+		if err := visit(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish closes a session because another incarnation of its id has begun at a time.
+func (p *Partition) finish(k *known, began janus.Micros) error {
+	p.release(k, reason{cause: CauseInactivity, until: began})
+	return nil
+}

@@ -1,0 +1,263 @@
+package cdr
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"januscdr/janus"
+)
+
+// release closes a session: what is left of its legs, then its own record, then the stub.
+func (p *Partition) release(k *known, why reason) {
+	s := k.s
+	p.emitLegs(k, why, func(*leg) bool { return true })
+	p.emitSession(k, why)
+
+	end := s.end(why)
+	p.index.drop(p, k)
+	k.s = &session{emitter: s.emitter, id: s.id, stub: &stub{
+		incarnation: s.incarnation, last: s.lastTime, silent: end.basis == EndLastEvidence || end.missing() || end.cause == CauseTransportGone,
+		expires: p.pos.clock.now + p.policy.StubRetention,
+	}}
+	p.index.cached++
+	p.index.watch(p, k, k.s)
+}
+
+// emitLegs writes down the legs of a session that a condition picks, in the order in which they began to close.
+func (p *Partition) emitLegs(k *known, why reason, pick func(*leg) bool) {
+	type due struct {
+		h *handle
+		l *leg
+	}
+	var legs []due
+	for _, h := range k.s.handles {
+		for _, l := range h.legs {
+			if pick(l) {
+				legs = append(legs, due{h, l})
+			}
+		}
+	}
+	slices.SortStableFunc(legs, func(a, b due) int {
+		return cmp.Or(cmp.Compare(a.l.closeOrder(), b.l.closeOrder()), cmp.Compare(a.h.id, b.h.id), cmp.Compare(a.l.kind, b.l.kind), cmp.Compare(a.l.index, b.l.index))
+	})
+	for _, d := range legs {
+		p.emitLeg(k, d.h, d.l, why)
+	}
+}
+
+// emitHandle writes down the legs of one handle that a condition picks.
+func (p *Partition) emitHandle(k *known, h *handle, why reason, pick func(*leg) bool) {
+	for _, l := range slices.Clone(h.legs) {
+		if pick(l) {
+			p.emitLeg(k, h, l, why)
+		}
+	}
+}
+
+// closeOrder is when the leg began to close; one that did not comes last.
+func (l *leg) closeOrder() janus.Micros {
+	if l.closing {
+		return l.closeClock
+	}
+	return 1<<63 - 1
+}
+
+// emitLeg writes the final record of a leg and takes it off its handle.
+func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
+	s := k.s
+	end := s.resolve(h, l, why)
+	answer, basis := l.answer()
+	t := clamp(l.start, answer, end)
+	role, direction := h.role(l)
+	uid := sessionUID(s.emitter, s.id, s.incarnation)
+	r := p.record(s, uid)
+	r.RecordType = Leg
+	r.CDRID = legID(uid, h.id, l.kind, l.index)
+	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
+	r.LegKind, r.LegIndex = l.kind, l.index
+	r.Chargeable = h.chargeable(l.kind)
+	r.FirstOffset, r.LastOffset = l.firstOffset, l.lastOffset
+	r.EventCount, r.DuplicateCount, r.LateCount = l.events, l.duplicates, l.late
+
+	r.Direction, r.Role = direction, role
+	r.CallingParty, r.CalledParty, r.DisplayName = l.calling, l.called, l.display
+	if h.plugin == pluginVideoCall {
+		switch role {
+		case Caller:
+			r.CallingParty = h.account
+		case Callee:
+			r.CalledParty = h.account
+		}
+	}
+	r.RoomID, r.ParticipantID, r.SIPCallID = l.room.Text, l.user.Text, l.callID
+	if role == Subscriber || role == Viewer || role == Player {
+		r.Feeds = slices.Clone(l.feeds)
+	}
+	if l.kind == SIPCall {
+		r.SIPFinalCode, r.SIPReason = l.code, l.reason
+	}
+	if l.kind == PeerConnection {
+		r.RemoteAddress, r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.address, l.local, l.remote, l.protocol
+		r.Streams, r.InterimMissing = l.media(t.end), l.interim()
+	}
+	r.Disposition = h.disposition(l)
+	r.StartMissing = l.startMissing()
+	r.ClockSuspect = l.suspect || t.clamped
+	r.Truncated = l.cut || s.truncated
+	r.times(t, basis)
+	if answer == 0 {
+		r.CauseForRecordClosing = CauseUnsuccessfulCallAttempt
+	}
+	p.emit(r)
+
+	s.emitted = true
+	s.legCount++
+	if answer != 0 {
+		s.answered++
+	}
+	if len(s.legs) < maxClosedLegs {
+		s.legs = append(s.legs, closedLeg{id: r.CDRID, start: t.start, answer: t.answer, end: t.end.time, basis: basis})
+	} else {
+		s.truncated = true
+	}
+	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
+	p.index.unseat(k, h, l)
+	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
+}
+
+// emitSession writes the summary of a session.
+func (p *Partition) emitSession(k *known, why reason) {
+	s := k.s
+	slices.SortFunc(s.legs, func(a, b closedLeg) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), bytes.Compare(a.id[:], b.id[:]))
+	})
+	var answer janus.Micros
+	var basis AnswerBasis
+	for _, l := range s.legs {
+		if l.answer != 0 && (answer == 0 || l.answer < answer) {
+			answer, basis = l.answer, l.basis
+		}
+	}
+	start := s.incarnation
+	if s.basis == FirstEvent {
+		start = s.firstTime
+	}
+	t := clamp(start, answer, s.end(why))
+	uid := sessionUID(s.emitter, s.id, s.incarnation)
+	r := p.record(s, uid)
+	r.RecordType, r.CDRID = SessionSummary, summaryID(uid)
+	r.FirstOffset, r.LastOffset = s.firstOffset, s.lastOffset
+	r.EventCount, r.DuplicateCount, r.LateCount = s.events, s.duplicates, s.late
+	r.StartMissing = s.basis == FirstEvent
+	r.ClockSuspect = s.clockSuspect || t.clamped
+	r.Truncated = s.truncated
+	r.LegCount, r.AnsweredLegCount = s.legCount, s.answered
+	for _, l := range s.legs {
+		r.LegIDs = append(r.LegIDs, l.id)
+	}
+	r.MaxConcurrentLegs = concurrent(s.legs)
+	switch {
+	case answer != 0:
+		r.Disposition = Answered
+	case s.legCount > 0:
+		r.Disposition = NeverConnected
+	}
+	r.times(t, basis)
+	p.emit(r)
+}
+
+// times are the moments of a record after clamping.
+type times struct {
+	start, answer janus.Micros
+	end           ending
+	clamped       bool
+}
+
+// clamp puts moments in order: a negative span becomes zero and is flagged. Events of different threads may be out of
+// order by less than a step of the clock, and that is not flagged.
+func clamp(start, answer janus.Micros, end ending) times {
+	t := times{start: start, answer: answer, end: end}
+	if answer != 0 && answer < start {
+		t.clamped = t.clamped || start-answer > stepBack
+		t.answer = start
+	}
+	if floor := max(start, t.answer); end.time < floor {
+		t.clamped = t.clamped || floor-end.time > stepBack
+		t.end.time = floor
+	}
+	t.end.latest = max(t.end.latest, t.end.time)
+	if end.earliest == end.time {
+		t.end.earliest = t.end.time
+	}
+	t.end.earliest = min(max(t.end.earliest, start), t.end.time)
+	if end.latest == end.time {
+		t.end.latest = t.end.time
+	}
+	return t
+}
+
+// record starts a record of a session.
+func (p *Partition) record(s *session, uid ID) *Record {
+	return &Record{
+		SchemaVersion: SchemaVersion, SessionUID: uid, IdentityBasis: s.basis,
+		IsFinal: true, ChangeKind: Original,
+		Emitter: s.emitter, SessionID: s.id.String(), Transport: s.transport,
+		SourceTopic: p.source.Topic, SourcePartition: p.source.Partition,
+	}
+}
+
+// times fills in a record's moments, durations, and how they are known.
+func (r *Record) times(t times, basis AnswerBasis) {
+	r.StartTime, r.RecordOpeningTime = t.start, t.start
+	r.AnswerTime, r.AnswerBasis = t.answer, basis
+	r.EndTime, r.RecordClosureTime = t.end.time, t.end.time
+	r.EndBasis, r.EndEarliestTime, r.EndLatestTime = t.end.basis, t.end.earliest, t.end.latest
+	r.EndMissing = t.end.missing()
+	r.CauseForRecordClosing, r.DisconnectInitiator, r.Diagnostics = t.end.cause, t.end.by, t.end.diagnostics
+	if t.answer != 0 {
+		r.SetupDuration = int64(t.answer - t.start)
+		r.Duration = int64(t.end.time - t.answer)
+	} else {
+		r.HoldingDuration = int64(t.end.time - t.start)
+	}
+	r.CumulativeDuration = r.Duration
+	switch {
+	case r.StartMissing || r.ClockSuspect || r.EndBasis == EndLastEvidence:
+		r.Confidence = Estimated
+	case r.EndEarliestTime != r.EndLatestTime || r.EndMissing:
+		r.Confidence = Bounded
+	default:
+		r.Confidence = Exact
+	}
+}
+
+// emit numbers a record and hands it to the step.
+func (p *Partition) emit(r *Record) {
+	r.RecordID = recordID(r.CDRID, r.RecordSequenceNumber, r.Revision)
+	r.LocalRecordSequenceNumber = p.pos.local
+	p.pos.local++
+	p.step.Records = append(p.step.Records, *r)
+	p.pending += 800
+}
+
+// concurrent is how many legs were up at a time at the most; up is from the answer to before the end.
+func concurrent(legs []closedLeg) int32 {
+	type edge struct {
+		at   janus.Micros
+		step int32
+	}
+	var edges []edge
+	for _, l := range legs {
+		if l.answer != 0 {
+			edges = append(edges, edge{l.answer, 1}, edge{l.end, -1})
+		}
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.step, b.step)) })
+	var now, most int32
+	for _, e := range edges {
+		now += e.step
+		most = max(most, now)
+	}
+	return most
+}

@@ -1,0 +1,207 @@
+package cdr
+
+import (
+	"strings"
+
+	"januscdr/janus"
+)
+
+// ending is how a leg or a session ended, and how that is known.
+type ending struct {
+	basis            EndBasis
+	time             janus.Micros
+	earliest, latest janus.Micros
+	cause            Cause
+	by               Initiator
+	diagnostics      string
+}
+
+// missing tells whether the end was not seen.
+func (e ending) missing() bool {
+	return e.basis == EndLastEvidence || e.basis == EndEmitterRestart || e.basis == EndEmitterShutdown
+}
+
+// reason is why something is closed of which no event tells the end.
+type reason struct {
+	cause  Cause        // CauseInactivity or CauseEmitterSilent; 0 when an event should tell it
+	latest janus.Micros // partition clock of the deadline that closed it
+	until  janus.Micros // or the timestamp of the event that did
+}
+
+// told is an end that an event told to the point.
+func told(basis EndBasis, at janus.Micros, diagnostics string) ending {
+	return ending{basis: basis, time: at, earliest: at, latest: at, diagnostics: diagnostics}
+}
+
+// unseen is an end that nobody told: it is put at the last evidence, and the true one lies up to latest.
+func unseen(basis EndBasis, last, latest janus.Micros) ending {
+	return ending{basis: basis, time: last, earliest: last, latest: max(latest, last)}
+}
+
+// resolve says how a leg ended, of all that is known when its grace is over.
+func (s *session) resolve(h *handle, l *leg, why reason) ending {
+	var e ending
+	switch {
+	case l.told:
+		e = told(l.toldBasis, l.toldTime, l.toldReason)
+	case l.kind == SIPCall && l.hangTime != 0: // its PeerConnection ended, and no word of SIP came
+		e = told(EndWebRTCHangup, l.hangTime, l.hangWord)
+	case h.gone != 0 && s.timedOut != 0 && together(h.gone, s.timedOut):
+		e = s.timeout(l.alive())
+	case h.gone != 0 && s.destroyed != 0 && together(h.gone, s.destroyed):
+		e = told(EndSessionDestroyed, h.gone, "")
+	case h.gone != 0:
+		e = told(EndHandleDetached, h.gone, "")
+	case s.timedOut != 0:
+		e = s.timeout(l.alive())
+	case s.destroyed != 0:
+		e = told(EndSessionDestroyed, s.destroyed, "")
+	case s.mark.basis != 0 && why.cause == 0:
+		e = unseen(s.mark.basis, l.last, s.mark.time)
+	default:
+		e = unseen(EndLastEvidence, l.last, why.bound(l.last, l.clock))
+	}
+	e.cause = s.cause(e, why)
+	e.by = initiator(e, l.by)
+	return e
+}
+
+// end says how the session itself ended.
+func (s *session) end(why reason) ending {
+	var e ending
+	all := s.detached > 0 && s.attachedHandles() == 0
+	switch {
+	case s.timedOut != 0:
+		sign := s.sign
+		if s.lastDetached != 0 && !together(s.lastDetached, s.timedOut) && s.lastDetached < s.timedOut {
+			sign = max(sign, s.lastDetached)
+		}
+		e = s.timeout(sign)
+	case s.destroyed != 0:
+		e = told(EndSessionDestroyed, s.destroyed, "")
+	case all && (s.lostConnection(s.lastDetached) || s.shutDown(s.lastDetached)):
+		e = told(EndHandleDetached, s.lastDetached, "")
+	case s.mark.basis != 0 && why.cause == 0:
+		e = unseen(s.mark.basis, s.lastTime, s.mark.time)
+	case all && s.gone != 0 && why.cause == 0 && why.until == 0:
+		// The connection went after the handles: the session may have been destroyed before, which we did not see.
+		e = unseen(EndLastEvidence, s.lastTime, s.gone)
+		e.cause = CauseTransportGone
+	default:
+		e = unseen(EndLastEvidence, s.lastTime, why.bound(s.lastTime, s.touched))
+	}
+	if e.cause == 0 {
+		e.cause = s.cause(e, why)
+	}
+	e.by = initiator(e, InitiatorUnknown)
+	return e
+}
+
+// timeout is the end by Janus' watchdog: it held the resources until then, and the client may be gone since its last
+// sign.
+func (s *session) timeout(sign janus.Micros) ending {
+	e := told(EndSessionTimeout, s.timedOut, "")
+	e.earliest = min(sign, e.time)
+	return e
+}
+
+// bound is the latest possible end, in the emitter's clock: what closed it, or the last evidence and the partition time
+// from that to the deadline.
+func (w reason) bound(last, clock janus.Micros) janus.Micros {
+	if w.until != 0 {
+		return w.until
+	}
+	return last + max(w.latest-clock, 0)
+}
+
+// together tells whether a handle's end and its session's are one.
+func together(a, b janus.Micros) bool { return a-b <= togetherSpan && b-a <= togetherSpan }
+
+// lostConnection tells whether an end came right after the session's connection was lost. An orderly client disconnects
+// after it, and a session that was claimed by another connection keeps the old transport id.
+func (s *session) lostConnection(at janus.Micros) bool {
+	return s.gone != 0 && at >= s.gone && at-s.gone < togetherSpan
+}
+
+// shutDown tells whether an end came with the shutdown of the emitter.
+func (s *session) shutDown(at janus.Micros) bool {
+	return s.mark.basis == EndEmitterShutdown && at >= s.mark.time && at-s.mark.time < shutdownSpan
+}
+
+// cause is why the record is closed, answered or not; see cdr-schema "Cause".
+func (s *session) cause(e ending, why reason) Cause {
+	switch e.basis {
+	case EndSessionTimeout:
+		return CauseSessionTimeout
+	case EndEmitterShutdown:
+		return CauseEmitterShutdown
+	case EndEmitterRestart:
+		return CauseEmitterRestart
+	case EndLastEvidence:
+		if why.cause == 0 {
+			return CauseInactivity
+		}
+		return why.cause
+	case EndHandleDetached, EndSessionDestroyed:
+		at := e.time
+		if e.basis == EndSessionDestroyed {
+			at = s.destroyed // the connection of an orderly client may go before its last handle
+		}
+		switch {
+		case s.shutDown(e.time):
+			return CauseEmitterShutdown
+		case s.lostConnection(at):
+			return CauseTransportGone
+		}
+	case EndWebRTCHangup:
+		switch {
+		case e.diagnostics == "Admin API":
+			return CauseManagementIntervention
+		case abnormal(e.diagnostics):
+			return CauseAbnormalRelease
+		}
+	}
+	return CauseNormalRelease
+}
+
+// abnormal tells whether a hangup reason of Janus' core is a failure. A DTLS alert is none: it is how a browser closes
+// its PeerConnection.
+func abnormal(hangup string) bool {
+	switch hangup {
+	case "ICE failed", "ICE gathering error", "Gathering error", "DTLS-SRTP stack error":
+		return true
+	case "DTLS alert":
+		return false
+	}
+	return strings.HasPrefix(hangup, "DTLS ")
+}
+
+// initiator is who ended it, by what told the end; by is what a plugin knows better.
+func initiator(e ending, by Initiator) Initiator {
+	switch e.basis {
+	case EndSessionTimeout:
+		return ByTimer
+	case EndEmitterShutdown, EndEmitterRestart:
+		return ByServer
+	}
+	switch e.cause {
+	case CauseTransportGone:
+		return ByNetwork
+	case CauseEmitterShutdown:
+		return ByServer
+	}
+	if e.basis == EndWebRTCHangup {
+		switch e.diagnostics {
+		case "Janus API", "DTLS alert":
+			return ByLocal
+		case "Admin API":
+			return ByAdmin
+		case "DTLS timeout":
+			return ByTimer
+		}
+		if abnormal(e.diagnostics) {
+			return ByNetwork
+		}
+	}
+	return by
+}

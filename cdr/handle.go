@@ -1,0 +1,93 @@
+package cdr
+
+import "januscdr/janus"
+
+// handle folds the event into its handle and the handle's legs.
+func (f *fold) handle() {
+	s, e := f.s, f.e
+	h := s.find(e.Handle)
+	if h == nil {
+		if h = s.attach(f, e); h == nil {
+			return
+		}
+	}
+	f.h = h
+	if h.opaqueID == "" && e.OpaqueID != "" {
+		h.opaqueID = keep(e.OpaqueID, &s.truncated)
+	}
+	stepped := h.last != 0 && h.last-e.Time > stepBack
+	h.last, h.alive = max(h.last, e.Time), f.em.alive
+
+	switch b := e.Body.(type) {
+	case *janus.HandleAttached:
+		h.attached = true
+		f.learn(b.Plugin)
+		s.sign = max(s.sign, e.Time)
+	case *janus.HandleDetached:
+		f.learn(b.Plugin)
+	case *janus.PluginEvent:
+		f.learn(b.Plugin)
+	}
+	f.opens()
+	for _, l := range h.taking(e.Time) {
+		f.take(l)
+		if stepped {
+			l.suspect, s.clockSuspect = true, true
+		}
+	}
+	switch b := e.Body.(type) {
+	case *janus.HandleDetached:
+		f.detached()
+	case *janus.PluginEvent:
+		f.plugin(b)
+	default:
+		f.peerConnection()
+	}
+}
+
+// attach adds a handle to the session. Where there is no room it lets go of one on which nothing is open; what that
+// handle was is then not known any more when it calls again.
+func (s *session) attach(f *fold, e *janus.Event) *handle {
+	if len(s.handles) >= maxHandles {
+		s.truncated = true
+		idle := -1
+		for i, h := range s.handles {
+			if len(h.legs) == 0 {
+				idle = i
+				break
+			}
+		}
+		if idle < 0 {
+			return nil
+		}
+		s.handles = append(s.handles[:idle], s.handles[idle+1:]...)
+	}
+	h := &handle{id: e.Handle, last: e.Time}
+	s.handles = append(s.handles, h)
+	return h
+}
+
+// learn notes the plugin of the handle. A script names itself in its events, so the first name stays.
+func (f *fold) learn(plugin string) {
+	if f.h.plugin == "" && plugin != "" {
+		f.h.plugin = keep(plugin, &f.s.truncated)
+	}
+}
+
+// detached closes what is open on the handle.
+func (f *fold) detached() {
+	h, s := f.h, f.s
+	if h.gone != 0 {
+		return
+	}
+	h.gone, h.goneAt = f.e.Time, f.p.pos.clock.now
+	s.detached++
+	s.lastDetached = max(s.lastDetached, f.e.Time)
+	for _, l := range h.legs {
+		f.close(l)
+		if !l.told {
+			h.lastEnd[l.kind] = max(h.lastEnd[l.kind], f.e.Time)
+		}
+	}
+	s.closeIfLost(f.em, f.p.pos.clock.now)
+}

@@ -1,0 +1,307 @@
+package cdr
+
+import (
+	"container/heap"
+	"slices"
+	"strings"
+
+	"januscdr/janus"
+)
+
+// index is what a partition keeps in memory of everything that is open, however much of it is in the store: deadlines,
+// rooms and transports. It is never stored; one scan of the states builds it.
+type index struct {
+	emitters []*knownEmitter
+	names    map[string]int32
+	sessions map[sessionRef]*known
+	open     int // sessions that are no stubs
+	cached   int // sessions in memory
+
+	due        deadlines             // partition clock: graces, silent emitters
+	stubs      deadlines             // partition clock: they wait for no tick
+	rooms      map[roomRef][]seat    // open memberships
+	transports map[wire][]sessionRef // sessions by their connection
+	recent     []sessionRef          // sessions in the order of use, for eviction
+}
+
+// maxCached is how many decoded sessions a partition keeps in memory beyond those of the running step.
+const maxCached = 4096
+
+// sessionRef names a session in memory.
+type sessionRef struct {
+	emitter int32
+	id      janus.SessionID
+}
+
+// known is a session of the index.
+type known struct {
+	ref     sessionRef
+	s       *session     // nil: in the store only
+	at      janus.Micros // next deadline on the partition clock, 0 for none
+	silence janus.Micros // next deadline on the emitter's alive clock, 0 for none
+	dirty   bool
+	deleted bool
+	stub    bool
+	uses    int32        // how often it stands in recent
+	queued  janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
+}
+
+type knownEmitter struct {
+	emitter
+	number   int32
+	dirty    bool
+	due      deadlines // alive clock: silences of its sessions
+	sessions int       // open sessions
+	silent   bool      // it stands in the queue of the partition
+}
+
+type roomRef struct {
+	emitter int32
+	plugin  string
+	room    janus.ID
+}
+
+type seat struct {
+	ref    sessionRef
+	handle janus.HandleID
+	user   janus.ID
+	joined janus.Micros
+}
+
+type wire struct {
+	emitter int32
+	id      string
+}
+
+func newIndex() index {
+	return index{
+		names: map[string]int32{}, sessions: map[sessionRef]*known{},
+		rooms: map[roomRef][]seat{}, transports: map[wire][]sessionRef{},
+	}
+}
+
+// emitter finds or makes an emitter.
+func (x *index) emitter(name string) *knownEmitter {
+	if n, ok := x.names[name]; ok {
+		return x.emitters[n]
+	}
+	name = strings.Clone(name)
+	em := &knownEmitter{emitter: emitter{name: name}, number: int32(len(x.emitters))}
+	x.names[name] = em.number
+	x.emitters = append(x.emitters, em)
+	return em
+}
+
+// step notes a sighting of the emitter at a partition time.
+func (em *knownEmitter) step(now janus.Micros) {
+	em.alive += min(max(now-em.seen, 0), maxStep)
+	em.seen, em.dirty = now, true
+}
+
+// add puts a new or a scanned session into the index.
+func (x *index) add(s *session) *known {
+	em := x.emitter(s.emitter)
+	ref := sessionRef{em.number, s.id}
+	k := x.sessions[ref]
+	if k == nil {
+		k = &known{ref: ref}
+		x.sessions[ref] = k
+	}
+	k.s, k.deleted, k.stub = s, false, s.stub != nil
+	x.cached++
+	if !k.stub {
+		x.open++
+		em.sessions++
+		x.expect(em)
+	}
+	for _, h := range s.handles {
+		for _, l := range h.legs {
+			if l.kind == RoomMembership && !l.told {
+				x.seat(k, h, l)
+			}
+		}
+	}
+	if s.transportID != "" {
+		x.connect(k, s)
+	}
+	return k
+}
+
+// expect sees to it that the silence of an emitter with open sessions is noticed.
+func (x *index) expect(em *knownEmitter) {
+	if em.sessions > 0 && !em.silent {
+		em.silent = true // at a lower bound: the emitter is looked at when its entry comes up
+		heap.Push(&x.due, deadline{at: em.seen, emitter: em.name, ref: sessionRef{em.number, 0}})
+	}
+}
+
+// drop takes a session's open things out of the index. The session itself stays until it is deleted.
+func (x *index) drop(p *Partition, k *known) {
+	if !k.stub {
+		x.open--
+		x.emitters[k.ref.emitter].sessions--
+	}
+	if k.s != nil {
+		for _, h := range k.s.handles {
+			for _, l := range h.legs {
+				x.unseat(k, h, l)
+			}
+		}
+		x.disconnect(k, k.s)
+		x.cached--
+	}
+	k.at, k.silence, k.queued, k.stub = 0, 0, 0, true
+}
+
+func (x *index) seat(k *known, h *handle, l *leg) {
+	r := roomRef{k.ref.emitter, h.plugin, l.room}
+	x.rooms[r] = append(x.rooms[r], seat{ref: k.ref, handle: h.id, user: l.user, joined: l.start})
+}
+
+func (x *index) unseat(k *known, h *handle, l *leg) {
+	if l.kind != RoomMembership {
+		return
+	}
+	r := roomRef{k.ref.emitter, h.plugin, l.room}
+	seats := slices.DeleteFunc(x.rooms[r], func(s seat) bool {
+		return s.ref == k.ref && s.handle == h.id && s.user == l.user && s.joined == l.start
+	})
+	if len(seats) == 0 {
+		delete(x.rooms, r)
+	} else {
+		x.rooms[r] = seats
+	}
+}
+
+func (x *index) connect(k *known, s *session) {
+	w := wire{k.ref.emitter, s.transportID}
+	if s.gone == 0 && !slices.Contains(x.transports[w], k.ref) {
+		x.transports[w] = append(x.transports[w], k.ref)
+	}
+}
+
+func (x *index) disconnect(k *known, s *session) {
+	w := wire{k.ref.emitter, s.transportID}
+	refs := slices.DeleteFunc(x.transports[w], func(r sessionRef) bool { return r == k.ref })
+	if len(refs) == 0 {
+		delete(x.transports, w)
+	} else {
+		x.transports[w] = refs
+	}
+}
+
+// watch puts the deadlines of a session into the queues.
+func (x *index) watch(p *Partition, k *known, s *session) {
+	if at := s.deadline(p.policy); at != k.at {
+		k.at = at
+		d := deadline{at: at, emitter: s.emitter, ref: k.ref}
+		switch {
+		case at == 0:
+		case s.stub != nil:
+			heap.Push(&x.stubs, d)
+		default:
+			heap.Push(&x.due, d)
+		}
+	}
+	if s.stub != nil {
+		k.silence = 0
+		return
+	}
+	em := x.emitters[k.ref.emitter]
+	k.silence = s.silence(p.policy)
+	// One entry a session is enough: it is looked at when it comes up, and put back when the session lived on.
+	if k.silence != 0 && (k.queued == 0 || k.silence < k.queued) {
+		k.queued = k.silence
+		heap.Push(&em.due, deadline{at: k.silence, emitter: s.emitter, ref: k.ref})
+	}
+}
+
+// nextDeadline is when, on the partition clock, something that is open is due at the earliest.
+func (x *index) nextDeadline(p *Partition) (janus.Micros, bool) {
+	for len(x.due) > 0 {
+		d := x.due[0]
+		at, ok := x.current(p, d)
+		if ok && at == d.at {
+			return at, true
+		}
+		heap.Pop(&x.due)
+		if ok {
+			heap.Push(&x.due, deadline{at: at, emitter: d.emitter, ref: d.ref})
+		}
+	}
+	return 0, false
+}
+
+// current is when an entry that comes up is really due; not ok means that it is void. The caller takes the entry out of
+// the queue unless it is due at its own time.
+func (x *index) current(p *Partition, d deadline) (janus.Micros, bool) {
+	if d.ref.id == 0 {
+		em := x.emitters[d.ref.emitter]
+		if em.sessions == 0 {
+			em.silent = false
+			return 0, false
+		}
+		return em.seen + p.policy.EmitterSilence, true
+	}
+	k := x.sessions[d.ref]
+	return d.at, k != nil && !k.deleted && k.at == d.at
+}
+
+// used notes the sessions of a step, for eviction.
+func (x *index) used(refs []sessionRef) {
+	for _, r := range refs {
+		if k := x.sessions[r]; k != nil {
+			k.uses++
+			x.recent = append(x.recent, r)
+		}
+	}
+}
+
+// evict forgets the decoded form of sessions that were not used for long.
+func (x *index) evict() {
+	for x.cached > maxCached && len(x.recent) > 0 {
+		k := x.sessions[x.recent[0]]
+		x.recent = x.recent[1:]
+		if k == nil {
+			continue
+		}
+		if k.uses--; k.uses == 0 && !k.dirty && k.s != nil {
+			k.s = nil
+			x.cached--
+		}
+	}
+}
+
+// deadline is an entry of a queue: when, and for which session; session 0 is the emitter itself.
+type deadline struct {
+	at      janus.Micros
+	emitter string
+	ref     sessionRef
+}
+
+// deadlines is a queue in the order of (deadline, emitter, session).
+type deadlines []deadline
+
+func (q deadlines) Len() int { return len(q) }
+func (q deadlines) Less(i, j int) bool {
+	a, b := &q[i], &q[j]
+	if a.at != b.at {
+		return a.at < b.at
+	}
+	if a.emitter != b.emitter {
+		return a.emitter < b.emitter
+	}
+	return a.ref.id < b.ref.id
+}
+func (q deadlines) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+
+// Push adds an entry; heap.Push calls it.
+func (q *deadlines) Push(v any) { *q = append(*q, v.(deadline)) }
+
+// Pop takes the last entry; heap.Pop calls it.
+func (q *deadlines) Pop() any {
+	old := *q
+	d := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return d
+}

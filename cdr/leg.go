@@ -1,0 +1,155 @@
+package cdr
+
+import (
+	"slices"
+
+	"januscdr/janus"
+)
+
+// open makes a new leg of a kind on the handle, started by the event at hand. It returns nil where no leg may start:
+// after the handle or the session has ended, within a leg that was there before, or where there is no room.
+func (f *fold) open(h *handle, kind LegKind) *leg {
+	t := f.e.Time
+	if h.gone != 0 && t > h.gone || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
+		return nil
+	}
+	if n := f.s.openLegs(); n >= maxOpenLegs {
+		f.s.truncated = true
+		return nil
+	}
+	l := &leg{kind: kind, index: h.next[kind], start: t, first: t, last: t, firstOffset: f.offset, lastOffset: f.offset, clock: f.p.pos.clock.now}
+	h.next[kind]++
+	h.legs = append(h.legs, l)
+	if h.gone != 0 || f.s.closing {
+		f.close(l)
+	}
+	f.opened = true
+	return l
+}
+
+// current is the leg of a kind that an event at time t belongs to: one that is open, or one whose end is not before t.
+func (h *handle) current(kind LegKind, t janus.Micros) *leg {
+	var found *leg
+	for _, l := range h.legs {
+		if l.kind != kind {
+			continue
+		}
+		if l.told && t <= l.toldTime {
+			return l
+		}
+		if !l.told {
+			found = l
+		}
+	}
+	return found
+}
+
+// unended is the leg of a kind of which no event has told the end.
+func (h *handle) unended(kind LegKind) *leg {
+	for _, l := range slices.Backward(h.legs) {
+		if l.kind == kind && !l.told {
+			return l
+		}
+	}
+	return nil
+}
+
+// taking are the legs that an event of the handle at time t is folded into: of each kind the one that ended not before
+// it, else those that are open.
+func (h *handle) taking(t janus.Micros) []*leg {
+	var legs []*leg
+	for _, l := range h.legs {
+		if l.told && t <= l.toldTime {
+			legs = append(legs, l)
+		}
+	}
+	for _, l := range h.legs {
+		if !l.told && !slices.ContainsFunc(legs, func(o *leg) bool { return o.told && o.kind == l.kind }) {
+			legs = append(legs, l)
+		}
+	}
+	return legs
+}
+
+// take counts an event in a leg.
+func (f *fold) take(l *leg) {
+	t := f.e.Time
+	l.events++
+	l.lastOffset = max(l.lastOffset, f.offset)
+	l.first, l.last = min(l.first, t), max(l.last, t)
+	l.clock = f.p.pos.clock.now
+	if l.closing {
+		l.late++
+	}
+}
+
+// close starts the grace of a leg.
+func (f *fold) close(l *leg) {
+	if !l.closing {
+		l.closing, l.closeClock = true, f.p.pos.clock.now
+	}
+}
+
+// tell ends a leg by an event of its own: the first one that tells it counts.
+func (f *fold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnostics string) {
+	if l.told {
+		return
+	}
+	l.told, l.toldBasis, l.toldTime = true, basis, at
+	l.toldReason = keep(diagnostics, &l.cut)
+	l.lastOffset = max(l.lastOffset, f.offset)
+	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], at)
+	f.p.index.unseat(f.k, h, l)
+	f.close(l)
+}
+
+// answer is when the leg became chargeable, and what decided.
+func (l *leg) answer() (janus.Micros, AnswerBasis) {
+	switch {
+	case l.kind == SIPCall || l.kind == RoomMembership:
+		if l.accepted != 0 {
+			if l.kind == SIPCall {
+				return l.accepted, AnswerSIPAccepted
+			}
+			return l.accepted, AnswerJoined
+		}
+		return 0, AnswerUnknown
+	case l.up != 0:
+		return l.up, AnswerWebRTCUp
+	case l.accepted != 0:
+		return l.accepted, AnswerStreamStarted
+	case l.evidence != 0:
+		return l.evidence, AnswerFirstEvidence
+	}
+	return 0, AnswerUnknown
+}
+
+// startMissing tells whether what opens such a leg was not seen, or what answers it. A PeerConnection opens with an
+// offer, or, where jsep events are not sent, with ICE gathering.
+func (l *leg) startMissing() bool {
+	if _, basis := l.answer(); basis == AnswerFirstEvidence {
+		return true
+	}
+	if l.kind == SIPCall || l.kind == RoomMembership {
+		return l.noStart
+	}
+	return l.offer == offerMissed || l.offer == 0 && !l.gathered
+}
+
+// alive is until when the client certainly lived, by what Janus received from it.
+func (l *leg) alive() janus.Micros { return max(l.start, l.up, l.sign) }
+
+// addFeed adds a feed to the union over the leg.
+func (l *leg) addFeed(id janus.ID) {
+	if !id.Known() {
+		return
+	}
+	i, known := slices.BinarySearch(l.feeds, id.Text)
+	switch {
+	case known:
+	case len(l.feeds) >= maxFeeds:
+		l.cut = true
+	default:
+		l.feeds = slices.Insert(l.feeds, i, keep(id.Text, &l.cut))
+	}
+}

@@ -1,0 +1,212 @@
+package cdr
+
+import (
+	"slices"
+	"strings"
+
+	"januscdr/janus"
+)
+
+// finalSpan is how close to the end of its PeerConnection the last report must be to hold its totals.
+const finalSpan = 100 * millisecond
+
+// wrap is where Janus' packet counters, 32 bits inside, start again at 0.
+const wrap = 1 << 32
+
+// stream finds or makes the stream of a medium or layer; nil when there is no room.
+func (l *leg) stream(mid string, hasMid bool, media janus.Media, layer int) *stream {
+	for i := range l.streams {
+		if s := &l.streams[i]; s.mid == mid && s.media == media && s.layer == int32(layer) && s.hasMid == hasMid {
+			return s
+		}
+	}
+	if len(l.streams) >= maxStreams {
+		l.cut = true
+		return nil
+	}
+	l.streams = append(l.streams, stream{mid: keep(mid, &l.cut), hasMid: hasMid, media: media, layer: int32(layer)})
+	return &l.streams[len(l.streams)-1]
+}
+
+// report folds one report of one stream. Reports are taken in the order of their timestamps: an older one that comes
+// late changes only the number of samples.
+func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
+	if r.Media == janus.MediaUnknown {
+		return
+	}
+	s := l.stream(r.Mid, r.HasMid, r.Media, r.Layer)
+	if s == nil {
+		return
+	}
+	s.count++
+	if s.count > 1 && t <= s.last {
+		return
+	}
+	if s.codec == "" && r.Codec != "" {
+		s.codec = keep(r.Codec, &l.cut)
+	}
+	now := StreamCounters{
+		BytesReceived: r.BytesReceived, BytesSent: r.BytesSent, PacketsReceived: r.PacketsReceived, PacketsSent: r.PacketsSent,
+		Lost: r.Lost, LostByRemote: r.LostByRemote, NACKsReceived: r.NACKsReceived, NACKsSent: r.NACKsSent,
+		RetransmissionsReceived: r.RetransmissionsReceived,
+	}
+	if s.count > 1 {
+		s.cadence(t - s.last)
+		if now.BytesReceived > s.seen.BytesReceived && s.media != janus.MediaData {
+			l.sign = max(l.sign, s.last) // the client lived when the report before was made
+		}
+	}
+	if now.BytesReceived+now.BytesSent > s.seen.BytesReceived+s.seen.BytesSent {
+		if s.firstMedia == 0 {
+			s.firstMedia = t
+		}
+		s.lastMedia = t
+	}
+	since := t - s.last
+	if s.count == 1 {
+		since = t - max(l.up, l.start)
+	}
+	for i, g := range [gauges]janus.Gauge{r.RTT, r.JitterLocal, r.JitterRemote, r.InLinkQuality, r.OutLinkQuality} {
+		if g.Known && (i != gaugeRTT || g.Value != 0) { // a round trip of 0 means unknown
+			s.gauges[i].sample(g.Value, since)
+		}
+	}
+	s.base.carry(s.seen, now)
+	s.seen, s.last = now, t
+}
+
+// carry adds to base what a counter had reached before it fell: by a wrap of 32 bits, or because it was reset.
+func (n *StreamCounters) carry(before, now StreamCounters) {
+	rise := func(base *int64, before, now int64, wraps bool) {
+		switch {
+		case now >= before:
+		case wraps && before-now > wrap/2:
+			*base += wrap
+		default:
+			*base += before
+		}
+	}
+	rise(&n.BytesReceived, before.BytesReceived, now.BytesReceived, false)
+	rise(&n.BytesSent, before.BytesSent, now.BytesSent, false)
+	rise(&n.PacketsReceived, before.PacketsReceived, now.PacketsReceived, true)
+	rise(&n.PacketsSent, before.PacketsSent, now.PacketsSent, true)
+	rise(&n.NACKsReceived, before.NACKsReceived, now.NACKsReceived, true)
+	rise(&n.NACKsSent, before.NACKsSent, now.NACKsSent, true)
+	rise(&n.RetransmissionsReceived, before.RetransmissionsReceived, now.RetransmissionsReceived, true)
+}
+
+// cadence notes the interval between two reports. The last one of a PeerConnection comes at an irregular time, so an
+// interval counts only when another one follows.
+func (s *stream) cadence(interval janus.Micros) {
+	if s.interval != 0 {
+		if s.shortest == 0 || s.interval < s.shortest {
+			s.shortest = s.interval
+		}
+		s.longest = max(s.longest, s.interval)
+		s.intervals++
+	}
+	s.interval = interval
+}
+
+// interim tells whether reports are missing in between: three in a row are, where an interval is four times the
+// shortest one.
+func (l *leg) interim() Interim {
+	v := InterimUnknown
+	for i := range l.streams {
+		s := &l.streams[i]
+		longest := max(s.longest, s.interval)
+		switch {
+		case s.intervals+1 < 3 || s.shortest == 0:
+		case longest*2 >= s.shortest*7: // 3.5 and more: timers jitter
+			return InterimYes
+		default:
+			v = InterimNo
+		}
+	}
+	return v
+}
+
+// sample folds a value that held since a span before now.
+func (g *gauge) sample(v int64, since janus.Micros) {
+	v = min(max(v, -1<<31), 1<<31-1)
+	if !g.known {
+		g.known, g.min, g.max = true, v, v
+	}
+	g.min, g.max, g.last = min(g.min, v), max(g.max, v), v
+	ms := max(int64(since/millisecond), 1)
+	g.sum += v * ms
+	g.time += ms
+}
+
+func (g *gauge) quality() Quality {
+	if !g.known {
+		return Quality{}
+	}
+	mean := g.sum / g.time * 1000
+	mean += g.sum % g.time * 1000 / g.time
+	return Quality{Known: true, Min: int32(g.min), Max: int32(g.max), Last: int32(g.last), MeanMilli: int32(min(max(mean, -1<<31), 1<<31-1))}
+}
+
+// mediaState notes when media really began to flow from the client.
+func (l *leg) mediaState(b *janus.MediaState, t janus.Micros) {
+	if !b.Receiving || b.Media == janus.MediaUnknown {
+		return
+	}
+	if s := l.stream(b.Mid, b.Mid != "", b.Media, b.Layer); s != nil && (s.firstMedia == 0 || t < s.firstMedia) {
+		s.firstMedia = t
+	}
+}
+
+func (l *leg) slowLink(b *janus.SlowLink) {
+	if b.Media == janus.MediaUnknown {
+		return
+	}
+	if s := l.stream(b.Mid, b.Mid != "", b.Media, 0); s != nil {
+		s.slow++
+	}
+}
+
+// media writes down the streams of which there were reports, in the order of mid, media and layer.
+func (l *leg) media(end ending) []Stream {
+	var out []Stream
+	for i := range l.streams {
+		s := &l.streams[i]
+		if s.count == 0 {
+			continue
+		}
+		r := Stream{
+			Mid: s.mid, HasMid: s.hasMid, Media: StreamMedia(s.media), Layer: s.layer, Codec: s.codec,
+			BytesReceived:           s.base.BytesReceived + s.seen.BytesReceived,
+			BytesSent:               s.base.BytesSent + s.seen.BytesSent,
+			PacketsReceived:         s.base.PacketsReceived + s.seen.PacketsReceived,
+			PacketsSent:             s.base.PacketsSent + s.seen.PacketsSent,
+			Lost:                    s.seen.Lost,
+			LostByRemote:            s.seen.LostByRemote,
+			NACKsReceived:           s.base.NACKsReceived + s.seen.NACKsReceived,
+			NACKsSent:               s.base.NACKsSent + s.seen.NACKsSent,
+			RetransmissionsReceived: s.base.RetransmissionsReceived + s.seen.RetransmissionsReceived,
+			SlowLinks:               s.slow, Samples: s.count,
+			RTT: s.gauges[gaugeRTT].quality(), JitterLocal: s.gauges[gaugeJitterLocal].quality(), JitterRemote: s.gauges[gaugeJitterRemote].quality(),
+			InLinkQuality: s.gauges[gaugeInLink].quality(), OutLinkQuality: s.gauges[gaugeOutLink].quality(),
+			FinalSample: !end.missing() && s.last >= end.time-finalSpan && s.last <= end.time+finalSpan,
+		}
+		if s.lastMedia != 0 { // else nothing flowed
+			r.FirstMediaTime = min(s.firstMedia, s.lastMedia)
+			r.LastMediaTime = s.lastMedia
+			if end.time != 0 {
+				r.LastMediaTime = max(min(r.LastMediaTime, end.time), r.FirstMediaTime)
+			}
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Stream) int {
+		if c := strings.Compare(a.Mid, b.Mid); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.Media.String(), b.Media.String()); c != 0 {
+			return c
+		}
+		return int(a.Layer - b.Layer)
+	})
+	return out
+}

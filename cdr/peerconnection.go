@@ -1,0 +1,217 @@
+package cdr
+
+import (
+	"januscdr/janus"
+)
+
+// What the first jsep of a PeerConnection was.
+const (
+	offerByClient int8 = 1 + iota
+	offerByJanus
+	offerMissed // it was an answer: the offer was not seen
+)
+
+// opens makes a PEER_CONNECTION leg where the event is the first sign of one: jsep, ICE `gathering`, webrtcup or media.
+// A jsep while there is one is a renegotiation.
+func (f *fold) opens() {
+	switch b := f.e.Body.(type) {
+	case *janus.JSEP, *janus.PeerConnectionUp, *janus.MediaState, *janus.MediaReport, *janus.SlowLink:
+	case *janus.ICEState:
+		if b.State != "gathering" {
+			return
+		}
+	default:
+		return
+	}
+	l := f.h.current(PeerConnection, f.e.Time)
+	switch {
+	case l == nil:
+		if l = f.open(f.h, PeerConnection); l == nil {
+			return
+		}
+		f.seatPeerConnection(l)
+	case f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection]:
+		l.start = f.e.Time
+	}
+	f.accompany()
+}
+
+// accompany makes the STREAM_VIEW or RECORDING beside the open PeerConnection, as soon as the plugin is known.
+func (f *fold) accompany() {
+	kind := companion(f.h.plugin)
+	if kind == LegKindUnknown {
+		return
+	}
+	pc := f.h.unended(PeerConnection)
+	if pc == nil || f.h.next[kind] > pc.index || f.h.unended(kind) != nil {
+		return
+	}
+	if l := f.open(f.h, kind); l != nil {
+		l.index, f.h.next[kind] = pc.index, pc.index+1
+		l.start, l.first, l.firstOffset = pc.start, pc.first, pc.firstOffset
+		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.sign = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.sign
+		l.role, l.room = pc.role, pc.room
+	}
+}
+
+// companion is the kind of leg that stands beside each PeerConnection of a plugin.
+func companion(plugin string) LegKind {
+	switch plugin {
+	case pluginStreaming:
+		return StreamView
+	case pluginRecordPlay:
+		return Recording
+	}
+	return LegKindUnknown
+}
+
+// beside are the PeerConnection of the moment and what shares its life on this handle.
+func (f *fold) beside() (pc *leg, all []*leg) {
+	t := f.e.Time
+	if pc = f.h.current(PeerConnection, t); pc == nil {
+		return nil, nil
+	}
+	all = append(all, pc)
+	if kind := companion(f.h.plugin); kind != LegKindUnknown {
+		if l := f.h.current(kind, t); l != nil {
+			all = append(all, l)
+		}
+	}
+	return pc, all
+}
+
+// peerConnection folds an event of Janus' core into the PeerConnection that it is about.
+func (f *fold) peerConnection() {
+	pc, all := f.beside()
+	if pc == nil {
+		return
+	}
+	t := f.e.Time
+	switch b := f.e.Body.(type) {
+	case *janus.JSEP:
+		for _, l := range all {
+			l.offered(b, t)
+		}
+		if b.FromClient {
+			f.s.sign = max(f.s.sign, t)
+		}
+	case *janus.ICEState:
+		for _, l := range all {
+			l.gathered = l.gathered || b.State == "gathering"
+		}
+	case *janus.SelectedPair:
+		if t >= pc.pair {
+			pc.pair = t
+			pc.address = keep(b.Remote.Address, &pc.cut)
+			pc.local, pc.remote = keep(b.Local.Type, &pc.cut), keep(b.Remote.Type, &pc.cut)
+			pc.protocol = keep(b.Remote.Transport, &pc.cut)
+		}
+	case *janus.PeerConnectionUp:
+		for _, l := range all {
+			if l.up == 0 {
+				l.up = t
+			}
+		}
+		f.s.sign = max(f.s.sign, t)
+	case *janus.PeerConnectionHangup:
+		f.hangup(b, all)
+	case *janus.MediaState:
+		if b.Receiving {
+			for _, l := range all {
+				l.proof(t)
+			}
+		}
+		pc.mediaState(b, t)
+	case *janus.MediaReport:
+		for i := range b.Streams {
+			st := &b.Streams[i]
+			if st.PacketsReceived > 0 || st.PacketsSent > 0 {
+				for _, l := range all {
+					l.proof(t)
+				}
+			}
+			pc.report(st, t)
+		}
+		f.s.sign = max(f.s.sign, pc.sign)
+		for _, l := range all {
+			l.sign = pc.sign
+		}
+	case *janus.SlowLink:
+		pc.slowLink(b)
+	}
+}
+
+// offered notes the first jsep, by which Janus' plugins tell who called.
+func (l *leg) offered(b *janus.JSEP, t janus.Micros) {
+	if l.offer != 0 && t >= l.offerTime {
+		return
+	}
+	l.offerTime = t
+	switch {
+	case !b.Offer:
+		l.offer = offerMissed
+	case b.FromClient:
+		l.offer = offerByClient
+	default:
+		l.offer = offerByJanus
+	}
+}
+
+// proof notes an event that proves media. It answers the leg when webrtcup was lost.
+func (l *leg) proof(t janus.Micros) {
+	if l.evidence == 0 || t < l.evidence {
+		l.evidence = t
+	}
+}
+
+// hangup ends a PeerConnection and what cannot live without it.
+func (f *fold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
+	t := f.e.Time
+	if b.Reason == "Janus API" || b.Reason == "DTLS alert" {
+		f.s.sign = max(f.s.sign, t)
+	}
+	for _, l := range all {
+		f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)
+	}
+	for _, l := range f.h.legs {
+		switch {
+		case l.told:
+		case l.kind == SIPCall: // the plugin says BYE now, and its own `hangup` tells the end
+			if l.hangTime == 0 {
+				l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)
+				f.close(l)
+			}
+		case l.kind == RoomMembership && (f.h.plugin == pluginAudioBridge || f.h.plugin == pluginTextRoom):
+			f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)
+		}
+	}
+}
+
+// seatPeerConnection tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.
+func (f *fold) seatPeerConnection(pc *leg) {
+	if m := f.h.firstMembership(); m != nil {
+		pc.sitsIn(m)
+	}
+	if c := f.h.unended(SIPCall); c != nil {
+		c.shareParties(pc)
+	}
+	if f.h.offered.Known() {
+		pc.room, pc.role, f.h.offered = f.h.offered, Player, janus.ID{}
+	}
+}
+
+// firstMembership is the membership that is open on the handle; of several the first.
+func (h *handle) firstMembership() *leg {
+	for _, m := range h.legs {
+		if m.kind == RoomMembership && !m.told {
+			return m
+		}
+	}
+	return nil
+}
+
+func (l *leg) sitsIn(m *leg) {
+	if !l.room.Known() && !l.user.Known() {
+		l.room, l.user, l.display = m.room, m.user, m.display
+	}
+}

@@ -1,0 +1,125 @@
+package cdr
+
+import (
+	"slices"
+
+	"januscdr/janus"
+)
+
+// reach applies an event, or the copy of one, to the sessions that it concerns besides its own: janus.Reach says which
+// events these are. A copy ends only what was open at its own timestamp.
+func (p *Partition) reach(em *knownEmitter, e *janus.Event, offset int64) error {
+	switch b := e.Body.(type) {
+	case *janus.ServerStarted:
+		em.reclaim, em.dirty = max(b.ReclaimSessionTimeout.Value, 0), true
+		return p.emitterEnded(em, mark{basis: EndEmitterRestart, time: e.Time})
+	case *janus.ServerShutdown:
+		return p.emitterEnded(em, mark{basis: EndEmitterShutdown, time: e.Time})
+	case *janus.ServerUpdate:
+		if b.StatsPeriod.Known {
+			em.period, em.dirty = b.StatsPeriod.Value, true
+		}
+	case *janus.TransportEvent:
+		if b.Event == "disconnected" {
+			return p.disconnected(em, b.ID, e.Time)
+		}
+	case *janus.PluginEvent:
+		return p.roomEvent(em, e, b, offset)
+	}
+	return nil
+}
+
+// emitterEnded marks every session that was open at the time. What lives on, lives on (session.outlives); the rest is
+// closed when the grace is over.
+func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
+	m.clock = p.pos.clock.now
+	return p.eachSession(em, func(k *known) error {
+		s := k.s
+		if s.incarnation > m.time || s.mark.basis != 0 {
+			return nil
+		}
+		// A session of the new process that began a moment before its `started` has newer events than the old one can have.
+		if s.lastTime > m.time+shutdownSpan && m.basis == EndEmitterShutdown || s.lastTime > m.time && m.basis == EndEmitterRestart {
+			return nil
+		}
+		p.touch(k)
+		s.mark = m
+		p.index.watch(p, k, s)
+		return nil
+	})
+}
+
+// disconnected notes the loss of a connection in the sessions that were created over it. An id is used again as soon as
+// the connection is gone, so it counts for those that were there.
+func (p *Partition) disconnected(em *knownEmitter, id string, at janus.Micros) error {
+	for _, ref := range slices.Clone(p.index.transports[wire{em.number, id}]) {
+		k := p.index.sessions[ref]
+		if k == nil || k.stub || k.deleted {
+			continue
+		}
+		if err := p.load(k); err != nil {
+			return err
+		}
+		p.transportLost(em, k, at)
+	}
+	return nil
+}
+
+// roomEvent ends the memberships of others that a plugin event ends: one participant's, or those of a whole room.
+func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginEvent, offset int64) error {
+	user, all, by := b.ID, false, InitiatorUnknown
+	switch b.Plugin {
+	case pluginVideoRoom:
+		switch b.Name {
+		case "leaving":
+		case "kicked":
+			by = ByRemote
+		case "destroyed":
+			all, by = true, ByRemote
+		default:
+			return nil
+		}
+	case pluginAudioBridge:
+		switch b.Name {
+		case "left":
+		case "kicked", "kicked_all":
+			by = ByRemote
+		case "destroyed":
+			all, by = true, ByRemote
+		default:
+			return nil
+		}
+	case pluginTextRoom:
+		switch b.Name {
+		case "kicked":
+			user, by = janus.ID{Text: b.Username, Quoted: true}, ByRemote
+		case "destroyed":
+			all, by = true, ByRemote
+		default:
+			return nil
+		}
+	default:
+		return nil
+	}
+	for _, s := range slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]) {
+		if !all && s.user != user || e.Time < s.joined {
+			continue
+		}
+		k := p.index.sessions[s.ref]
+		if k == nil || k.stub || k.deleted {
+			continue
+		}
+		if err := p.load(k); err != nil {
+			return err
+		}
+		h := k.s.find(s.handle)
+		if h == nil {
+			continue
+		}
+		p.touch(k)
+		f := &fold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
+		f.leave(h, b.Room, user, all, b.Name, by)
+		p.index.watch(p, k, k.s)
+	}
+	return nil
+}

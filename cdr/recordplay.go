@@ -1,0 +1,27 @@
+package cdr
+
+import "januscdr/janus"
+
+// recordPlay folds an event of a Record&Play handle: `recording` or `playout` says what it is, `stopped` ends it. The
+// end of a playout that reaches the end of its file is told by the PeerConnection only.
+func (f *fold) recordPlay(b *janus.PluginEvent) {
+	_, all := f.beside()
+	for _, l := range all {
+		switch b.Name {
+		case "recording":
+			l.role = Recorder
+		case "playout", "playing":
+			l.role = Player
+		}
+		if b.ID.Known() && !l.room.Known() {
+			l.room.Text, l.room.Quoted = keep(b.ID.Text, &l.cut), b.ID.Quoted
+		}
+		if b.Name == "stopped" && l.kind == Recording {
+			l.by = ByLocal
+			f.tell(f.h, l, EndPluginEvent, f.e.Time, b.Name)
+		}
+	}
+	if len(all) == 0 && b.Name == "playout" { // it comes before the offer that plays it
+		f.h.offered.Text, f.h.offered.Quoted = keep(b.ID.Text, &f.s.truncated), b.ID.Quoted
+	}
+}

@@ -1,0 +1,186 @@
+package cdr
+
+import (
+	"januscdr/janus"
+)
+
+// fold is one event on its way into its session.
+type fold struct {
+	p      *Partition
+	em     *knownEmitter
+	k      *known
+	s      *session
+	h      *handle // nil for events of the session itself
+	e      *janus.Event
+	offset int64
+
+	opened bool // the event opened a leg
+}
+
+// session folds the event into its session.
+func (f *fold) session() {
+	s, t := f.s, f.e.Time
+	created, isCreated := f.e.Body.(*janus.SessionCreated)
+	if s.closing && !isCreated {
+		s.late++
+	}
+	s.events++
+	s.lastOffset = max(s.lastOffset, f.offset)
+	s.firstTime, s.lastTime = min(s.firstTime, t), max(s.lastTime, t)
+	s.touched, s.touchedAlive = f.p.pos.clock.now, f.em.alive
+	if s.mark.basis != 0 && s.outlives(f.e) {
+		s.mark = mark{} // another server of the same name has ended
+	}
+	switch f.e.Body.(type) {
+	case *janus.SessionCreated:
+		f.created(created)
+	case *janus.SessionDestroyed:
+		if s.destroyed == 0 {
+			s.destroyed = t
+		}
+		f.closeSession()
+	case *janus.SessionTimedOut:
+		if s.timedOut == 0 {
+			s.timedOut = t
+		}
+		f.closeSession()
+	default:
+		if f.e.Handle != 0 {
+			f.handle()
+		}
+	}
+}
+
+// created gives the session its identity, unless a record has already gone out under another one.
+func (f *fold) created(b *janus.SessionCreated) {
+	s := f.s
+	if s.basis == FirstEvent && !s.emitted {
+		s.basis, s.incarnation = Created, f.e.Time
+	}
+	if s.transport == "" {
+		s.transport = keep(b.Transport, &s.truncated)
+		if b.TransportID != "" && b.Transport != "janus.transport.http" {
+			s.transportID = keep(b.TransportID, &s.truncated)
+			f.p.index.connect(f.k, s)
+		}
+	}
+	s.sign = max(s.sign, f.e.Time)
+}
+
+// superseded tells whether an event is the `created` of another incarnation of the session's id.
+func (s *session) superseded(e *janus.Event) bool {
+	if _, ok := e.Body.(*janus.SessionCreated); !ok {
+		return false
+	}
+	if s.basis == Created {
+		return e.Time > s.incarnation
+	}
+	return e.Time > s.lastTime // else it comes late, after other events of its own session
+}
+
+// revives tells whether an event is a new life of a session that was closed: a later `created`, or, where nobody had
+// told the end, anything but an end.
+func revives(b *stub, e *janus.Event) bool {
+	switch body := e.Body.(type) {
+	case *janus.SessionCreated:
+		return e.Time > b.incarnation && e.Time > b.last
+	case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup:
+		return false
+	case *janus.PluginEvent:
+		return b.silent && e.Time > b.last && body.Name != "hangup"
+	}
+	return b.silent && e.Time > b.last
+}
+
+// outlives tells whether an event shows that the session lives on after its emitter's end.
+func (s *session) outlives(e *janus.Event) bool {
+	switch e.Body.(type) {
+	case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup:
+		return false
+	}
+	if s.mark.basis == EndEmitterShutdown {
+		return e.Time-s.mark.time > shutdownSpan // until then it may be the end itself that is reported
+	}
+	return e.Time > s.mark.time
+}
+
+// closeSession starts the grace of the session and of what is open in it.
+func (f *fold) closeSession() {
+	s := f.s
+	if !s.closing {
+		s.closing, s.closeClock = true, f.p.pos.clock.now
+	}
+	for _, h := range s.handles {
+		for _, l := range h.legs {
+			f.close(l)
+			if !l.told {
+				l.lastOffset = max(l.lastOffset, f.offset)
+			}
+		}
+	}
+}
+
+// ended tells whether the session had ended before a time.
+func (s *session) ended(t janus.Micros) bool {
+	return s.destroyed != 0 && t > s.destroyed || s.timedOut != 0 && t > s.timedOut
+}
+
+func (s *session) openLegs() (n int) {
+	for _, h := range s.handles {
+		n += len(h.legs)
+	}
+	return n
+}
+
+func (s *session) attachedHandles() (n int) {
+	for _, h := range s.handles {
+		if h.gone == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// find is the handle with an id, nil when the session knows none.
+func (s *session) find(id janus.HandleID) *handle {
+	for _, h := range s.handles {
+		if h.id == id {
+			return h
+		}
+	}
+	return nil
+}
+
+// forget drops handles that are gone and have nothing open any more. Their ids do not come again.
+func (s *session) forget(now janus.Micros, policy Policy) {
+	kept := s.handles[:0]
+	for _, h := range s.handles {
+		if h.gone != 0 && len(h.legs) == 0 && h.goneAt+policy.Grace <= now {
+			continue
+		}
+		kept = append(kept, h)
+	}
+	clear(s.handles[len(kept):])
+	s.handles = kept
+}
+
+// transportLost notes that the session's connection is gone. The session itself may be claimed by another one.
+func (p *Partition) transportLost(em *knownEmitter, k *known, at janus.Micros) {
+	s := k.s
+	if s.gone != 0 || at < s.incarnation {
+		return
+	}
+	p.touch(k)
+	s.gone = at
+	p.index.disconnect(k, s)
+	s.closeIfLost(em, p.pos.clock.now)
+	p.index.watch(p, k, s)
+}
+
+// closeIfLost starts the grace of a session whose connection is gone and whose handles are all detached: Janus up to
+// 1.3.1 tells no more of it. Where it may be claimed again, its timeout will tell.
+func (s *session) closeIfLost(em *knownEmitter, now janus.Micros) {
+	if !s.closing && s.gone != 0 && s.detached > 0 && s.attachedHandles() == 0 && em.reclaim == 0 {
+		s.closing, s.closeClock = true, now
+	}
+}

@@ -1,0 +1,447 @@
+package cdr
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"januscdr/janus"
+)
+
+// What is kept between records: sessions (or their stubs), emitters and the position of the partition. Each type has
+// one walk over its fields, which codec.go uses to write and to read.
+
+// session is one incarnation of a session id on an emitter, or what is left of it.
+type session struct {
+	emitter string
+	id      janus.SessionID
+
+	stub *stub // not nil: the incarnation is closed and reported; nothing else is set
+
+	incarnation janus.Micros // timestamp of `created`, or of the first event seen
+	basis       IdentityBasis
+	firstTime   janus.Micros // smallest timestamp
+	lastTime    janus.Micros // largest timestamp
+	transport   string
+	transportID string
+	gone        janus.Micros // `disconnected` of its transport, 0 for not seen
+
+	firstOffset, lastOffset int64
+	events, duplicates      int32
+	late                    int32
+
+	touched      janus.Micros // partition clock at the last event
+	touchedAlive janus.Micros // the emitter's alive clock at the last event
+	sign         janus.Micros // last sign of the client, by timestamp
+
+	handles      []*handle
+	detached     int32        // handles that were detached and forgotten or not
+	lastDetached janus.Micros // largest timestamp of a `detached`
+
+	destroyed, timedOut janus.Micros // session events that end it
+	mark                mark         // the emitter's end, which may be its own
+	closing             bool         // an end is known: the grace runs
+	closeClock          janus.Micros // partition clock when it began to close
+
+	legs     []closedLeg // legs whose final record was emitted
+	legCount int32       // these, and those that legs has no room for
+	answered int32
+	emitted  bool // a record of this incarnation was emitted: its identity is fixed
+
+	clockSuspect bool
+	truncated    bool
+}
+
+// stub is what is left of a session after its SESSION record.
+type stub struct {
+	incarnation janus.Micros
+	last        janus.Micros // largest timestamp among its events
+	silent      bool         // it was closed because nothing told its end: life after it is a new incarnation
+	expires     janus.Micros // partition clock
+	late        int32
+}
+
+// closedLeg is what a SESSION record says of a leg.
+type closedLeg struct {
+	id                 ID
+	start, answer, end janus.Micros
+	basis              AnswerBasis
+}
+
+// mark is a core event of the emitter that ends what was open, if nothing shows that it lives on.
+type mark struct {
+	basis EndBasis // EndEmitterShutdown, EndEmitterRestart, or 0 for none
+	time  janus.Micros
+	clock janus.Micros // partition clock when it came
+}
+
+// handle is a plugin handle of a session.
+type handle struct {
+	id       janus.HandleID
+	plugin   string
+	opaqueID string
+	attached bool         // `attached` was seen
+	gone     janus.Micros // `detached`
+	goneAt   janus.Micros // partition clock of `detached`
+	last     janus.Micros // largest timestamp of its events
+	alive    janus.Micros // the emitter's alive clock at its last event
+
+	account string   // SIP identity, or VideoCall user name
+	offered janus.ID // recording whose playout was announced before its PeerConnection
+
+	next    [legKinds]int32        // next leg_index, by kind
+	lastEnd [legKinds]janus.Micros // end of the last leg that was closed, by kind
+	legs    []*leg                 // open, or in their grace
+}
+
+// leg is a chargeable unit that is open or waits for late events.
+type leg struct {
+	kind  LegKind
+	index int32
+
+	firstOffset, lastOffset  int64
+	events, duplicates, late int32
+	clock                    janus.Micros // partition clock at its last event
+	first, last              janus.Micros // smallest and largest timestamp of its events
+
+	start     janus.Micros // its first opening event
+	noStart   bool         // that was not what opens such a leg
+	accepted  janus.Micros // what answers it by its plugin: SIP `accepted`, `joined`, `started`
+	up        janus.Micros // webrtcup
+	evidence  janus.Micros // first event that proves media
+	offer     int8         // of the first jsep: 1 by the client, 2 by Janus, 3 it was an answer
+	offerTime janus.Micros
+	gathered  bool // ICE gathering was seen: what comes first where jsep events are not sent
+
+	role      Role
+	direction Direction
+	calling   string
+	called    string
+	display   string
+	room      janus.ID
+	user      janus.ID
+	feeds     []string
+	callID    string
+	code      int32
+	reason    string
+	address   string
+	local     string
+	remote    string
+	protocol  string
+	pair      janus.Micros // timestamp of the selected pair
+	declined  bool
+	missed    bool
+	bye       Initiator // who sent BYE
+	hangWord  string    // VideoCall: reason of the first `hangup`
+	hangTime  janus.Micros
+
+	told       bool // an event of its own told its end
+	toldBasis  EndBasis
+	toldTime   janus.Micros
+	toldReason string
+	by         Initiator
+	closing    bool
+	closeClock janus.Micros
+
+	sign    janus.Micros // last sign of the client
+	streams []stream
+	suspect bool
+	cut     bool // something was left out
+}
+
+// stream is what is known of one medium or layer of a PeerConnection.
+type stream struct {
+	mid    string
+	hasMid bool
+	media  janus.Media
+	layer  int32
+	codec  string
+
+	seen  StreamCounters // as of the last report
+	base  StreamCounters // what wraps and resets have taken
+	last  janus.Micros   // timestamp of the last report
+	count int32          // reports
+
+	firstMedia, lastMedia janus.Micros
+	slow                  int32
+	shortest, longest     janus.Micros // intervals between reports, but for the last one
+	interval              janus.Micros // the last one
+	intervals             int32
+
+	gauges [gauges]gauge
+}
+
+// StreamCounters are the cumulative counters of a report.
+type StreamCounters struct {
+	BytesReceived, BytesSent, PacketsReceived, PacketsSent                int64
+	Lost, LostByRemote, NACKsReceived, NACKsSent, RetransmissionsReceived int64
+}
+
+// The gauges of a stream.
+const (
+	gaugeRTT = iota
+	gaugeJitterLocal
+	gaugeJitterRemote
+	gaugeInLink
+	gaugeOutLink
+	gauges
+)
+
+// gauge sums up a value that a report shows, weighted by the time since the report before.
+type gauge struct {
+	known          bool
+	min, max, last int64
+	sum, time      int64 // value times milliseconds, milliseconds
+}
+
+// emitter is what a partition knows of a Janus server.
+type emitter struct {
+	name    string
+	seen    janus.Micros // partition clock at its last event or alive
+	alive   janus.Micros // sum of the steps between these, each at most maxStep
+	reclaim int64        // reclaim_session_timeout in seconds, by its last `started`
+	period  int64        // stats_period in seconds, by its last `update`; 0 for unknown
+}
+
+func (e *emitter) fields(c *codec) {
+	text(c, 2, &e.name)
+	num(c, 3, &e.seen)
+	num(c, 4, &e.alive)
+	num(c, 5, &e.reclaim)
+	num(c, 6, &e.period)
+}
+
+func (s *session) fields(c *codec) {
+	text(c, 2, &s.emitter)
+	num(c, 3, &s.id)
+	if c.reading {
+		if c.next(4<<1 | 1) {
+			s.stub = &stub{}
+			nested(c, 4, s.stub.fields)
+		}
+	} else if s.stub != nil {
+		nested(c, 4, s.stub.fields)
+		return
+	}
+	num(c, 5, &s.incarnation)
+	num(c, 6, &s.basis)
+	num(c, 7, &s.firstTime)
+	num(c, 8, &s.lastTime)
+	text(c, 9, &s.transport)
+	text(c, 10, &s.transportID)
+	num(c, 11, &s.gone)
+	num(c, 12, &s.firstOffset)
+	num(c, 13, &s.lastOffset)
+	num(c, 14, &s.events)
+	num(c, 15, &s.duplicates)
+	num(c, 16, &s.late)
+	num(c, 17, &s.touched)
+	num(c, 18, &s.touchedAlive)
+	num(c, 19, &s.sign)
+	list(c, 20, &s.handles, func(c *codec, h **handle) {
+		if *h == nil {
+			*h = &handle{}
+		}
+		(*h).fields(c)
+	})
+	num(c, 21, &s.detached)
+	num(c, 22, &s.lastDetached)
+	num(c, 23, &s.destroyed)
+	num(c, 24, &s.timedOut)
+	num(c, 25, &s.mark.basis)
+	num(c, 26, &s.mark.time)
+	num(c, 27, &s.mark.clock)
+	flag(c, 28, &s.closing)
+	num(c, 29, &s.closeClock)
+	list(c, 30, &s.legs, func(c *codec, l *closedLeg) {
+		id := string(l.id[:])
+		text(c, 1, &id)
+		copy(l.id[:], id)
+		num(c, 2, &l.start)
+		num(c, 3, &l.answer)
+		num(c, 4, &l.end)
+		num(c, 5, &l.basis)
+	})
+	num(c, 31, &s.legCount)
+	num(c, 32, &s.answered)
+	flag(c, 33, &s.emitted)
+	flag(c, 34, &s.clockSuspect)
+	flag(c, 35, &s.truncated)
+}
+
+func (b *stub) fields(c *codec) {
+	num(c, 1, &b.incarnation)
+	num(c, 2, &b.last)
+	flag(c, 3, &b.silent)
+	num(c, 4, &b.expires)
+	num(c, 5, &b.late)
+}
+
+func (h *handle) fields(c *codec) {
+	num(c, 1, &h.id)
+	text(c, 2, &h.plugin)
+	text(c, 3, &h.opaqueID)
+	flag(c, 4, &h.attached)
+	num(c, 5, &h.gone)
+	num(c, 6, &h.goneAt)
+	num(c, 7, &h.last)
+	num(c, 8, &h.alive)
+	text(c, 9, &h.account)
+	ident(c, 10, &h.offered)
+	for k := range h.next { // tags 20 to 39: leg kinds that are to come have room
+		num(c, 20+2*k, &h.next[k])
+		num(c, 21+2*k, &h.lastEnd[k])
+	}
+	list(c, 40, &h.legs, func(c *codec, l **leg) {
+		if *l == nil {
+			*l = &leg{}
+		}
+		(*l).fields(c)
+	})
+}
+
+func (l *leg) fields(c *codec) {
+	num(c, 1, &l.kind)
+	num(c, 2, &l.index)
+	num(c, 3, &l.firstOffset)
+	num(c, 4, &l.lastOffset)
+	num(c, 5, &l.events)
+	num(c, 6, &l.duplicates)
+	num(c, 7, &l.late)
+	num(c, 8, &l.clock)
+	num(c, 9, &l.first)
+	num(c, 10, &l.last)
+	num(c, 11, &l.start)
+	flag(c, 12, &l.noStart)
+	num(c, 13, &l.accepted)
+	num(c, 14, &l.up)
+	num(c, 15, &l.evidence)
+	offer := int32(l.offer)
+	num(c, 16, &offer)
+	l.offer = int8(offer)
+	num(c, 17, &l.offerTime)
+	num(c, 18, &l.role)
+	num(c, 19, &l.direction)
+	text(c, 20, &l.calling)
+	text(c, 21, &l.called)
+	text(c, 22, &l.display)
+	ident(c, 23, &l.room)
+	ident(c, 25, &l.user)
+	list(c, 27, &l.feeds, func(c *codec, s *string) { text(c, 1, s) })
+	text(c, 28, &l.callID)
+	num(c, 29, &l.code)
+	text(c, 30, &l.reason)
+	text(c, 31, &l.address)
+	text(c, 32, &l.local)
+	text(c, 33, &l.remote)
+	text(c, 34, &l.protocol)
+	num(c, 35, &l.pair)
+	flag(c, 36, &l.declined)
+	flag(c, 37, &l.missed)
+	num(c, 38, &l.bye)
+	text(c, 39, &l.hangWord)
+	num(c, 40, &l.hangTime)
+	flag(c, 41, &l.told)
+	num(c, 42, &l.toldBasis)
+	num(c, 43, &l.toldTime)
+	text(c, 44, &l.toldReason)
+	num(c, 45, &l.by)
+	flag(c, 46, &l.closing)
+	num(c, 47, &l.closeClock)
+	num(c, 48, &l.sign)
+	list(c, 49, &l.streams, func(c *codec, s *stream) { s.fields(c) })
+	flag(c, 50, &l.suspect)
+	flag(c, 51, &l.cut)
+	flag(c, 52, &l.gathered)
+}
+
+func (s *stream) fields(c *codec) {
+	text(c, 1, &s.mid)
+	flag(c, 2, &s.hasMid)
+	num(c, 3, &s.media)
+	num(c, 4, &s.layer)
+	text(c, 5, &s.codec)
+	one(c, 6, s.seen.fields)
+	one(c, 7, s.base.fields)
+	num(c, 8, &s.last)
+	num(c, 9, &s.count)
+	num(c, 10, &s.firstMedia)
+	num(c, 11, &s.lastMedia)
+	num(c, 12, &s.slow)
+	num(c, 13, &s.shortest)
+	num(c, 14, &s.longest)
+	num(c, 15, &s.interval)
+	num(c, 16, &s.intervals)
+	for i := range s.gauges {
+		if g := &s.gauges[i]; c.reading || g.known {
+			one(c, 20+i, g.fields)
+		}
+	}
+}
+
+func (n *StreamCounters) fields(c *codec) {
+	num(c, 1, &n.BytesReceived)
+	num(c, 2, &n.BytesSent)
+	num(c, 3, &n.PacketsReceived)
+	num(c, 4, &n.PacketsSent)
+	num(c, 5, &n.Lost)
+	num(c, 6, &n.LostByRemote)
+	num(c, 7, &n.NACKsReceived)
+	num(c, 8, &n.NACKsSent)
+	num(c, 9, &n.RetransmissionsReceived)
+}
+
+func (g *gauge) fields(c *codec) {
+	flag(c, 1, &g.known)
+	num(c, 2, &g.min)
+	num(c, 3, &g.max)
+	num(c, 4, &g.last)
+	num(c, 5, &g.sum)
+	num(c, 6, &g.time)
+}
+
+// ident is a field of an id; it takes two tags.
+func ident(c *codec, tag int, id *janus.ID) {
+	text(c, tag, &id.Text)
+	flag(c, tag+1, &id.Quoted)
+}
+
+// position is how far a partition has come.
+type position struct {
+	next  int64 // next input offset
+	clock clock
+	local int64 // local_record_sequence_number of the next record
+}
+
+func (p *position) fields(c *codec) {
+	num(c, 2, &p.next)
+	num(c, 3, &p.clock.now)
+	num(c, 4, &p.clock.last)
+	flag(c, 5, &p.clock.runs)
+	num(c, 6, &p.local)
+}
+
+// The keys of states: a kind byte, then the length-prefixed emitter, then the session id.
+const (
+	positionKey   = "p"
+	emitterPrefix = "e"
+	sessionPrefix = "s"
+)
+
+func emitterKey(emitter string) []byte {
+	return append(binary.AppendUvarint([]byte(emitterPrefix), uint64(len(emitter))), emitter...)
+}
+
+func sessionKey(emitter string, id janus.SessionID) []byte {
+	b := append(binary.AppendUvarint([]byte(sessionPrefix), uint64(len(emitter))), emitter...)
+	return binary.BigEndian.AppendUint64(b, uint64(id))
+}
+
+// keep is a copy of a string of an event that may be put into a state: events alias the record they came in. It is cut
+// at maxText, and cut says so.
+func keep(s string, cut *bool) string {
+	if len(s) > maxText {
+		*cut = true
+		s = strings.ToValidUTF8(s[:maxText], "")
+	}
+	return strings.Clone(s)
+}

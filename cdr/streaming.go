@@ -1,0 +1,35 @@
+package cdr
+
+import "januscdr/janus"
+
+// streaming folds an event of a Streaming viewer. `watch` tells nothing: the mountpoint is first known at `starting`.
+// Pausing and switching do not cut the view, `stopping` ends it.
+func (f *fold) streaming(b *janus.PluginEvent) {
+	if b.Key != "status" {
+		return
+	}
+	pc, all := f.beside()
+	if pc == nil {
+		return
+	}
+	for _, l := range all {
+		if b.ID.Known() {
+			if !l.room.Known() {
+				l.room.Text, l.room.Quoted = keep(b.ID.Text, &l.cut), b.ID.Quoted
+			}
+			l.addFeed(b.ID)
+		}
+		if l.kind != StreamView {
+			continue
+		}
+		switch b.Name {
+		case "started":
+			if l.accepted == 0 {
+				l.accepted = f.e.Time
+			}
+		case "stopping":
+			l.by = ByLocal
+			f.tell(f.h, l, EndPluginEvent, f.e.Time, b.Name)
+		}
+	}
+}

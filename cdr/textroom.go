@@ -1,0 +1,15 @@
+package cdr
+
+import "januscdr/janus"
+
+// textRoom folds an event of a TextRoom handle. Rooms are joined and left inside the data channel; a handle may be in
+// several rooms at once.
+func (f *fold) textRoom(b *janus.PluginEvent) {
+	user := janus.ID{Text: b.Username, Quoted: true}
+	switch b.Name {
+	case "join":
+		f.join(b.Room, user, b.Display)
+	case "leave":
+		f.leave(f.h, b.Room, user, false, b.Name, InitiatorUnknown)
+	}
+}

@@ -1,0 +1,26 @@
+package cdr
+
+import "januscdr/janus"
+
+// videoCall folds an event of a VideoCall handle. The two sides are legs of their own: no event names the other one.
+// `accepted` is no answer, webrtcup is.
+func (f *fold) videoCall(b *janus.PluginEvent) {
+	switch b.Name {
+	case "registered":
+		if b.Username != "" {
+			f.h.account = keep(b.Username, &f.s.truncated)
+		}
+	case "hangup":
+		pc := f.h.current(PeerConnection, f.e.Time)
+		if pc == nil || pc.hangTime != 0 && f.e.Time >= pc.hangTime {
+			return // more than one comes: the first one says what happened
+		}
+		pc.hangTime, pc.hangWord = f.e.Time, keep(b.Reason, &pc.cut)
+		switch b.Reason {
+		case "Explicit hangup":
+			pc.by = ByLocal
+		case "Remote hangup", "Remote WebRTC hangup", "User busy":
+			pc.by = ByRemote
+		}
+	}
+}
