@@ -11,52 +11,16 @@ It fails when a record is not in Avro's single-object encoding or was written wi
 TLS and logins are librdkafka's settings: --set security.protocol=SASL_SSL --set ssl.ca.location=ca.pem ...
 """
 import argparse
-import datetime
-import io
 import json
-import pathlib
 import sys
 import time
 import uuid
 
 import confluent_kafka
-import fastavro
+from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
 
-SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "avro" / "call_detail_record.avsc"
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-MICROSECOND = datetime.timedelta(microseconds=1)
-
-
-class Decoder:
-    """Decodes Avro's single-object encoding: C3 01, the fingerprint of the schema, the bare datum."""
-
-    def __init__(self, path):
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-        canonical = fastavro.schema.to_parsing_canonical_form(json.loads(text))
-        # fastavro gives these eight bytes in the order of the wire, little endian.
-        self.header = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
-        self.schema = fastavro.parse_schema(json.loads(text))
-
-    def decode(self, value):
-        if value is None or value[:10] != self.header:
-            begin = "nothing" if value is None else value[:10].hex()
-            raise ValueError(f"record begins with {begin}, not with {self.header.hex()}: is the schema the writer's?")
-        datum = io.BytesIO(value[10:])
-        record = fastavro.schemaless_reader(datum, self.schema)
-        if datum.read(1):
-            raise ValueError("record has bytes behind its end")
-        return plain(record)
-
-
-def plain(value):
-    """The value with moments as microseconds since the epoch."""
-    if isinstance(value, datetime.datetime):
-        return (value - EPOCH) // MICROSECOND
-    if isinstance(value, dict):
-        return {name: plain(v) for name, v in value.items()}
-    if isinstance(value, list):
-        return [plain(v) for v in value]
-    return value
+sys.dont_write_bytecode = True  # a script leaves nothing behind
+import avrocheck  # noqa: E402  beside this script: how a message is framed
 
 
 def messages(settings, topic, patience):
@@ -89,7 +53,7 @@ def main():
     parser = argparse.ArgumentParser(description="Print the call detail records of a topic as lines of JSON.")
     parser.add_argument("--brokers", required=True, help="host:port, several with commas")
     parser.add_argument("--topic", default="janus.cdr")
-    parser.add_argument("--schema", default=SCHEMA, help="the writer's schema (default: %(default)s)")
+    parser.add_argument("--schema", default=avrocheck.SCHEMA, help="the writer's schema (default: %(default)s)")
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for the next message (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of librdkafka")
     args = parser.parse_args()
@@ -104,14 +68,19 @@ def main():
     }
     settings.update(pair.split("=", 1) for pair in args.set)
 
-    decoder = Decoder(args.schema)
-    for message in messages(settings, args.topic, args.patience):
-        try:
-            record = decoder.decode(message.value())
-        except ValueError as why:
-            sys.exit(f"{message.topic()}/{message.partition()} offset {message.offset()}: {why}")
-        print(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+    schema = load_schema(str(args.schema))
+    ours = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    try:
+        for message in messages(settings, args.topic, args.patience):
+            try:
+                record = avrocheck.read(message.value() or b"", ours, schema, None)
+            except avrocheck.Complaint as why:
+                sys.exit(f"{message.topic()}/{message.partition()} offset {message.offset()}: {why}")
+            print(json.dumps(record, default=avrocheck.plain, ensure_ascii=False, separators=(",", ":")))
+    except (confluent_kafka.KafkaException, TimeoutError) as why:
+        sys.exit(f"read {args.topic} from {args.brokers}: {why}")
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")
     main()
