@@ -20,7 +20,7 @@ func (p *Parser) mediaBody(s *scanner, subtype int) Body {
 		}
 		return r
 	}
-	again := *s
+	start, depth := s.i, s.depth
 	var mid, media, link string
 	var receiving, receivingKnown, counters bool
 	var layer int
@@ -61,7 +61,8 @@ func (p *Parser) mediaBody(s *scanner, subtype int) Body {
 		p.slowLink = SlowLink{Mid: mid, Media: m, Uplink: link == "uplink", Lost: lost}
 		return &p.slowLink
 	case subtype == subAbsent && counters:
-		return p.mediaBody(&again, subMediaReport)
+		s.i, s.depth = start, depth
+		return p.mediaBody(s, subMediaReport)
 	}
 	return &p.unknown
 }

@@ -18,8 +18,8 @@ const (
 
 // Parser parses events one after another into the same memory. The zero value is ready. Not for concurrent use.
 type Parser struct {
-	event Event
-	stack [MaxDepth / 64]uint64
+	scanner scanner
+	event   Event
 
 	// One of each, so that a body needs no allocation.
 	sessionCreated       SessionCreated
@@ -51,8 +51,8 @@ type Parser struct {
 type value struct {
 	kind   byte // its first byte, 0 when the key is absent
 	number number
-	raw    []byte
-	at     int
+	at     int // where it stands
+	end    int // where it ends
 }
 
 // Parse parses one event, an object as Split returns it. Event, body and their slices are valid until the next Parse;
@@ -63,15 +63,17 @@ type value struct {
 // and no deeper than MaxDepth), or emitter, type, timestamp, session_id or handle_id is not what Janus writes. What
 // Parse does not know otherwise, in the envelope or in the body, is no error: the body is Unknown, the field zero.
 func (p *Parser) Parse(b []byte) (*Event, error) {
-	s := scanner{b: b, stack: p.stack[:]}
-	if err := p.parse(&s); err != nil {
-		return nil, err // not s.err: a nil *Error is not a nil error
+	s := &p.scanner
+	s.b, s.i, s.depth, s.limit, s.field, s.err = b, 0, 0, MaxDepth, "", nil
+	err := p.parse(s, b)
+	s.b = nil // b may be large, and the next event may be long in coming
+	if err != nil {
+		return nil, err
 	}
 	return &p.event, nil
 }
 
-func (p *Parser) parse(s *scanner) error {
-	b := s.b
+func (p *Parser) parse(s *scanner, b []byte) error {
 	if s.peek() != '{' {
 		return notAnObject(s)
 	}
@@ -89,19 +91,19 @@ func (p *Parser) parse(s *scanner) error {
 			name = s.text()
 		case "type":
 			s.field = "type"
-			typ = s.value()
+			s.value(&typ)
 		case "subtype":
 			s.field = "subtype"
-			subtype = s.value()
+			s.value(&subtype)
 		case "timestamp":
 			s.field = "timestamp"
-			timestamp = s.value()
+			s.value(&timestamp)
 		case "session_id":
 			s.field = "session_id"
-			session = s.value()
+			s.value(&session)
 		case "handle_id":
 			s.field = "handle_id"
-			handle = s.value()
+			s.value(&handle)
 		case "opaque_id":
 			s.field = "opaque_id"
 			opaque = s.text()
@@ -132,26 +134,26 @@ func (p *Parser) parse(s *scanner) error {
 	if emitter.kind != 0 && emitter.kind != '"' {
 		return &Error{"emitter", "is " + kindName(emitter.kind) + ", want a string", emitter.at}
 	}
-	t, err := typ.integer("type", len(b))
+	t, err := typ.integer("type", b)
 	if err != nil {
 		return err
 	}
 	if t < 0 || t > math.MaxInt32 {
-		return &Error{"type", quoted(typ.raw) + " is out of range, want 0 to 2^31-1", typ.at}
+		return &Error{"type", quoted(b[typ.at:typ.end]) + " is out of range, want 0 to 2^31-1", typ.at}
 	}
 	e.Type = Type(t)
 	if e.Type == TypeWebRTC || e.Type == TypeMedia || e.Type == TypeCore {
 		e.Subtype = subtype.small()
 	}
-	if err := timestamp.time(&e.Time, len(b)); err != nil {
+	if err := timestamp.time(&e.Time, b); err != nil {
 		return err
 	}
-	id, err := session.id("session_id")
+	id, err := session.id("session_id", b)
 	if err != nil {
 		return err
 	}
 	e.Session = SessionID(id)
-	if id, err = handle.id("handle_id"); err != nil {
+	if id, err = handle.id("handle_id", b); err != nil {
 		return err
 	}
 	e.Handle = HandleID(id)
@@ -160,8 +162,8 @@ func (p *Parser) parse(s *scanner) error {
 	}
 
 	if bodyAt >= 0 && (bodyType != int(e.Type) || bodySubtype != subtype.small()) {
-		again := scanner{b: b, i: bodyAt, depth: 1, stack: p.stack[:]}
-		body = p.body(&again, e.Type, e.Subtype)
+		s.i, s.depth = bodyAt, 1
+		body = p.body(s, e.Type, e.Subtype)
 	}
 	e.Body = body
 	return nil
@@ -181,18 +183,14 @@ func notAnObject(s *scanner) error {
 }
 
 // value reads a value of the envelope to be judged later.
-func (s *scanner) value() value {
-	v := value{kind: s.peek(), at: s.i}
-	b := s.b
+func (s *scanner) value(v *value) {
+	v.kind, v.at = s.peek(), s.i
 	v.number = s.numeric()
-	if s.err == nil {
-		v.raw = b[v.at:s.i]
-	}
-	return v
+	v.end = s.i
 }
 
 // small is the value as an int, 0 when it is none.
-func (v value) small() int {
+func (v *value) small() int {
 	n, ok := v.number.int64()
 	if !ok || int64(int(n)) != n {
 		return 0
@@ -200,29 +198,29 @@ func (v value) small() int {
 	return int(n)
 }
 
-// integer is the value as an integer that must be there; end is where the event ends, to blame for what is absent.
-func (v value) integer(field string, end int) (int64, error) {
+// integer is the value as an integer that must be there; b is the event.
+func (v *value) integer(field string, b []byte) (int64, error) {
 	switch {
 	case v.kind == 0:
-		return 0, &Error{field, "is missing", end}
+		return 0, &Error{field, "is missing", len(b)}
 	case v.kind != '-' && v.kind-'0' > 9:
 		return 0, &Error{field, "is " + kindName(v.kind) + ", want an integer", v.at}
 	case !v.number.integer:
-		return 0, &Error{field, quoted(v.raw) + " is not an integer", v.at}
+		return 0, &Error{field, quoted(b[v.at:v.end]) + " is not an integer", v.at}
 	}
 	n, ok := v.number.int64()
 	if !ok {
-		return 0, &Error{field, quoted(v.raw) + " does not fit 64 bits", v.at}
+		return 0, &Error{field, quoted(b[v.at:v.end]) + " does not fit 64 bits", v.at}
 	}
 	return n, nil
 }
 
 // id is the value as the id of a session or handle, 0 when it is absent.
-func (v value) id(field string) (uint64, error) {
+func (v *value) id(field string, b []byte) (uint64, error) {
 	if v.kind == 0 {
 		return 0, nil
 	}
-	n, err := v.integer(field, 0)
+	n, err := v.integer(field, b)
 	if err != nil {
 		return 0, err
 	}
@@ -233,8 +231,8 @@ func (v value) id(field string) (uint64, error) {
 }
 
 // time sets at from the value of timestamp.
-func (v value) time(at *Micros, end int) error {
-	n, err := v.integer("timestamp", end)
+func (v *value) time(at *Micros, b []byte) error {
+	n, err := v.integer("timestamp", b)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // scanner reads one JSON text from the front to the back, once, and checks all of its syntax on the way, also of what
-// is skipped. It takes what encoding/json takes, with two limits more: strings must be valid UTF-8 (unless lax) and
-// containers may be nested as deep as the given stack has bits.
+// is skipped. It takes what encoding/json takes, with two limits more: strings must be valid UTF-8 (unless lax), and
+// containers may only be nested so deep.
 //
 // Nothing here recurses over the input and nothing allocates, except for a string with escapes that is asked for.
 // Errors stick: the first one stays, and everything after it reads as the end of the input, so that loops end by
@@ -20,11 +20,15 @@ import (
 type scanner struct {
 	b     []byte
 	i     int
-	depth int      // containers that are open
-	stack []uint64 // one bit per level: 1 for an object, 0 for an array
-	lax   bool     // do not look into strings for valid UTF-8
-	field string   // what to blame, for errors; never aliases the input
+	depth int    // containers that are open
+	limit int    // how many may be
+	lax   bool   // do not look into strings for valid UTF-8
+	field string // what to blame, for errors; never aliases the input
 	err   *Error
+
+	// stack has one bit per open container: 1 for an object, 0 for an array. It is a part of the scanner, and not a
+	// slice of what the limit asks for, because it would then escape to the heap.
+	stack [(MaxBodyDepth + 63) / 64]uint64
 }
 
 // fail keeps the first error and ends the input.
@@ -71,8 +75,8 @@ func (s *scanner) peek() byte {
 
 // open enters a container; the caller has seen its bracket.
 func (s *scanner) open(object bool) bool {
-	if s.depth == len(s.stack)*64 {
-		s.fail(s.i, fmt.Sprintf("nested deeper than %d levels", len(s.stack)*64))
+	if s.depth >= s.limit {
+		s.fail(s.i, fmt.Sprintf("nested deeper than %d levels", s.limit))
 		return false
 	}
 	word, bit := s.depth>>6, uint64(1)<<(s.depth&63)
@@ -110,6 +114,16 @@ func (s *scanner) first() (key string, ok bool) {
 
 // next returns the next key of an object; false when the object has ended.
 func (s *scanner) next() (key string, ok bool) {
+	// Compact JSON has nothing between comma, key and colon.
+	if b, i := s.b, s.i; len(b)-i > 1 && b[i] == ',' && b[i+1] == '"' {
+		s.i++
+		inside, escaped := s.stringEnd()
+		if i := s.i; !escaped && i < len(s.b) && s.b[i] == ':' {
+			s.i++
+			return alias(inside), true
+		}
+		return s.colon(inside, escaped)
+	}
 	switch s.peek() {
 	case ',':
 		s.i++
@@ -129,13 +143,21 @@ func (s *scanner) key() (string, bool) {
 		s.unexpected("a key")
 		return "", false
 	}
-	key := s.quoted()
+	inside, escaped := s.stringEnd()
+	return s.colon(inside, escaped)
+}
+
+// colon reads what follows the inside of a key, and returns the key.
+func (s *scanner) colon(inside []byte, escaped bool) (string, bool) {
 	if s.peek() != ':' {
 		s.unexpected("a colon")
 		return "", false
 	}
 	s.i++
-	return key, true
+	if escaped {
+		inside = unescape(inside)
+	}
+	return alias(inside), true
 }
 
 // firstElement enters an array and tells whether it has an element; the caller has peeked '['.
@@ -356,11 +378,11 @@ func (s *scanner) stringEnd() (inside []byte, escaped bool) {
 	start := i
 	for {
 		// Eight bytes at a time while none of them is a quote, a backslash, a control character or beyond ASCII.
-		// A borrow can only spoil bytes above a true hit, so the lowest hit is always true.
+		// A byte that is one of these borrows its high bit, which nothing else below 0x80 has. A borrow can only
+		// spoil bytes above a true hit, so the lowest hit is always true.
 		for len(b)-i >= 8 {
 			w := binary.LittleEndian.Uint64(b[i:])
-			quote, slash := w^(ones*'"'), w^(ones*'\\')
-			hits := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*0x20)&^w | w) & highs
+			hits := ((w ^ ones*'"' - ones) | (w ^ ones*'\\' - ones) | (w - ones*' ') | w) & highs
 			if hits != 0 {
 				i += bits.TrailingZeros64(hits) >> 3
 				break
@@ -511,8 +533,27 @@ func (s *scanner) numeric() number {
 
 // integer reads an integer.
 func (s *scanner) integer() int64 {
+	if v, ok := s.counter(); ok {
+		return v
+	}
 	v, _ := s.numeric().int64()
 	return v
+}
+
+// counter reads what most numbers are, up to 18 digits and nothing else; it reads nothing when that is not so.
+func (s *scanner) counter() (v int64, ok bool) {
+	b, start := s.b, s.i
+	i := start
+	for i < len(b) && b[i]-'0' <= 9 {
+		v = v*10 + int64(b[i]-'0')
+		i++
+	}
+	// What ends a number in an object is a comma or a bracket. Anything else is for number to judge.
+	if n := i - start; n == 0 || n > 18 || n > 1 && b[start] == '0' || i == len(b) || b[i] != ',' && b[i] != '}' {
+		return 0, false
+	}
+	s.i = i
+	return v, true
 }
 
 // small reads an integer of an int's range.
@@ -526,7 +567,10 @@ func (s *scanner) small() int {
 
 // gauge reads an integer that may be lacking.
 func (s *scanner) gauge() Gauge {
-	v, ok := s.numeric().int64()
+	v, ok := s.counter()
+	if !ok {
+		v, ok = s.numeric().int64()
+	}
 	return Gauge{Value: v, Known: ok}
 }
 

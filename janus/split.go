@@ -7,7 +7,7 @@ import (
 
 // MaxBodyDepth is how deep the containers of a body may be nested for Split. It is larger than MaxDepth, so that one
 // event that is too deep for Parse does not cost the other events of its body.
-const MaxBodyDepth = 10_048
+const MaxBodyDepth = 10_000
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
@@ -19,13 +19,12 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // The error is an *Error. It means that the body is no JSON array or object at all, or that it was cut off; then
 // nothing of it can be told apart. Split takes what encoding/json takes, down to MaxBodyDepth.
 func Split(body []byte) ([][]byte, error) {
-	var stack [MaxBodyDepth / 64]uint64
 	b := body
 	if bytes.HasPrefix(b, byteOrderMark) {
 		// White space instead of a shorter slice would keep the offsets, but the body is not ours to change.
 		b = b[len(byteOrderMark):]
 	}
-	s := scanner{b: b, stack: stack[:], lax: true}
+	s := scanner{b: b, limit: MaxBodyDepth, lax: true}
 	events, err := s.split()
 	if err != nil {
 		err.Offset += len(body) - len(b)

@@ -80,7 +80,7 @@ func TestABodyThatCannotBeCutIsAnErrorThatNamesThePlace(t *testing.T) {
 		"two groups in a row":      {"\xef\xbb\xbf[]\n[]", `janus event: not JSON: "[]" after the end of the body (at byte 6)`},
 		"a bad element":            {`[{},{"a":tru}]`, `janus event: [1]: not JSON: "t" where true is due (at byte 9)`},
 		"a control character":      {"[{\"a\":\"\x01\"}]", "janus event: [0]: not JSON: control character 0x01 in a string (at byte 7)"},
-		"nested without end":       {strings.Repeat("[", 100_000), "janus event: [0]: nested deeper than 10048 levels (at byte 10048)"},
+		"nested without end":       {strings.Repeat("[", 100_000), "janus event: [0]: nested deeper than 10000 levels (at byte 10000)"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
