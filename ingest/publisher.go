@@ -58,9 +58,9 @@ type KafkaPublisher struct {
 func NewKafkaPublisher(o Options, m *metrics) (*KafkaPublisher, error) {
 	client, err := kafka.NewClient(o.Kafka,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), // each record names its partition: its own, or that of a copy
-		kgo.RecordDeliveryTimeout(o.Delivery),
-		kgo.ProduceRequestTimeout(min(o.Delivery, 5*time.Second)),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),          // each record names its partition: its own, or that of a copy
+		kgo.RecordDeliveryTimeout(max(o.Delivery, time.Second)), // the shortest that franz-go takes
+		kgo.ProduceRequestTimeout(min(max(o.Delivery, time.Second), 5*time.Second)),
 		kgo.RequestTimeoutOverhead(3*time.Second), // a broker that hangs is left early enough to try another
 		kgo.DialTimeout(3*time.Second),
 		kgo.RetryBackoffFn(retryPause), // senders wait: a leader that moved must be found soon

@@ -1,0 +1,208 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
+	a := newAlive()
+	start := time.Unix(1_790_000_000, 0)
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+	for _, step := range []struct {
+		second int
+		event  string // that arrived just before
+		due    []string
+	}{
+		{0, "", nil},
+		{1, "a", []string{"a"}}, // at once for a new one: whoever just started must know
+		{2, "a", nil},
+		{20, "b", []string{"b"}},
+		{30, "", nil},
+		{31, "", []string{"a"}}, // for the event at 2
+		{61, "", nil},           // silent since
+		{62, "a", []string{"a"}},
+		{300, "a", []string{"a"}}, // each event of a slow one
+		{619, "", nil},
+		{620, "", nil}, // b is forgotten now
+		{621, "b", []string{"b"}},
+	} {
+		if step.event != "" {
+			a.saw(step.event, at(step.second))
+		}
+		if got := a.due(at(step.second)); !slices.Equal(got, step.due) {
+			t.Errorf("at %d s: due %q, want %q", step.second, got, step.due)
+		}
+	}
+}
+
+func TestEmittersThatAreWatchedAreBounded(t *testing.T) {
+	a := newAlive()
+	now := time.Unix(1_790_000_000, 0)
+	for i := range maxEmitters + 10 {
+		a.saw(fmt.Sprint("emitter-", i), now)
+	}
+	a.saw(strings.Repeat("x", maxEmitter+1), now)
+	if len(a.emitters) != maxEmitters {
+		t.Errorf("%d emitters, want %d", len(a.emitters), maxEmitters)
+	}
+}
+
+func hashOf(n int) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, n)) }
+
+func TestABodyIsKnownAgainUntil64OthersCame(t *testing.T) {
+	r := newRetransmissions()
+	who := sight{address: netip.MustParseAddr("192.0.2.1")}
+	send := func(n int, safe bool) (isNew bool) {
+		f, isNew := r.begin(who, hashOf(n))
+		if isNew {
+			r.end(who, hashOf(n), f, safe)
+		}
+		return isNew
+	}
+	if !send(0, true) || send(0, true) {
+		t.Error("the second is not known")
+	}
+	if !send(1, false) || !send(1, true) {
+		t.Error("what failed is not forgotten")
+	}
+	for n := 2; n <= rememberedBodies; n++ {
+		send(n, true)
+	}
+	if !send(0, true) {
+		t.Error("the oldest is not forgotten")
+	}
+	if send(rememberedBodies, true) {
+		t.Error("the newest is forgotten")
+	}
+	h := r.history(who)
+	if len(h.bodies) != rememberedBodies || len(h.order) != rememberedBodies {
+		t.Errorf("%d and %d remembered, want %d", len(h.bodies), len(h.order), rememberedBodies)
+	}
+}
+
+func TestTheSenderThatWasSilentForLongestIsForgotten(t *testing.T) {
+	r := newRetransmissions()
+	who := func(n int) sight { return sight{path: fmt.Sprint("/", n)} }
+	first, _ := r.begin(who(0), hashOf(0))
+	for n := range rememberedSenders {
+		r.begin(who(n+1), hashOf(0))
+	}
+	if len(r.senders) != rememberedSenders || r.recent.Len() != rememberedSenders {
+		t.Errorf("%d and %d senders, want %d", len(r.senders), r.recent.Len(), rememberedSenders)
+	}
+	r.end(who(0), hashOf(0), first, true) // its flight ends all the same
+	<-first.done
+	if _, isNew := r.begin(who(0), hashOf(0)); !isNew {
+		t.Error("it is not forgotten")
+	}
+}
+
+func TestTheFirstRuleThatFitsNamesTheSender(t *testing.T) {
+	s := newSenders(Options{Path: "/events", User: "janus", Password: "secret", Rules: []SenderRule{
+		{Path: "/fra", Address: "192.0.2.0/24", Emitter: "fra-office"},
+		{Path: "/fra", Emitter: "fra"},
+		{Address: "198.51.100.7", Emitter: "seven"},
+		{Address: "2001:db8::/32", Emitter: "six"},
+		{User: "janus", Path: "/named", Emitter: "named"},
+	}})
+	for _, scene := range []struct{ remote, path, emitter string }{
+		{"192.0.2.77:1000", "/fra", "fra-office"},
+		{"203.0.113.1:1000", "/fra", "fra"},
+		{"198.51.100.7:1000", "/fra", "fra"},
+		{"198.51.100.7:1000", "/events", "seven"},
+		{"[::ffff:198.51.100.7]:1000", "/events", "seven"},
+		{"[2001:db8::1]:1000", "/events", "six"},
+		{"198.51.100.8:1000", "/events", ""},
+		{"198.51.100.8:1000", "/named", "named"},
+	} {
+		r := httptest.NewRequest("POST", scene.path, nil)
+		r.RemoteAddr = scene.remote
+		if _, refused := s.of(r); refused != refusedCredentials {
+			t.Errorf("%s: without credentials: %q", scene.remote, refused)
+		}
+		r.SetBasicAuth("janus", "secret")
+		who, refused := s.of(r)
+		if refused != "" || who.emitter != scene.emitter {
+			t.Errorf("%s%s: got %q (refused %q), want %q", scene.remote, scene.path, who.emitter, refused, scene.emitter)
+		}
+	}
+}
+
+func TestDecompressionEndsAtTheLimitWhateverTheStreamSays(t *testing.T) {
+	var members bytes.Buffer
+	for range 2 { // a gzip stream may have several parts
+		z := gzip.NewWriter(&members)
+		io.WriteString(z, "12345")
+		z.Close()
+	}
+	for _, scene := range []struct {
+		name string
+		sent []byte
+		room int64
+		want string
+		err  error
+	}{
+		{"it fits", zip(t, []byte("12345")), 5, "12345", nil},
+		{"with room to spare", zip(t, []byte("12345")), 50, "12345", nil},
+		{"one too many", zip(t, []byte("12345")), 4, "", errTooLong},
+		{"nothing inside", zip(t, nil), 0, "", nil},
+		{"two parts", members.Bytes(), 10, "1234512345", nil},
+		{"two parts, one too many", members.Bytes(), 9, "", errTooLong},
+		{"cut off at the limit", zip(t, []byte("12345"))[:20], 5, "", io.ErrUnexpectedEOF},
+		{"cut off", zip(t, []byte("12345"))[:20], 50, "", io.ErrUnexpectedEOF},
+		{"something behind it", append(zip(t, []byte("12345")), "garbage"...), 5, "", io.ErrUnexpectedEOF},
+	} {
+		got, err := gunzip(scene.sent, scene.room)
+		if !errors.Is(err, scene.err) || string(got) != scene.want {
+			t.Errorf("%s: got %q, %v, want %q, %v", scene.name, got, err, scene.want, scene.err)
+		}
+	}
+}
+
+func TestASenderThatFailsAllTheTimeIsHeldBackInTheLog(t *testing.T) {
+	q := newQuiet(hclog.NewNullLogger())
+	start := time.Unix(1_790_000_000, 0)
+	for _, step := range []struct {
+		second int
+		what   string
+		held   int
+		ok     bool
+	}{{0, "a", 0, true}, {1, "a", 0, false}, {1, "b", 0, true}, {9, "a", 0, false}, {10, "a", 2, true}, {11, "a", 0, false}} {
+		held, ok := q.permit(step.what, start.Add(time.Duration(step.second)*time.Second))
+		if held != step.held || ok != step.ok {
+			t.Errorf("at %d s: %d held back, %v, want %d, %v", step.second, held, ok, step.held, step.ok)
+		}
+	}
+	for i := range 3 * quietNames {
+		q.permit(fmt.Sprint(i), start)
+	}
+	if len(q.said) > quietNames {
+		t.Errorf("%d remembered, want at most %d", len(q.said), quietNames)
+	}
+}
+
+func TestAnEmitterMayCallItselfAnythingAndStillFits(t *testing.T) {
+	name := strings.Repeat("n", 500<<10)
+	s := open(t, nil)
+	s.accepted([]byte(strings.Replace(serverStarted, `"j1"`, `"`+name+`"`, 1)))
+	records := s.records("events")
+	if len(records) != 4 {
+		t.Fatalf("%d records, want 4", len(records))
+	}
+	if got := len(records[0].Key); got != maxEmitter {
+		t.Errorf("key of %d bytes, want %d", got, maxEmitter)
+	}
+}
