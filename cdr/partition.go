@@ -181,7 +181,16 @@ func (p *Partition) Apply(in Input) error {
 	}
 	p.pos.next, p.started, p.moved = in.Offset+1, true, true
 	p.pos.clock.advance(in.Append)
-	if err := p.expire(p.pos.clock.now); err != nil {
+	again := false
+	switch in.Kind {
+	case KindTick:
+		p.pos.clock.settle()
+	case KindEvent, KindCopy:
+		if again = p.window.repeated(in.Offset, in.Kind, in.Value); !again {
+			p.pos.clock.follow()
+		}
+	}
+	if err := p.expire(p.pos.clock.settled); err != nil {
 		return err
 	}
 	switch in.Kind {
@@ -190,7 +199,6 @@ func (p *Partition) Apply(in Input) error {
 	case KindAlive:
 		return p.sighted(p.index.emitter(string(in.Key)))
 	}
-	again := p.window.repeated(in.Offset, in.Kind, in.Value)
 	e, err := p.parser.Parse(in.Value)
 	if err != nil {
 		p.park(in, err.Error())

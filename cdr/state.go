@@ -414,10 +414,8 @@ type position struct {
 
 func (p *position) fields(c *codec) {
 	num(c, 2, &p.next)
-	num(c, 3, &p.clock.now)
-	num(c, 4, &p.clock.last)
-	flag(c, 5, &p.clock.runs)
-	num(c, 6, &p.local)
+	one(c, 3, p.clock.fields)
+	num(c, 4, &p.local)
 }
 
 // The keys of states: a kind byte, then the length-prefixed emitter, then the session id.
