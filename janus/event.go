@@ -2,7 +2,7 @@
 //
 // It promises that unknown types, subtypes, names and fields are kept as unknown and are never an error, that parsing
 // allocates nothing for an event without escaped strings, and that an error names the field, the reason and the place.
-// It touches nothing: no disk, no network, no clock. It imports the standard library only (and a JSON scanner).
+// It touches nothing: no disk, no network, no clock. It imports the standard library only.
 package janus
 
 import "strconv"
