@@ -1,0 +1,23 @@
+# Both programs in an image that has nothing else: no shell, no libraries, no root. Health checks ask the programs
+# themselves: /cdr healthcheck, /ingest healthcheck.
+
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X januscdr/internal/cli.version=${VERSION}" \
+    -o /out/ ./cmd/cdr ./cmd/ingest
+# A volume that is mounted here first belongs to the user below.
+RUN mkdir /out/data
+
+FROM scratch
+# For TLS to Kafka with certificates of public authorities.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/cdr /out/ingest /
+COPY --from=build --chown=65532:65532 /out/data /data
+USER 65532:65532
+ENV JANUSCDR_STATE_DIR=/data
+VOLUME /data
+CMD ["/cdr", "run"]
