@@ -8,7 +8,7 @@ import (
 )
 
 // deadline is when the session next has to be looked at on the partition clock; 0 for never.
-func (s *session) deadline(policy Policy) (at janus.Micros) {
+func (p *Partition) deadline(em *knownEmitter, s *session) (at janus.Micros) {
 	if s.stub != nil {
 		return s.stub.expires
 	}
@@ -18,27 +18,27 @@ func (s *session) deadline(policy Policy) (at janus.Micros) {
 		}
 	}
 	if s.closing {
-		sooner(s.closeClock + policy.Grace)
+		sooner(s.closeClock + p.terms(em, "").Grace)
 	}
 	if s.mark.basis != 0 {
-		sooner(s.mark.clock + policy.Grace)
+		sooner(s.mark.clock + p.terms(em, "").Grace)
 	}
 	for _, h := range s.handles {
 		for _, l := range h.legs {
 			if l.closing {
-				sooner(l.closeClock + policy.Grace)
+				sooner(l.closeClock + p.terms(em, h.plugin).Grace)
 			}
 		}
 	}
 	return at
 }
 
-// silence is when the session, or one of its legs, is given up if nothing comes of it, on the alive clock of its
+// silenceOf is when the session, or one of its legs, is given up if nothing comes of it, on the alive clock of its
 // emitter; 0 for never.
-func (s *session) silence(policy Policy) (at janus.Micros) {
+func (p *Partition) silenceOf(em *knownEmitter, s *session) (at janus.Micros) {
 	open := false
 	for _, h := range s.handles {
-		if limit := h.patience(policy); limit != 0 {
+		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
 			open = true
 			if t := h.alive + limit; at == 0 || t < at {
 				at = t
@@ -46,13 +46,13 @@ func (s *session) silence(policy Policy) (at janus.Micros) {
 		}
 	}
 	if !open {
-		at = s.touchedAlive + policy.LegSilenceWithoutStatistics
+		at = s.touchedAlive + p.terms(em, "").LegSilenceWithoutStatistics
 	}
 	return at
 }
 
 // patience is how long a handle with open legs may be silent; 0 when it has none.
-func (h *handle) patience(policy Policy) janus.Micros {
+func (h *handle) patience(t *Terms) janus.Micros {
 	open := false
 	for _, l := range h.legs {
 		if l.closing {
@@ -61,12 +61,12 @@ func (h *handle) patience(policy Policy) janus.Micros {
 		open = true
 		for i := range l.streams {
 			if l.streams[i].count > 0 {
-				return policy.LegSilence
+				return t.LegSilence
 			}
 		}
 	}
 	if open {
-		return policy.LegSilenceWithoutStatistics
+		return t.LegSilenceWithoutStatistics
 	}
 	return 0
 }
@@ -109,13 +109,14 @@ func (p *Partition) expire(now janus.Micros) error {
 
 // settle writes down what of a session has waited out its grace.
 func (p *Partition) settle(k *known, now janus.Micros) {
-	s := k.s
-	if s.closing && s.closeClock+p.policy.Grace <= now || s.mark.basis != 0 && s.mark.clock+p.policy.Grace <= now {
+	s, em := k.s, p.index.emitters[k.ref.emitter]
+	grace := p.terms(em, "").Grace
+	if s.closing && s.closeClock+grace <= now || s.mark.basis != 0 && s.mark.clock+grace <= now {
 		p.release(k, reason{})
 		return
 	}
-	p.emitLegs(k, reason{}, func(l *leg) bool { return l.closing && l.closeClock+p.policy.Grace <= now })
-	s.forget(p.pos.clock.now, p.policy)
+	p.emitLegs(k, reason{}, func(h *handle, l *leg) bool { return l.closing && l.closeClock+p.terms(em, h.plugin).Grace <= now })
+	s.forget(p.pos.clock.now, grace)
 	p.index.watch(p, k, s)
 }
 
@@ -144,17 +145,17 @@ func (p *Partition) silence(em *knownEmitter) error {
 
 // inactive closes the legs of silent handles, and a session that has none and is silent itself.
 func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
-	s := k.s
+	s, em := k.s, p.index.emitters[k.ref.emitter]
 	any := false
 	for _, h := range s.handles {
-		if limit := h.patience(p.policy); limit != 0 {
+		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
 			any = true
 			if h.alive+limit <= alive {
 				p.emitHandle(k, h, why, func(l *leg) bool { return !l.closing })
 			}
 		}
 	}
-	if !any && s.touchedAlive+p.policy.LegSilenceWithoutStatistics <= alive {
+	if !any && s.touchedAlive+p.terms(em, "").LegSilenceWithoutStatistics <= alive {
 		p.release(k, why)
 		return
 	}

@@ -11,7 +11,7 @@ import (
 // release closes a session: what is left of its legs, then its own record, then the stub.
 func (p *Partition) release(k *known, why reason) {
 	s := k.s
-	p.emitLegs(k, why, func(*leg) bool { return true })
+	p.emitLegs(k, why, func(*handle, *leg) bool { return true })
 	p.emitSession(k, why)
 
 	end := s.end(why)
@@ -25,7 +25,7 @@ func (p *Partition) release(k *known, why reason) {
 }
 
 // emitLegs writes down the legs of a session that a condition picks, in the order in which they began to close.
-func (p *Partition) emitLegs(k *known, why reason, pick func(*leg) bool) {
+func (p *Partition) emitLegs(k *known, why reason, pick func(*handle, *leg) bool) {
 	type due struct {
 		h *handle
 		l *leg
@@ -33,7 +33,7 @@ func (p *Partition) emitLegs(k *known, why reason, pick func(*leg) bool) {
 	var legs []due
 	for _, h := range k.s.handles {
 		for _, l := range h.legs {
-			if pick(l) {
+			if pick(h, l) {
 				legs = append(legs, due{h, l})
 			}
 		}
@@ -76,12 +76,13 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	r.CDRID = legID(uid, h.id, l.kind, l.index)
 	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
 	r.LegKind, r.LegIndex = l.kind, l.index
-	r.Chargeable = h.chargeable(l.kind)
+	terms := p.terms(p.index.emitters[k.ref.emitter], h.plugin)
+	r.Chargeable = h.chargeable(l.kind, terms)
 	r.FirstOffset, r.LastOffset = l.firstOffset, l.lastOffset
 	r.EventCount, r.DuplicateCount, r.LateCount = l.events, l.duplicates, l.late
 
 	r.Direction, r.Role = direction, role
-	r.CallingParty, r.CalledParty, r.DisplayName = l.calling, l.called, l.display
+	r.CallingParty, r.CalledParty, r.DisplayName = l.calling, l.called, p.policy.disclose(l.display, terms.DisplayName)
 	if h.plugin == pluginVideoCall {
 		switch role {
 		case Caller:
@@ -98,7 +99,8 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 		r.SIPFinalCode, r.SIPReason = l.code, l.reason
 	}
 	if l.kind == PeerConnection {
-		r.RemoteAddress, r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.address, l.local, l.remote, l.protocol
+		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)
+		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol
 		r.Streams, r.InterimMissing = l.media(t.end), l.interim()
 	}
 	r.Disposition = h.disposition(l)

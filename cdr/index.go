@@ -192,7 +192,7 @@ func (x *index) disconnect(k *known, s *session) {
 
 // watch puts the deadlines of a session into the queues.
 func (x *index) watch(p *Partition, k *known, s *session) {
-	if at := s.deadline(p.policy); at != k.at {
+	if at := p.deadline(x.emitters[k.ref.emitter], s); at != k.at {
 		k.at = at
 		d := deadline{at: at, emitter: s.emitter, ref: k.ref}
 		switch {
@@ -208,7 +208,7 @@ func (x *index) watch(p *Partition, k *known, s *session) {
 		return
 	}
 	em := x.emitters[k.ref.emitter]
-	k.silence = s.silence(p.policy)
+	k.silence = p.silenceOf(em, s)
 	// One entry a session is enough: it is looked at when it comes up, and put back when the session lived on.
 	if k.silence != 0 && (k.queued == 0 || k.silence < k.queued) {
 		k.queued = k.silence

@@ -1,6 +1,10 @@
 package cdr
 
-import "januscdr/janus"
+import (
+	"slices"
+
+	"januscdr/janus"
+)
 
 // The package names of Janus' own plugins.
 const (
@@ -77,9 +81,12 @@ func (h *handle) role(l *leg) (Role, Direction) {
 	return l.role, l.direction
 }
 
-// chargeable tells whether a leg is charged: on a SIP handle the call, elsewhere the PeerConnection, so that no minute
-// counts twice.
-func (h *handle) chargeable(kind LegKind) bool {
+// chargeable tells whether a leg is charged: by policy, else on a SIP handle the call and elsewhere the PeerConnection,
+// so that no minute counts twice.
+func (h *handle) chargeable(kind LegKind, t *Terms) bool {
+	if t.Chargeable != nil {
+		return slices.Contains(t.Chargeable, kind)
+	}
 	if h.plugin == pluginSIP {
 		return kind == SIPCall
 	}

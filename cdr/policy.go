@@ -1,6 +1,15 @@
 package cdr
 
-import "januscdr/janus"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"time"
+
+	"januscdr/janus"
+)
 
 // Units of spans, in microseconds.
 const (
@@ -10,35 +19,230 @@ const (
 	hour        = 60 * minute
 )
 
-// Policy is what the operator may decide about the fold. All spans are microseconds of partition time.
+// Policy is what the operator may decide about the fold. It is data: two programs with the same policy make the same
+// records of the same log, and a record's Kafka header names the policy by its Fingerprint.
 type Policy struct {
-	Grace                       janus.Micros // how long a closed leg or session waits for late events
+	EmitterSilence janus.Micros // an emitter of which nothing comes for this long, in partition time, is given up
+	StubRetention  janus.Micros // how long a closed session is remembered, in partition time
+	HashKey        []byte       // key of the hash that stands for personal data, where a rule asks for it
+	Terms                       // what holds where no rule says otherwise
+	Rules          []Rule       // later rules win over earlier ones
+}
+
+// Terms are what may differ from plugin to plugin and from emitter to emitter.
+type Terms struct {
+	Grace                       janus.Micros // how long a closed leg or session waits for late events, in partition time
 	LegSilence                  janus.Micros // a leg that had statistics is given up after this long without an event
 	LegSilenceWithoutStatistics janus.Micros // any other leg, and a session without legs
-	EmitterSilence              janus.Micros // an emitter of which nothing comes is given up after this long
-	StubRetention               janus.Micros // how long a closed session is remembered
+	Chargeable                  []LegKind    // which legs are charged; nil: the SIP call on a SIP handle, elsewhere the PeerConnection
+	Partial                     Partial
+	Address                     Disclosure // remote_address
+	DisplayName                 Disclosure // display_name
+}
+
+// Partial says when a long leg is reported in parts. The zero value is never.
+type Partial struct {
+	Every    janus.Micros   // after this long, in the emitter's clock; 0 for never
+	Volume   int64          // after this many bytes, received and sent; 0 for never
+	Midnight *time.Location // at midnight of this place; nil for never
+}
+
+// Disclosure says what becomes of personal data in a record.
+type Disclosure uint8
+
+// The ways to disclose.
+const (
+	Emit Disclosure = iota // as it is
+	Hash                   // a keyed hash: equal values stay equal, and nobody without the key can tell which they are
+	Omit                   // null
+)
+
+// Disclosures are the words of the constants, as a configuration writes them.
+var Disclosures = []string{"emit", "hash", "omit"}
+
+// Rule overrides terms for the handles that it matches. A nil field leaves the term as it is.
+type Rule struct {
+	Plugin  string // pattern of path.Match on the package name; empty matches all
+	Emitter string // pattern of path.Match on the emitter; empty matches all
+
+	Grace, LegSilence, LegSilenceWithoutStatistics *janus.Micros
+	Chargeable                                     []LegKind
+	PartialEvery                                   *janus.Micros
+	PartialVolume                                  *int64
+	PartialMidnight                                *time.Location
+	Address, DisplayName                           *Disclosure
 }
 
 // DefaultPolicy is what design.md names.
 func DefaultPolicy() Policy {
 	return Policy{
-		Grace:                       5 * second,
-		LegSilence:                  hour,
-		LegSilenceWithoutStatistics: 24 * hour,
-		EmitterSilence:              hour,
-		StubRetention:               10 * minute,
+		EmitterSilence: hour,
+		StubRetention:  10 * minute,
+		Terms: Terms{
+			Grace:                       5 * second,
+			LegSilence:                  hour,
+			LegSilenceWithoutStatistics: 24 * hour,
+		},
 	}
 }
 
+// For are the terms of a plugin on an emitter. The session itself, and a handle whose plugin is not known, is asked for
+// with plugin "".
+func (p *Policy) For(emitter, plugin string) Terms {
+	t := p.Terms
+	for i := range p.Rules {
+		if r := &p.Rules[i]; matches(r.Plugin, plugin) && matches(r.Emitter, emitter) {
+			r.override(&t)
+		}
+	}
+	return t
+}
+
+func matches(pattern, name string) bool {
+	if pattern == "" {
+		return true
+	}
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+func (r *Rule) override(t *Terms) {
+	set(&t.Grace, r.Grace)
+	set(&t.LegSilence, r.LegSilence)
+	set(&t.LegSilenceWithoutStatistics, r.LegSilenceWithoutStatistics)
+	set(&t.Partial.Every, r.PartialEvery)
+	set(&t.Partial.Volume, r.PartialVolume)
+	set(&t.Address, r.Address)
+	set(&t.DisplayName, r.DisplayName)
+	if r.Chargeable != nil {
+		t.Chargeable = r.Chargeable
+	}
+	if r.PartialMidnight != nil {
+		t.Partial.Midnight = r.PartialMidnight
+	}
+}
+
+func set[T any](to *T, v *T) {
+	if v != nil {
+		*to = *v
+	}
+}
+
+// Fingerprint names the policy: equal policies have equal ones. The key of the hash is part of it without being told.
+func (p *Policy) Fingerprint() string {
+	h := sha256.New()
+	key := sha256.Sum256(p.HashKey)
+	fmt.Fprintf(h, "%d %d %x ", p.EmitterSilence, p.StubRetention, key)
+	show := func(t Terms) {
+		fmt.Fprintf(h, "%d %d %d %v %d %d %v %d %d\n", t.Grace, t.LegSilence, t.LegSilenceWithoutStatistics, t.Chargeable,
+			t.Partial.Every, t.Partial.Volume, t.Partial.Midnight, t.Address, t.DisplayName)
+	}
+	show(p.Terms)
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		var set Terms
+		r.override(&set)
+		fmt.Fprintf(h, "%q %q %t %t %t %t %t %t %t ", r.Plugin, r.Emitter, r.Grace != nil, r.LegSilence != nil,
+			r.LegSilenceWithoutStatistics != nil, r.PartialEvery != nil, r.PartialVolume != nil, r.Address != nil, r.DisplayName != nil)
+		show(set)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Check names everything that is wrong with the policy, each complaint with the place and the remedy.
+func (p *Policy) Check() []error {
+	var all []error
+	complain := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	if p.EmitterSilence < maxStep {
+		complain("emitter_silence is %v: an emitter is shown to be alive every 30 s, so it must be at least 1m", span(p.EmitterSilence))
+	}
+	if p.StubRetention <= 0 {
+		complain("stub_retention is %v: it must be more than 0, or late events would open sessions that are closed", span(p.StubRetention))
+	}
+	terms := func(where string, t Terms) {
+		if t.Grace < 0 || t.Grace > hour {
+			complain("%sgrace is %v: it must be from 0s to 1h", where, span(t.Grace))
+		}
+		if t.LegSilence < minute {
+			complain("%sleg_silence is %v: it must be at least 1m, or calls would end between two reports", where, span(t.LegSilence))
+		}
+		if t.LegSilenceWithoutStatistics < minute {
+			complain("%sleg_silence_without_statistics is %v: it must be at least 1m", where, span(t.LegSilenceWithoutStatistics))
+		}
+		if t.Partial.Every != 0 && t.Partial.Every < minute {
+			complain("%spartial_every is %v: it must be at least 1m, or 0 for never", where, span(t.Partial.Every))
+		}
+		if t.Partial.Volume < 0 {
+			complain("%spartial_volume is %d: it must not be negative; 0 is never", where, t.Partial.Volume)
+		}
+		if (t.Address == Hash || t.DisplayName == Hash) && len(p.HashKey) < 16 {
+			complain("%spersonal data is to be hashed, but hash_key has %d bytes: give it at least 16, from a file", where, len(p.HashKey))
+		}
+	}
+	terms("", p.Terms)
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		where := fmt.Sprintf("rules[%d]: ", i)
+		for _, pattern := range []string{r.Plugin, r.Emitter} {
+			if _, err := path.Match(pattern, ""); err != nil {
+				complain("%spattern %q: %v: use * and ? and [a-z]", where, pattern, err)
+			}
+		}
+		t := p.Terms
+		r.override(&t)
+		terms(where, t)
+	}
+	return all
+}
+
+func span(m janus.Micros) time.Duration { return time.Duration(m) * time.Microsecond }
+
+// disclose is what a record says of personal data.
+func (p *Policy) disclose(value string, how Disclosure) string {
+	switch {
+	case value == "" || how == Emit:
+		return value
+	case how == Omit:
+		return ""
+	}
+	mac := hmac.New(sha256.New, p.HashKey)
+	mac.Write([]byte(value))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// terms are the terms of a plugin on an emitter, looked up once.
+func (p *Partition) terms(em *knownEmitter, plugin string) *Terms {
+	if len(p.policy.Rules) == 0 {
+		return &p.policy.Terms
+	}
+	key := termsRef{em.number, plugin}
+	t := p.known[key]
+	if t == nil {
+		if len(p.known) >= maxTerms { // plugin names come from outside
+			clear(p.known)
+		}
+		v := p.policy.For(em.name, plugin)
+		t = &v
+		p.known[key] = t
+	}
+	return t
+}
+
+type termsRef struct {
+	emitter int32
+	plugin  string
+}
+
+const maxTerms = 1024
+
 // Bounds. What goes beyond is left out and the record says so (truncated).
 const (
-	maxText        = 512   // bytes of any string that is kept
-	maxHandles     = 256   // handles of a session that are kept at a time
-	maxOpenLegs    = 64    // legs of a session that are open or in their grace at a time
-	maxClosedLegs  = 512   // legs whose ids a SESSION record lists
-	maxStreams     = 64    // media and layers of one leg
-	maxFeeds       = 64    // feeds of one leg
-	maxSessionSize = 60000 // bytes of an encoded session, by estimate; see session.room
+	maxText       = 512 // bytes of any string that is kept
+	maxHandles    = 256 // handles of a session that are kept at a time
+	maxOpenLegs   = 64  // legs of a session that are open or in their grace at a time
+	maxClosedLegs = 512 // legs whose ids a SESSION record lists
+	maxStreams    = 64  // media and layers of one leg
+	maxFeeds      = 64  // feeds of one leg
 )
 
 // maxStep is the most that the partition clock moves from one record to the next: so an outage of Kafka, or a jump of a

@@ -59,12 +59,22 @@ func (f *fold) created(b *janus.SessionCreated) {
 	}
 	if s.transport == "" {
 		s.transport = keep(b.Transport, &s.truncated)
-		if b.TransportID != "" && b.Transport != "janus.transport.http" {
+		if b.TransportID != "" && ownsConnection(b.Transport) {
 			s.transportID = keep(b.TransportID, &s.truncated)
 			f.p.index.connect(f.k, s)
 		}
 	}
 	s.sign = max(s.sign, f.e.Time)
+}
+
+// ownsConnection tells whether a transport has one connection for each client, so that its id means the client. Over HTTP
+// it is one request, and over message brokers one connection for all.
+func ownsConnection(transport string) bool {
+	switch transport {
+	case "janus.transport.http", "janus.transport.mqtt", "janus.transport.rabbitmq", "janus.transport.nanomsg":
+		return false
+	}
+	return true
 }
 
 // superseded tells whether an event is the `created` of another incarnation of the session's id.
@@ -152,10 +162,10 @@ func (s *session) find(id janus.HandleID) *handle {
 }
 
 // forget drops handles that are gone and have nothing open any more. Their ids do not come again.
-func (s *session) forget(now janus.Micros, policy Policy) {
+func (s *session) forget(now, grace janus.Micros) {
 	kept := s.handles[:0]
 	for _, h := range s.handles {
-		if h.gone != 0 && len(h.legs) == 0 && h.goneAt+policy.Grace <= now {
+		if h.gone != 0 && len(h.legs) == 0 && h.goneAt+grace <= now {
 			continue
 		}
 		kept = append(kept, h)
