@@ -23,3 +23,16 @@ func Header(r *kgo.Record, key string) ([]byte, bool) {
 	}
 	return nil, false
 }
+
+// HeaderEmitter is the header of an event that carries the name which ingest assigned to its sender. It counts instead
+// of the name in the event, whose bytes are never changed. It is absent where no name is assigned.
+const HeaderEmitter = "januscdr-emitter"
+
+// Headers of a parked record: why, by which part of januscdr, and, when it stood in a topic before, where.
+const (
+	HeaderReason    = "januscdr-reason"
+	HeaderSource    = "januscdr-source"
+	HeaderTopic     = "januscdr-topic"
+	HeaderPartition = "januscdr-partition" // decimal
+	HeaderOffset    = "januscdr-offset"    // decimal
+)

@@ -1,0 +1,76 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"iter"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/cdr"
+)
+
+// A partition of the changelog holds the states of one task under their keys, the position as the last record of each
+// transaction, and under this key the barriers of those who took it over.
+const barrierKey = "b"
+
+// isBarrier tells a barrier from what belongs to the fold.
+func isBarrier(key []byte) bool { return string(key) == barrierKey }
+
+// checkpoint is what the state store keeps for us: up to where in the changelog it is told, and since when.
+type checkpoint struct {
+	next int64 // offset in the changelog partition from which on to replay
+	at   time.Time
+}
+
+const checkpointVersion = 1
+
+func (c checkpoint) bytes() []byte {
+	b := binary.AppendUvarint([]byte{checkpointVersion}, uint64(c.next))
+	return binary.AppendVarint(b, c.at.UnixMilli())
+}
+
+// readCheckpoint returns false for what is none of ours: then everything is to be replayed.
+func readCheckpoint(b []byte) (checkpoint, bool) {
+	if len(b) == 0 || b[0] != checkpointVersion {
+		return checkpoint{}, false
+	}
+	next, n := binary.Uvarint(b[1:])
+	if n <= 0 {
+		return checkpoint{}, false
+	}
+	at, m := binary.Varint(b[1+n:])
+	if m <= 0 {
+		return checkpoint{}, false
+	}
+	return checkpoint{next: int64(next), at: time.UnixMilli(at)}, true
+}
+
+// maxCheckpointAge is half of how long the changelog keeps deletions: an older store could miss one and bring a closed
+// session back to life.
+const maxCheckpointAge = 84 * time.Hour
+
+// ofChanges are the changes of a step as the store takes them.
+func ofChanges(changes []cdr.Change) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		for _, c := range changes {
+			if !yield(c.Key, c.Value) {
+				return
+			}
+		}
+	}
+}
+
+// ofRecords are the changes in records of the changelog.
+func ofRecords(records []*kgo.Record) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		for _, r := range records {
+			if isBarrier(r.Key) {
+				continue
+			}
+			if !yield(r.Key, r.Value) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// event is something that a worker is told from outside: by the callbacks of its client, or by a restore.
+type event struct {
+	assigned []int32
+	revoked  []int32
+	taken    bool           // a revocation, or a loss, even of nothing
+	owned    map[int32]bool // the whole assignment, by the group
+
+	partition int32
+	restored  *restored
+	of        *restoring
+}
+
+// inbox is where others leave events for a worker. Each one wakes it from its poll.
+type inbox struct {
+	mu      sync.Mutex
+	events  []event
+	failed  error
+	cancel  context.CancelFunc // of the poll that runs
+	offsets map[int32]int64    // of the group, by partition
+	client  *kgo.Client
+}
+
+// open begins a new life: what was left for the last one is nothing to us.
+func (b *inbox) open() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events, b.offsets, b.client = nil, map[int32]int64{}, nil
+}
+
+func (b *inbox) put(e event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = append(b.events, e)
+	b.wakeLocked()
+}
+
+func (b *inbox) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed == nil {
+		b.failed = err
+	}
+	b.wakeLocked()
+}
+
+func (b *inbox) fenced() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failed
+}
+
+func (b *inbox) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wakeLocked()
+}
+
+func (b *inbox) wakeLocked() {
+	if b.cancel != nil {
+		b.cancel()
+	}
+}
+
+// watch says which poll to wake. It is false when something waits already.
+func (b *inbox) watch(cancel context.CancelFunc) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cancel = cancel
+	return len(b.events) == 0 && b.failed == nil
+}
+
+func (b *inbox) take() ([]event, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	events := b.events
+	b.events, b.cancel = nil, nil
+	return events, b.failed
+}
+
+func (b *inbox) setClient(client *kgo.Client) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.client = client
+}
+
+func (b *inbox) currentClient() *kgo.Client {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.client
+}
+
+func (b *inbox) noteGroupOffset(partition int32, offset int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.offsets[partition] = offset
+}
+
+// groupOffset is what the group had when the partition was assigned; false when it had none.
+func (b *inbox) groupOffset(partition int32) (int64, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	offset, ok := b.offsets[partition]
+	return offset, ok && offset >= 0
+}

@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"januscdr/cdr"
+)
+
+// metrics are the counters of this room.
+type metrics struct {
+	records    *prometheus.CounterVec // by leg kind, or SESSION, and cause, in the words of the record
+	events     *prometheus.CounterVec // by type of event
+	inputs     *prometheus.CounterVec // by kind of input record
+	duplicates prometheus.Counter
+	late       prometheus.Counter
+	parked     prometheus.Counter
+	ticks      *prometheus.CounterVec // by result
+
+	commits  *prometheus.CounterVec // by outcome
+	seconds  prometheus.Histogram
+	states   prometheus.Counter
+	rewrites prometheus.Counter
+
+	restores   *prometheus.CounterVec // by kind
+	restored   prometheus.Counter
+	restoring  *prometheus.GaugeVec
+	broken     prometheus.Counter
+	mismatches prometheus.Counter
+	lost       prometheus.Counter
+
+	lag      *prometheus.GaugeVec
+	position *prometheus.GaugeVec
+	open     *prometheus.GaugeVec
+}
+
+// Outcomes of a commit.
+const (
+	committed = "committed"
+	aborted   = "aborted"
+	unknown   = "unknown"
+)
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	if r == nil {
+		r = prometheus.NewRegistry()
+	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "januscdr_" + name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "januscdr_" + name, Help: help}, labels)
+		r.MustRegister(c)
+		return c
+	}
+	gauges := func(name, help string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "januscdr_" + name, Help: help}, []string{"partition"})
+		r.MustRegister(g)
+		return g
+	}
+	m := &metrics{
+		records:    counters("records_emitted_total", "Records in committed transactions, by leg kind (or SESSION) and cause for closing.", "kind", "cause"),
+		events:     counters("events_total", "Events folded, by type.", "type"),
+		inputs:     counters("inputs_total", "Records read from the event log, by kind.", "kind"),
+		duplicates: counter("duplicates_total", "Events that were exact repetitions."),
+		late:       counter("late_events_total", "Events of sessions that were closed and reported already."),
+		parked:     counter("dlq_total", "Events that could not be understood and were parked."),
+		ticks:      counters("ticks_total", "Ticks appended to idle partitions, by result.", "result"),
+		commits:    counters("commits_total", "Transactions, by outcome.", "outcome"),
+		states:     counter("states_written_total", "States and positions written to the changelog."),
+		rewrites:   counter("changelog_rewrites_total", "Changelog partitions rewritten on the embedded broker."),
+		restores:   counters("restores_total", "Restores finished, warm (from a kept state store) or cold.", "kind"),
+		restored:   counter("restored_records_total", "Changelog records read by restores."),
+		restoring:  gauges("restore_progress_ratio", "How much of a running restore is done, 0 to 1."),
+		broken:     counter("stores_broken_total", "State stores that were moved aside and built anew."),
+		mismatches: counter("position_mismatches_total", "Restores whose position was not the group's committed offset; the position wins."),
+		lost:       counter("lost_events_total", "Events that were deleted before they were read, where going on without them was accepted."),
+		lag:        gauges("lag_records", "Records between the position and the end of the event log."),
+		position:   gauges("position", "Next offset of the event log to be read."),
+		open:       gauges("open_sessions", "Sessions that are open."),
+	}
+	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "januscdr_commit_seconds", Help: "Time of a committed transaction from begin to end.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+	})
+	r.MustRegister(m.seconds)
+	for _, outcome := range []string{committed, aborted, unknown} {
+		m.commits.WithLabelValues(outcome)
+	}
+	for _, name := range cdr.EventTypes {
+		m.events.WithLabelValues(name)
+	}
+	return m
+}
+
+// emitted counts the records of a committed step.
+func (m *metrics) emitted(records []cdr.Record) {
+	for i := range records {
+		kind := records[i].LegKind.String()
+		if records[i].RecordType != cdr.Leg {
+			kind = records[i].RecordType.String()
+		}
+		m.records.WithLabelValues(kind, records[i].CauseForRecordClosing.String()).Inc()
+	}
+}
+
+// folded counts what a fold has done between two of its counts.
+func (m *metrics) folded(before, after cdr.Counts) {
+	for i, name := range cdr.EventTypes {
+		if n := after.Events[i] - before.Events[i]; n > 0 {
+			m.events.WithLabelValues(name).Add(float64(n))
+		}
+	}
+	m.duplicates.Add(float64(after.Duplicates - before.Duplicates))
+	m.late.Add(float64(after.Late - before.Late))
+	m.parked.Add(float64(after.Parked - before.Parked))
+}
+
+// forget takes the gauges of a partition away that is no longer ours.
+func (m *metrics) forget(partition int32) {
+	label := strconv.Itoa(int(partition))
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.position, m.open, m.restoring} {
+		g.DeleteLabelValues(label)
+	}
+}

@@ -1,0 +1,382 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/cdr"
+	"januscdr/kafka"
+	"januscdr/statestore"
+)
+
+// A restore makes a task out of a partition that was assigned: it brings the state store up to what the changelog
+// says, up to a barrier, and opens the fold on it. It runs in a goroutine of its own, outside of any transaction: a
+// member that waits inside one can wait for another that waits for it.
+
+const (
+	stuckAfter    = 5 * time.Second // without a record: say who holds the changelog
+	progressEvery = 5 * time.Second
+	maxRestarts   = 3 // of one restore, because the log start moved
+	asideAttempts = 2
+)
+
+// restored is what a restore comes to.
+type restored struct {
+	task *task
+	err  error
+}
+
+// restore makes the task of a partition. The error wraps the context's when that ended.
+func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger) (t *task, err error) {
+	// One after the other: the task that this process had before may still be closing its store.
+	slot := w.p.slots[partition]
+	select {
+	case slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	free := func() { <-slot }
+	defer func() {
+		if err != nil {
+			free()
+		}
+	}()
+	select {
+	case w.p.restores <- struct{}{}:
+		defer func() { <-w.p.restores }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+
+	for attempt := 1; ; attempt++ {
+		store, err := w.openStore(partition, log)
+		if err != nil {
+			return nil, err
+		}
+		t, err := w.restoreInto(ctx, partition, store, log)
+		if err == nil {
+			t.free = free
+			return t, nil
+		}
+		if !errors.Is(err, errStates) || attempt == asideAttempts {
+			return nil, errors.Join(err, store.Close())
+		}
+		// What the store has makes no sense. The changelog has the truth.
+		aside, moved := store.Condemn()
+		if moved != nil {
+			return nil, errors.Join(err, moved)
+		}
+		w.p.metrics.broken.Inc()
+		log.Error("state store made no sense and is built anew from the changelog", "moved_to", aside, "error", err)
+	}
+}
+
+// errStates marks errors of reading the states, as opposed to those of Kafka.
+var errStates = errors.New("states cannot be read")
+
+func (w *worker) openStore(partition int32, log hclog.Logger) (*statestore.Store, error) {
+	store, err := statestore.Open(w.p.storeOptions(partition))
+	if err != nil {
+		return nil, fmt.Errorf("restore partition %d: %w", partition, err)
+	}
+	if aside := store.MovedAside(); aside != "" {
+		w.p.metrics.broken.Inc()
+		log.Warn("state store could not be opened and is built anew from the changelog", "moved_to", aside)
+	}
+	return store, nil
+}
+
+func (w *worker) restoreInto(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) (*task, error) {
+	began := time.Now()
+	barrier, err := w.barrier(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	span, err := w.replay(ctx, partition, store, barrier, log)
+	if err != nil {
+		return nil, err
+	}
+	fold, err := cdr.Open(w.p.opts.Policy, cdr.Source{Topic: w.p.opts.Topics.Events, Partition: partition}, store)
+	if err != nil {
+		return nil, fmt.Errorf("restore partition %d: %w: %w: %w", partition, ErrBroken, errStates, err)
+	}
+	t := &task{partition: partition, fold: fold, store: store, log: span}
+	if err := w.begin(ctx, t, log); err != nil {
+		return nil, err
+	}
+	if err := w.recall(ctx, t); err != nil {
+		return nil, err
+	}
+	log.Info("task restored", "position", t.next(), "open_sessions", fold.OpenSessions(), "took", time.Since(began).Round(time.Millisecond))
+	return t, nil
+}
+
+// barrier appends a mark to the changelog partition and returns its offset. Whoever had the partition before us lost it
+// before we got it: all they wrote lies before the mark, or can only be aborted.
+func (w *worker) barrier(ctx context.Context, partition int32) (int64, error) {
+	acked := make(chan error, 1)
+	record := &kgo.Record{
+		Topic: w.p.opts.Topics.State, Partition: partition, Key: []byte(barrierKey),
+		Value: []byte(w.name), // for a person who looks: who took over
+	}
+	w.p.side.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
+	select {
+	case err := <-acked:
+		if err != nil {
+			return 0, fmt.Errorf("restore partition %d: append barrier to %s: %w", partition, w.p.opts.Topics.State, err)
+		}
+		return record.Offset, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// replay tells the store what the changelog says from the store's checkpoint on, until a record at or beyond the
+// barrier is delivered: if compaction took ours, there is a later one. It does not stop at an offset without a record:
+// the last stable offset can lie before what is committed, and the mark of a transaction can vanish.
+func (w *worker) replay(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
+	for restart := 0; ; restart++ {
+		span, err := w.replayFrom(ctx, partition, store, barrier, log)
+		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
+			return span, err
+		}
+		log.Info("changelog was cut while it was read, starting over", "error", err)
+	}
+}
+
+func (w *worker) replayFrom(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
+	topic := w.p.opts.Topics.State
+	first, err := w.logStart(ctx, topic, partition)
+	if err != nil {
+		return logSpan{}, err
+	}
+	from, kind := first, "cold"
+	if c, ok := readCheckpoint(store.Checkpoint()); ok {
+		switch age := time.Since(c.at); {
+		case c.next > barrier:
+			return logSpan{}, fmt.Errorf("restore partition %d: %w: the state store knows %s up to offset %d, but the log ends at %d: if the topic was emptied on purpose, delete the state directory %s and the topics, and start anew",
+				partition, ErrAhead, topic, c.next, barrier, w.p.storeOptions(partition).Dir)
+		case c.next < first:
+			log.Info("state store is older than the changelog and starts empty", "checkpoint", c.next, "log_start", first)
+			err = store.Reset()
+		case age > maxCheckpointAge:
+			log.Info("state store is older than deletions are kept and starts empty", "age", age.Round(time.Minute))
+			err = store.Reset()
+		default:
+			from, kind = c.next, "warm"
+		}
+	} else if store.Checkpoint() != nil {
+		log.Info("state store has a checkpoint of another version and starts empty")
+		err = store.Reset()
+	}
+	if err != nil {
+		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
+	}
+
+	o := w.p.opts.Kafka
+	reader, err := kafka.NewReader(o, topic, map[int32]kafka.Range{partition: {From: from, To: -1}}, kgo.FetchMaxPartitionBytes(8<<20))
+	if err != nil {
+		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
+	}
+	defer reader.Close()
+	progress := w.progress(partition, from, barrier, log)
+	defer progress.done()
+	for at := from; at <= barrier; {
+		records, err := progress.next(ctx, reader, at)
+		if err != nil {
+			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
+		}
+		at = records[len(records)-1].Offset + 1
+		if err := store.Remember(ofRecords(records), checkpoint{next: at, at: time.Now()}.bytes()); err != nil {
+			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
+		}
+		progress.read(len(records), at)
+	}
+	w.p.metrics.restores.WithLabelValues(kind).Inc()
+	return logSpan{first: first, next: barrier + 1}, nil
+}
+
+// begin finds out where the task starts to read, and that it can.
+func (w *worker) begin(ctx context.Context, t *task, log hclog.Logger) error {
+	topic := w.p.opts.Topics.Events
+	start, err := w.logStart(ctx, topic, t.partition)
+	if err != nil {
+		return err
+	}
+	end, err := w.offsetOf(ctx, w.p.admin.ListEndOffsets, topic, t.partition)
+	if err != nil {
+		return err
+	}
+	t.end = end
+	next := t.fold.Next()
+	switch {
+	case next < 0 || next >= start && next <= end:
+		t.start = start
+	case next > end:
+		return fmt.Errorf("restore partition %d: %w: the position is %d, but %s ends at %d: if the topic was deleted and made again, give the changelog and the group new names, and delete the state directory",
+			t.partition, ErrAhead, next, topic, end)
+	case !w.p.opts.AcceptLoss:
+		return w.outOfRange(t.partition, next, start)
+	default:
+		// The fold takes any later offset; its position is behind until then.
+		t.start = start
+		w.p.metrics.lost.Add(float64(start - next))
+		log.Error("events were deleted before they were read, going on without them", "from", next, "to", start, "count", start-next)
+	}
+	return nil
+}
+
+func (w *worker) outOfRange(partition int32, next, start int64) error {
+	return fmt.Errorf("read partition %d of %s: %w: the position is %d and the log begins at %d, so %d events cannot be had any more: bring the topic back from a copy, or accept the loss with --accept-loss; then keep events longer (retention.ms, retention.bytes)",
+		partition, w.p.opts.Topics.Events, ErrOutOfRange, next, start, start-next)
+}
+
+// recall refills the window of duplicates with the records before the position.
+func (w *worker) recall(ctx context.Context, t *task) error {
+	next := t.fold.Next()
+	if next < 0 {
+		return nil
+	}
+	topic := w.p.opts.Topics.Events
+	for restart := 0; ; restart++ {
+		first, err := w.logStart(ctx, topic, t.partition)
+		if err != nil {
+			return err
+		}
+		from := max(first, next-cdr.WindowSize)
+		if from >= next {
+			return nil
+		}
+		err = w.recallFrom(ctx, t, topic, kafka.Range{From: from, To: next})
+		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
+			return err
+		}
+	}
+}
+
+func (w *worker) recallFrom(ctx context.Context, t *task, topic string, span kafka.Range) error {
+	reader, err := kafka.NewReader(w.p.opts.Kafka, topic, map[int32]kafka.Range{t.partition: span}, kgo.FetchMaxPartitionBytes(8<<20))
+	if err != nil {
+		return fmt.Errorf("restore partition %d: %w", t.partition, err)
+	}
+	defer reader.Close()
+	for {
+		records, err := reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("restore partition %d: recall events: %w", t.partition, err)
+		}
+		for _, r := range records {
+			t.fold.Recall(InputOf(r))
+		}
+	}
+}
+
+func (w *worker) logStart(ctx context.Context, topic string, partition int32) (int64, error) {
+	return w.offsetOf(ctx, w.p.admin.ListStartOffsets, topic, partition)
+}
+
+func (w *worker) offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {
+	listed, err := list(ctx, topic)
+	if err != nil {
+		return 0, fmt.Errorf("restore partition %d: list offsets of %s: %w", partition, topic, err)
+	}
+	offset, ok := listed.Lookup(topic, partition)
+	if !ok {
+		return 0, fmt.Errorf("restore partition %d: list offsets of %s: the partition is not there", partition, topic)
+	}
+	if offset.Err != nil {
+		return 0, fmt.Errorf("restore partition %d: list offsets of %s: %w", partition, topic, offset.Err)
+	}
+	return offset.Offset, nil
+}
+
+// progress tells how a restore goes on.
+type progress struct {
+	w         *worker
+	partition int32
+	log       hclog.Logger
+	from      int64
+	barrier   int64
+	records   int64
+	began     time.Time
+	told      time.Time
+}
+
+func (w *worker) progress(partition int32, from, barrier int64, log hclog.Logger) *progress {
+	p := &progress{w: w, partition: partition, log: log, from: from, barrier: barrier, began: time.Now(), told: time.Now()}
+	p.show(from)
+	return p
+}
+
+func (p *progress) show(at int64) {
+	p.w.p.board.put(p.w.number, p.partition, func(s *PartitionStatus) {
+		s.State, s.Restored, s.ToRestore = Restoring, p.records, p.barrier+1-p.from
+	})
+	ratio := float64(at-p.from) / float64(max(p.barrier+1-p.from, 1))
+	p.w.p.metrics.restoring.WithLabelValues(strconv.Itoa(int(p.partition))).Set(min(ratio, 1))
+}
+
+func (p *progress) read(n int, at int64) {
+	p.records += int64(n)
+	p.w.p.metrics.restored.Add(float64(n))
+	p.show(at)
+	if time.Since(p.told) < progressEvery || at > p.barrier {
+		return
+	}
+	p.told = time.Now()
+	took := time.Since(p.began)
+	left := time.Duration(float64(took) * float64(p.barrier+1-at) / float64(max(at-p.from, 1)))
+	p.log.Info("restoring", "records", p.records, "records_per_second", int64(float64(p.records)/took.Seconds()),
+		"percent", 100*(at-p.from)/max(p.barrier+1-p.from, 1), "left", left.Round(time.Second))
+}
+
+// next reads on, and while nothing comes, says who holds the partition.
+func (p *progress) next(ctx context.Context, reader *kafka.Reader, at int64) ([]*kgo.Record, error) {
+	for {
+		wait, cancel := context.WithTimeout(ctx, stuckAfter)
+		records, err := reader.Next(wait)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return records, err
+		}
+		p.log.Warn("restore waits for an open transaction, or for kafka", "offset", at, "barrier", p.barrier,
+			"transactions", p.holders(ctx))
+	}
+}
+
+// holders names the transactions that are open in the changelog partition: readers of what is committed wait for them.
+func (p *progress) holders(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, stuckAfter)
+	defer cancel()
+	topic := p.w.p.opts.Topics.State
+	var set kadm.TopicsSet
+	set.Add(topic, p.partition)
+	producers, err := p.w.p.admin.DescribeProducers(ctx, set)
+	if err != nil {
+		return "cannot be listed: " + err.Error()
+	}
+	var holders []string
+	producers.EachProducer(func(d kadm.DescribedProducer) {
+		if d.CurrentTxnStartOffset >= 0 {
+			holders = append(holders, fmt.Sprintf("producer %d since offset %d", d.ProducerID, d.CurrentTxnStartOffset))
+		}
+	})
+	if len(holders) == 0 {
+		return "none"
+	}
+	return strings.Join(holders, ", ")
+}
+
+func (p *progress) done() { p.w.p.metrics.restoring.DeleteLabelValues(strconv.Itoa(int(p.partition))) }

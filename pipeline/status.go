@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// State says what becomes of a partition in this process.
+type State string
+
+// The states of a partition.
+const (
+	Restoring State = "restoring" // its states are being read back from the changelog
+	Running   State = "running"
+)
+
+// PartitionStatus is what this process knows of one of its partitions.
+type PartitionStatus struct {
+	Partition    int32
+	Worker       int
+	State        State
+	Position     int64 // next offset to read; -1 when none is known
+	Lag          int64 // records behind the end of the log, as of the last fetch; -1 when not known
+	OpenSessions int
+	Restored     int64 // changelog records read so far by a restore
+	ToRestore    int64 // changelog records there are to read, about
+}
+
+// Status is what a Processor knows of itself.
+type Status struct {
+	Ready      bool              // see Processor.Ready
+	Partitions []PartitionStatus // in order; those of this process only
+}
+
+// Status tells how things are.
+func (p *Processor) Status() Status {
+	p.board.mu.Lock()
+	defer p.board.mu.Unlock()
+	s := Status{Ready: p.board.ready()}
+	for _, partition := range slices.Sorted(maps.Keys(p.board.partitions)) {
+		s.Partitions = append(s.Partitions, *p.board.partitions[partition])
+	}
+	return s
+}
+
+// Ready tells whether each worker has learned from the group which partitions it has, and has restored them all. It is
+// false while partitions move.
+func (p *Processor) Ready() bool {
+	p.board.mu.Lock()
+	defer p.board.mu.Unlock()
+	return p.board.ready()
+}
+
+// board is where workers write down how things are, for others to read.
+type board struct {
+	mu         sync.Mutex
+	joined     []bool // by worker
+	partitions map[int32]*PartitionStatus
+}
+
+func newBoard() *board { return &board{partitions: map[int32]*PartitionStatus{}} }
+
+func (b *board) ready() bool {
+	for _, joined := range b.joined {
+		if !joined {
+			return false
+		}
+	}
+	for _, s := range b.partitions {
+		if s.State != Running {
+			return false
+		}
+	}
+	return len(b.joined) > 0
+}
+
+func (b *board) reset(workers int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.joined, b.partitions = make([]bool, workers), map[int32]*PartitionStatus{}
+}
+
+func (b *board) join(worker int, joined bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.joined[worker] = joined
+}
+
+// put changes the status of a partition that a worker has; the first one to put is the owner.
+func (b *board) put(worker int, partition int32, f func(*PartitionStatus)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.partitions[partition]
+	if s == nil || s.Worker != worker {
+		s = &PartitionStatus{Partition: partition, Worker: worker, State: Restoring, Position: -1, Lag: -1}
+		b.partitions[partition] = s
+	}
+	f(s)
+}
+
+// drop forgets a partition, unless another worker has it by now.
+func (b *board) drop(worker int, partition int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.partitions[partition]; s != nil && s.Worker == worker {
+		delete(b.partitions, partition)
+	}
+}

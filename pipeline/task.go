@@ -1,0 +1,90 @@
+package pipeline
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/cdr"
+	"januscdr/janus"
+	"januscdr/kafka"
+	"januscdr/statestore"
+)
+
+// task is one partition at work: its fold, its store, and where it stands. It belongs to the goroutine of its worker.
+type task struct {
+	partition int32
+	fold      *cdr.Partition
+	store     *statestore.Store
+	free      func() // gives the partition's slot in this process back
+
+	start   int64 // where the log began at the restore: for a fold that has no position, or one before it
+	end     int64 // end of the partition at the last fetch, -1 when not known
+	dirty   bool  // something was folded since the last commit
+	counted cdr.Counts
+
+	log         logSpan // of the changelog partition
+	positionKey []byte  // of the last position in it; nil before the first commit
+	live        int64   // states at the last rewrite
+
+	seen   time.Time // when the last record was read
+	ticked time.Time // when the last tick was appended
+	due    cdr.Due
+}
+
+// logSpan is about how much of a changelog partition there is to read: for rewriting it on the embedded broker.
+type logSpan struct{ first, next int64 }
+
+// next is the offset to read next.
+func (t *task) next() int64 {
+	return max(t.fold.Next(), t.start)
+}
+
+// apply folds a record. An error, or a panic, means that the state is broken or the fold is: nothing that was folded
+// since the last commit will be seen.
+func (t *task) apply(in cdr.Input) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fold partition %d at offset %d: %w: %v: this is a defect of the program, please report it with this event: %s",
+				t.partition, in.Offset, ErrBroken, p, debug.Stack())
+		}
+	}()
+	if err := t.fold.Apply(in); err != nil {
+		return fmt.Errorf("fold partition %d at offset %d: %w: %w", t.partition, in.Offset, ErrBroken, err)
+	}
+	return nil
+}
+
+// InputOf is a record of the event log as the fold takes it: for this room, and for those who fold the log a second time.
+func InputOf(r *kgo.Record) cdr.Input {
+	in := cdr.Input{Offset: r.Offset, Append: janus.Micros(r.Timestamp.UnixMicro()), Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case kafka.HeaderKind:
+			switch string(h.Value) {
+			case kafka.KindCopy:
+				in.Kind = cdr.KindCopy
+			case kafka.KindTick:
+				in.Kind = cdr.KindTick
+			case kafka.KindAlive:
+				in.Kind = cdr.KindAlive
+			default:
+				in.Kind = cdr.KindEvent
+			}
+		case kafka.HeaderEmitter:
+			in.Emitter = string(h.Value)
+		}
+	}
+	return in
+}
+
+// close writes what waits and frees the partition for another task of this process.
+func (t *task) close() error {
+	defer t.free()
+	if err := t.store.Close(); err != nil {
+		return fmt.Errorf("close task of partition %d: %w", t.partition, err)
+	}
+	return nil
+}
