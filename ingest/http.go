@@ -24,7 +24,8 @@ type httpSource struct {
 	publisher Publisher
 	sorters   sync.Pool
 	delivery  time.Duration
-	stopping  chan struct{}
+	admitted  chan struct{} // closed when bodies may be looked at
+	stopping  chan struct{} // closed when we are told to stop
 	metrics   *metrics
 	log       hclog.Logger
 	quiet     *quiet
@@ -41,6 +42,7 @@ func newHTTPSource(o Options, p Publisher, m *metrics) *httpSource {
 		publisher: p,
 		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit} }},
 		delivery:  o.Delivery,
+		admitted:  make(chan struct{}),
 		stopping:  make(chan struct{}),
 		metrics:   m,
 		log:       o.Log,
@@ -64,6 +66,9 @@ func (s *httpSource) server(log hclog.Logger) *http.Server {
 		ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 }
+
+// admit lets senders through that were held until now.
+func (s *httpSource) admit() { close(s.admitted) }
 
 // stop lets bodies in flight have their answer, and refuses what comes now.
 func (s *httpSource) stop() { close(s.stopping) }
@@ -97,8 +102,8 @@ func (s *httpSource) receive(r *http.Request) (answer bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.delivery)
 	defer cancel()
 	who, why := s.senders.of(r)
-	if why == "" && s.stopped() {
-		why = refusedStopping
+	if why == "" {
+		why = s.held(ctx)
 	}
 	if why != "" {
 		return s.refuse(who, why)
@@ -132,6 +137,21 @@ func (s *httpSource) receive(r *http.Request) (answer bool) {
 		case <-ctx.Done():
 			return s.unacknowledged(who, errUnacknowledged)
 		}
+	}
+}
+
+// held waits until senders are admitted; the refusal is empty then.
+func (s *httpSource) held(ctx context.Context) refusal {
+	if s.stopped() {
+		return refusedStopping
+	}
+	select {
+	case <-s.admitted:
+		return ""
+	case <-s.stopping:
+		return refusedStopping
+	case <-ctx.Done():
+		return refusedStarting
 	}
 }
 

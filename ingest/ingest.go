@@ -60,6 +60,11 @@ type Options struct {
 	Delivery    time.Duration // from the head of a request to its answer, or to its end without one; 8 s when 0
 	InflightMax int64         // bytes of bodies held at a time, and of records on their way to Kafka; 256 MiB when 0
 
+	// Prepare is called when the port is open and before the first body is looked at: to wait for Kafka and to check
+	// the topics. Senders are held meanwhile, because one that is refused tries for 3 s and then drops what it has. Nil:
+	// all is prepared.
+	Prepare func(ctx context.Context) error
+
 	Log        hclog.Logger          // nil: silent
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -128,7 +133,7 @@ func (o Options) check() error {
 	return errors.Join(complaints...)
 }
 
-// Server receives events and writes them to Kafka. It is used once: Start, then Stop; or Run.
+// Server receives events and writes them to Kafka. It is used once: Start, then Stop; or Run, which does both.
 type Server struct {
 	options   Options
 	log       hclog.Logger
@@ -159,11 +164,28 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Start opens the port and serves in the background. The error of a port that is in use says what to do.
-func (s *Server) Start() error {
+// Start opens the port, prepares, and serves in the background. The error of a port that is in use says what to do.
+// After an error nothing is left running. The context is for preparing only.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.listen(); err != nil {
+		s.Close()
+		return err
+	}
+	if s.options.Prepare != nil {
+		if err := s.options.Prepare(ctx); err != nil {
+			return errors.Join(err, s.Stop())
+		}
+	}
+	s.source.admit()
+	s.log.Info("ingest takes events", "address", s.Addr().String(), "path", s.options.Path,
+		"authentication", s.options.User != "", "tls", s.options.TLS != nil)
+	return nil
+}
+
+// listen opens the port and begins to serve; senders are held until they are admitted.
+func (s *Server) listen() error {
 	listener, err := net.Listen("tcp", s.options.Listen)
 	if err != nil {
-		s.publisher.Close(0)
 		return listenError(s.options.Listen, err)
 	}
 	s.listener = listener
@@ -180,10 +202,12 @@ func (s *Server) Start() error {
 	alive, cancel := context.WithCancel(context.Background())
 	s.stopAlive = cancel
 	s.working.Go(func() { s.publisher.keepAlive(alive) })
-	s.log.Info("ingest listens", "address", listener.Addr().String(), "path", s.options.Path,
-		"authentication", s.options.User != "", "tls", s.options.TLS != nil)
 	return nil
 }
+
+// Trouble says why what came lately could not be made safe, or is empty. It forgets after half a minute: a server that
+// is asked for nothing because it told of trouble would never know that it is over.
+func (s *Server) Trouble() string { return s.publisher.trouble.now(time.Now()) }
 
 // Addr is where the server listens; valid after Start.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -197,7 +221,7 @@ func (s *Server) Stop() error {
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		s.log.Warn("bodies in flight are left without an answer", "error", err)
+		s.log.Warn("connections did not end in time and are cut", "error", err)
 		s.http.Close()
 	}
 	s.stopAlive()
@@ -207,9 +231,12 @@ func (s *Server) Stop() error {
 	return nil
 }
 
+// Close frees what New made, of a server that is never started.
+func (s *Server) Close() { s.publisher.Close(0) }
+
 // Run serves until the context ends, then stops in order. It returns nil after an orderly stop.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.Start(); err != nil {
+	if err := s.Start(ctx); err != nil {
 		return err
 	}
 	select {

@@ -54,7 +54,7 @@ func open(t testing.TB, change func(*Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Start(); err != nil {
+	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.server = server
@@ -694,6 +694,65 @@ func TestWrongOptionsAreAllNamedAtOnce(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}
+	}
+}
+
+func TestSendersAreHeldUntilAllIsPrepared(t *testing.T) {
+	listens, prepared := make(chan struct{}), make(chan struct{})
+	s := &site{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry()}
+	s.startBroker("")
+	o := Options{
+		Kafka: kafka.Options{Brokers: s.broker.Addrs()}, Topics: kafka.Topics{Events: "events", DLQ: "dlq", Partitions: 4, Embedded: true},
+		Listen: "127.0.0.1:0", Registerer: s.registry,
+		Prepare: func(context.Context) error { close(listens); <-prepared; return nil },
+	}
+	s.createTopics(o.Topics)
+	server, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(s.context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	<-listens
+	s.server = server
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.post([]byte(attached(1, 1)))
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Fatalf("got %v before the topics were checked", err)
+	case <-time.After(50 * time.Millisecond): // too short proves nothing, and fails nothing
+	}
+	close(prepared)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestTroubleIsToldUntilItIsOver(t *testing.T) {
+	var trouble trouble
+	start := time.Unix(1_790_000_000, 0)
+	if got := trouble.now(start); got != "" {
+		t.Errorf("at first: %q", got)
+	}
+	trouble.note(errUnacknowledged, start)
+	if got := trouble.now(start.Add(time.Second)); got != errUnacknowledged.Error() {
+		t.Errorf("in trouble: %q", got)
+	}
+	if got := trouble.now(start.Add(time.Minute)); got != "" {
+		t.Errorf("a minute later, nobody asked: %q", got)
+	}
+	trouble.note(errUnacknowledged, start)
+	trouble.note(nil, start)
+	if got := trouble.now(start); got != "" {
+		t.Errorf("after a success: %q", got)
 	}
 }
 

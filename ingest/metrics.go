@@ -27,12 +27,13 @@ const (
 	refusedBuffer      refusal = "buffer"      // too many bytes on their way to Kafka already
 	refusedKafka       refusal = "kafka"       // Kafka refused
 	refusedTimeout     refusal = "timeout"     // Kafka did not acknowledge in time
+	refusedStarting    refusal = "starting"    // Kafka was not there yet, or its topics not checked
 	refusedStopping    refusal = "stopping"    // we are told to stop
 )
 
 var (
 	outcomes = []outcome{outcomeAcknowledged, outcomeRepeated, outcomeUnacknowledged, outcomeRefused, outcomeAborted}
-	refusals = []refusal{refusedPath, refusedCredentials, refusedBusy, refusedBuffer, refusedKafka, refusedTimeout, refusedStopping}
+	refusals = []refusal{refusedPath, refusedCredentials, refusedBusy, refusedBuffer, refusedKafka, refusedTimeout, refusedStarting, refusedStopping}
 )
 
 // metrics are the counters of this room. Labels come from closed sets only.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kprom"
 	"golang.org/x/sync/semaphore"
 
 	"januscdr/kafka"
@@ -50,13 +51,45 @@ type KafkaPublisher struct {
 	room       *semaphore.Weighted // bytes on their way, so that a batch is handed over as a whole or not at all
 	size       int64
 	alive      *alive
+	trouble    trouble
 	metrics    *metrics
 	log        hclog.Logger
 }
 
+// trouble is the last reason why a batch could not be made safe.
+type trouble struct {
+	mu    sync.Mutex
+	why   string
+	since time.Time
+}
+
+const troubleFor = 30 * time.Second // after that it is no news
+
+func (t *trouble) note(err error, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.why, t.since = "", now
+	if err != nil {
+		t.why = err.Error()
+	}
+}
+
+func (t *trouble) now(now time.Time) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.since) > troubleFor {
+		return ""
+	}
+	return t.why
+}
+
 // NewKafkaPublisher makes the producer; it connects when it has something to write. The metrics may be shared.
 func NewKafkaPublisher(o Options, m *metrics) (*KafkaPublisher, error) {
-	client, err := kafka.NewClient(o.Kafka,
+	var more []kgo.Opt
+	if o.Registerer != nil {
+		more = append(more, kgo.WithHooks(kprom.NewMetrics("januscdr_ingest_kafka", kprom.Registerer(o.Registerer))))
+	}
+	client, err := kafka.NewClient(o.Kafka, append(more,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),          // each record names its partition: its own, or that of a copy
 		kgo.RecordDeliveryTimeout(max(o.Delivery, time.Second)), // the shortest that franz-go takes
@@ -67,7 +100,7 @@ func NewKafkaPublisher(o Options, m *metrics) (*KafkaPublisher, error) {
 		kgo.MetadataMinAge(500*time.Millisecond),
 		kgo.ProducerLinger(0),                 // a sender has one body in flight: to wait for more would only slow it down
 		kgo.MaxBufferedRecords(math.MaxInt32), // the room below is the bound: it takes whole batches
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +119,12 @@ func retryPause(tries int) time.Duration {
 
 // Publish is described at Publisher.
 func (p *KafkaPublisher) Publish(ctx context.Context, b *Batch) error {
+	err := p.publish(ctx, b)
+	p.trouble.note(err, time.Now())
+	return err
+}
+
+func (p *KafkaPublisher) publish(ctx context.Context, b *Batch) error {
 	if b.way == nil {
 		b.way = p.route(b)
 	}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/internal/captures"
+	"januscdr/internal/player"
+	"januscdr/janus"
+	"januscdr/kafka"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// asProgram makes the test binary the program itself.
+const asProgram = "INGEST_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program is a process of ours.
+type program struct {
+	cmd   *exec.Cmd
+	said  *bytes.Buffer // standard error, after the end
+	lines chan string   // standard error, as it comes
+	ended chan error
+}
+
+func start(t *testing.T, broker *kafka.Embedded, args ...string) *program {
+	t.Helper()
+	p := &program{said: &bytes.Buffer{}, lines: make(chan string, 1000), ended: make(chan error, 1)}
+	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd.Dir = t.TempDir()
+	p.cmd.Env = []string{asProgram + "=1", "HOME=" + p.cmd.Dir, "JANUSCDR_KAFKA_BROKERS=" + broker.Addrs()[0], "JANUSCDR_TOPICS_PARTITIONS=3"}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		scan := bufio.NewScanner(stderr)
+		for scan.Scan() {
+			fmt.Fprintln(p.said, scan.Text())
+			select {
+			case p.lines <- scan.Text():
+			default:
+			}
+		}
+		p.ended <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			p.cmd.Process.Kill()
+		}
+	})
+	return p
+}
+
+// address waits for the line that says where the program listens.
+func (p *program) address(t *testing.T) string {
+	t.Helper()
+	limit := time.After(patience)
+	takes := regexp.MustCompile(`ingest takes events: address=(\S+)`)
+	for {
+		select {
+		case line := <-p.lines:
+			if m := takes.FindStringSubmatch(line); m != nil {
+				return m[1]
+			}
+		case err := <-p.ended:
+			t.Fatalf("it ended: %v\n%s", err, p.said)
+		case <-limit:
+			t.Fatal("it says nothing")
+		}
+	}
+}
+
+func (p *program) end(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-p.ended:
+		return err
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+		return nil
+	}
+}
+
+func embedded(t *testing.T) *kafka.Embedded {
+	t.Helper()
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { broker.Close() })
+	return broker
+}
+
+func records(t *testing.T, broker *kafka.Embedded, topic string) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := kafka.NewClient(kafka.Options{Brokers: broker.Addrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ranges, err := kafka.Whole(ctx, client, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := kafka.NewReader(kafka.Options{Brokers: broker.Addrs()}, topic, ranges)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	var all []*kgo.Record
+	for {
+		some, err := reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, some...)
+	}
+}
+
+// byKey are the events of a recording by their key, in order of arrival, and how many of them concern everyone; a body
+// that was repeated counts once.
+func byKey(t *testing.T, requests []captures.Request) (all map[string][]string, everyone int) {
+	t.Helper()
+	all = map[string][]string{}
+	seen := map[string]bool{}
+	var parser janus.Parser
+	for _, r := range requests {
+		if seen[string(r.Body)] {
+			continue
+		}
+		seen[string(r.Body)] = true
+		raw, err := janus.Split(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range raw {
+			e, err := parser.Parse(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := strings.Clone(e.Emitter)
+			if e.Session != 0 {
+				key = e.Session.String()
+			}
+			all[key] = append(all[key], string(b))
+			if e.Reach() == janus.ReachEveryone {
+				everyone++
+			}
+		}
+	}
+	return all, everyone
+}
+
+func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
+	for _, scene := range []struct {
+		name string
+		gzip bool
+	}{{"1.1-a_echotest", false}, {"1.1-c_videoroom", false}, {"1.1-m_gzip", true}, {"1.1-m_plain", false}, {"1.1-i_outage", false},
+		{"1.4-f_sip_sofia113", true}} {
+		t.Run(scene.name, func(t *testing.T) {
+			broker := embedded(t)
+			p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
+			requests := captures.Requests(scene.name)
+			if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{Gzip: scene.gzip}); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.end(t); err != nil {
+				t.Fatalf("it ended: %v\n%s", err, p.said)
+			}
+			got, copies := map[string][]string{}, 0
+			for _, r := range records(t, broker, "janus.events") {
+				switch kind, _ := kafka.Header(r, kafka.HeaderKind); string(kind) {
+				case "":
+					got[string(r.Key)] = append(got[string(r.Key)], string(r.Value))
+				case kafka.KindCopy:
+					copies++
+				}
+			}
+			want, everyone := byKey(t, requests)
+			for key, events := range want {
+				if !slices.Equal(got[key], events) {
+					t.Errorf("key %s: %d events, want %d in their order", key, len(got[key]), len(events))
+				}
+			}
+			if len(got) != len(want) || copies != 2*everyone {
+				t.Errorf("%d keys and %d copies, want %d and %d", len(got), copies, len(want), 2*everyone)
+			}
+			if parked := records(t, broker, "janus.dlq"); len(parked) > 0 {
+				t.Errorf("%d parked: %v", len(parked), parked[0].Headers)
+			}
+		})
+	}
+}
+
+func TestSIGTERMEndsItInTimeAlsoWhileItWaitsForKafka(t *testing.T) {
+	broker := embedded(t)
+	for _, scene := range []struct {
+		name string
+		args []string
+		said string
+	}{
+		{"at work", []string{"--create-topics"}, "ingest takes events"},
+		{"waiting", []string{"--kafka-brokers", "127.0.0.1:1"}, "waiting for kafka"},
+	} {
+		t.Run(scene.name, func(t *testing.T) {
+			p := start(t, broker, append(scene.args, "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")...)
+			for line := range p.lines {
+				if strings.Contains(line, scene.said) {
+					break
+				}
+			}
+			started := time.Now()
+			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.end(t); err != nil || time.Since(started) > 5*time.Second {
+				t.Errorf("it ended after %v: %v\n%s", time.Since(started), err, p.said)
+			}
+		})
+	}
+}
+
+func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	broker := embedded(t)
+	for _, scene := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"port in use", []string{"--ingest-listen", address, "--admin-listen", ""}, 1, []string{address, "another process listens there", "--ingest-listen"}},
+		{"port of the health server in use", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", address}, 1, []string{address, "admin.listen"}},
+		{"no topics", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", ""}, 1, []string{"janus.events", "does not exist", "--create-topics"}},
+		{"an event limit that no topic takes", []string{"--ingest-event-limit", "20MiB"}, 2, []string{"ingest.event_limit", "too large"}},
+		{"a mistyped flag", []string{"--ingest-lisen", ":1"}, 2, []string{"--ingest-listen"}},
+	} {
+		t.Run(scene.name, func(t *testing.T) {
+			p := start(t, broker, append(scene.args, "--log-level", "error")...)
+			err := p.end(t)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != scene.code {
+				t.Fatalf("it ended: %v, want code %d\n%s", err, scene.code, p.said)
+			}
+			for _, want := range scene.want {
+				if !strings.Contains(p.said.String(), want) {
+					t.Errorf("%q is not in %s", want, p.said)
+				}
+			}
+		})
+	}
+}
+
+func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
+	broker := embedded(t)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	health := free.Addr().String()
+	free.Close()
+	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", health)
+	requests := captures.Requests("1.1-a_echotest")[:3]
+	if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	get := func(path string) (int, string) {
+		answer, err := http.Get("http://" + health + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		said, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(said)
+	}
+	if status, said := get("/readyz"); status != http.StatusOK {
+		t.Errorf("readyz: %d %s", status, said)
+	}
+	_, metrics := get("/metrics")
+	for _, want := range []string{`januscdr_ingest_bodies_total{outcome="acknowledged"} 3`, `januscdr_ingest_events_total{type="core"} 1`,
+		`januscdr_ingest_refused_total{reason="credentials"} 0`, `januscdr_ingest_ack_seconds_count 3`} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("%s is not in the metrics", want)
+		}
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.end(t); err != nil {
+		t.Errorf("it ended: %v\n%s", err, p.said)
+	}
+}

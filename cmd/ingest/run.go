@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"januscdr/admin"
+	"januscdr/config"
+	"januscdr/ingest"
+	"januscdr/internal/cli"
+	"januscdr/kafka"
+)
+
+// run receives events until it is told to stop.
+func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	var prepared atomic.Bool
+	o := options(c, log)
+	o.Registerer = registry
+	o.Prepare = func(ctx context.Context) error {
+		if err := prepare(ctx, o, create, log); err != nil {
+			return err
+		}
+		prepared.Store(true)
+		return nil
+	}
+	server, err := ingest.New(o)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	var working sync.WaitGroup
+	defer func() { // the health server ends with us
+		cancel(nil)
+		working.Wait()
+	}()
+	if c.Admin.Listen != "" {
+		health, err := admin.Listen(admin.Options{
+			Listen:   c.Admin.Listen,
+			Gatherer: registry,
+			Log:      log.Named("admin"),
+			Ready: func() admin.Readiness {
+				switch trouble := server.Trouble(); {
+				case !prepared.Load():
+					return admin.Readiness{Reasons: []string{"kafka has not answered yet, or its topics are not checked"}}
+				case ctx.Err() != nil:
+					return admin.Readiness{Reasons: []string{"it stops"}}
+				case trouble != "":
+					return admin.Readiness{Reasons: []string{trouble}}
+				}
+				return admin.Readiness{Ready: true}
+			},
+		})
+		if err != nil {
+			server.Close()
+			return err
+		}
+		working.Go(func() {
+			if err := health.Run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+
+	err = server.Run(ctx)
+	var stopped *cli.Stopped
+	switch cause := context.Cause(ctx); {
+	case cause == nil || errors.As(cause, &stopped):
+	default:
+		err = errors.Join(err, cause)
+	}
+	if errors.Is(err, context.Canceled) && cli.StoppedInOrder(ctx) {
+		return nil // while it waited for Kafka; nothing was in hand
+	}
+	return err
+}
+
+// options are those of the room, from the configuration.
+func options(c *config.Config, log hclog.Logger) ingest.Options {
+	o := ingest.Options{
+		Kafka:      kafkaOptions(c, log),
+		Topics:     topics(c),
+		Listen:     c.Ingest.Listen,
+		Path:       c.Ingest.Path,
+		User:       c.Ingest.Auth.User,
+		Password:   c.Ingest.Auth.Password,
+		BodyLimit:  int64(c.Ingest.BodyLimit),
+		EventLimit: int64(c.Ingest.EventLimit),
+		Delivery:   c.Ingest.DeliveryTimeout,
+		Log:        log,
+	}
+	for _, s := range c.Ingest.Senders {
+		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
+	}
+	return o
+}
+
+// prepare waits for Kafka, and makes the topics if that was asked for, and checks them.
+func prepare(ctx context.Context, o ingest.Options, create bool, log hclog.Logger) error {
+	client, err := kafka.NewClient(o.Kafka)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := kafka.WaitReady(ctx, client, log); err != nil {
+		return err
+	}
+	if create {
+		created, err := kafka.CreateTopics(ctx, client, o.Topics)
+		if err != nil {
+			return err
+		}
+		if len(created) > 0 {
+			log.Info("topics created", "topics", strings.Join(created, ","), "partitions", o.Topics.Partitions)
+		}
+	}
+	if err := kafka.CheckTopics(ctx, client, o.Topics); err != nil {
+		if create {
+			return err
+		}
+		return fmt.Errorf("%w\nmissing topics are made by `cdr topics create`, or by --create-topics", err)
+	}
+	return nil
+}
