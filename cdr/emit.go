@@ -68,49 +68,28 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	s := k.s
 	end := s.resolve(h, l, why)
 	answer, basis := l.answer()
-	t := clamp(l.start, answer, end)
-	role, direction := h.role(l)
-	uid := sessionUID(s.emitter, s.id, s.incarnation)
-	r := p.record(s, uid)
-	r.RecordType = Leg
-	r.CDRID = legID(uid, h.id, l.kind, l.index)
-	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
-	r.LegKind, r.LegIndex = l.kind, l.index
-	terms := p.terms(p.index.emitters[k.ref.emitter], h.plugin)
-	r.Chargeable = h.chargeable(l.kind, terms)
-	r.FirstOffset, r.LastOffset = l.firstOffset, l.lastOffset
-	r.EventCount, r.DuplicateCount, r.LateCount = l.events, l.duplicates, l.late
-
-	r.Direction, r.Role = direction, role
-	r.CallingParty, r.CalledParty, r.DisplayName = l.calling, l.called, p.policy.disclose(l.display, terms.DisplayName)
-	if h.plugin == pluginVideoCall {
-		switch role {
-		case Caller:
-			r.CallingParty = h.account
-		case Callee:
-			r.CalledParty = h.account
-		}
+	t := clamp(l.start, answer, l.partStart, end)
+	if l.lastOffset < 0 {
+		l.lastOffset = s.lastOffset
 	}
-	r.RoomID, r.ParticipantID, r.SIPCallID = l.room.Text, l.user.Text, l.callID
-	if role == Subscriber || role == Viewer || role == Player {
-		r.Feeds = slices.Clone(l.feeds)
+	if l.firstOffset < 0 {
+		l.firstOffset = l.lastOffset
 	}
-	if l.kind == SIPCall {
-		r.SIPFinalCode, r.SIPReason = l.code, l.reason
+	r := p.legRecord(k, h, l)
+	if l.parts > 0 {
+		r.RecordSequenceNumber = l.parts + 1
 	}
 	if l.kind == PeerConnection {
-		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)
-		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol
 		r.Streams, r.InterimMissing = l.media(t.end), l.interim()
 	}
 	r.Disposition = h.disposition(l)
-	r.StartMissing = l.startMissing()
 	r.ClockSuspect = l.suspect || t.clamped
-	r.Truncated = l.cut || s.truncated
 	r.times(t, basis)
 	if answer == 0 {
 		r.CauseForRecordClosing = CauseUnsuccessfulCallAttempt
 	}
+	l.span(r)
+	r.judge()
 	p.emit(r)
 
 	s.emitted = true
@@ -126,6 +105,48 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
 	p.index.unseat(k, h, l)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
+}
+
+// legRecord is what the partial and the final records of a leg have in common.
+func (p *Partition) legRecord(k *known, h *handle, l *leg) *Record {
+	s := k.s
+	terms := p.terms(p.index.emitters[k.ref.emitter], h.plugin)
+	uid := sessionUID(s.emitter, s.id, s.incarnation)
+	r := p.record(s, uid)
+	r.RecordType = Leg
+	r.CDRID = legID(uid, h.id, l.kind, l.index)
+	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
+	r.LegKind, r.LegIndex = l.kind, l.index
+	r.Chargeable = h.chargeable(l.kind, terms)
+	r.FirstOffset, r.LastOffset = l.firstOffset, l.lastOffset
+	r.EventCount, r.DuplicateCount, r.LateCount = l.events, l.duplicates, l.late
+
+	r.Role, r.Direction = h.role(l)
+	r.CallingParty, r.CalledParty = l.calling, l.called
+	r.DisplayName = p.policy.disclose(l.display, terms.DisplayName)
+	if h.plugin == pluginVideoCall {
+		switch r.Role {
+		case Caller:
+			r.CallingParty = h.account
+		case Callee:
+			r.CalledParty = h.account
+		}
+	}
+	r.RoomID, r.ParticipantID, r.SIPCallID = l.room.Text, l.user.Text, l.callID
+	if r.Role == Subscriber || r.Role == Viewer || r.Role == Player {
+		r.Feeds = slices.Clone(l.feeds)
+	}
+	if l.kind == SIPCall {
+		r.SIPFinalCode, r.SIPReason = l.code, l.reason
+	}
+	if l.kind == PeerConnection {
+		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)
+		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol
+	}
+	r.StartMissing = l.startMissing()
+	r.ClockSuspect = l.suspect
+	r.Truncated = l.cut || s.truncated
+	return r
 }
 
 // emitSession writes the summary of a session.
@@ -145,7 +166,7 @@ func (p *Partition) emitSession(k *known, why reason) {
 	if s.basis == FirstEvent {
 		start = s.firstTime
 	}
-	t := clamp(start, answer, s.end(why))
+	t := clamp(start, answer, 0, s.end(why))
 	uid := sessionUID(s.emitter, s.id, s.incarnation)
 	r := p.record(s, uid)
 	r.RecordType, r.CDRID = SessionSummary, summaryID(uid)
@@ -166,6 +187,12 @@ func (p *Partition) emitSession(k *known, why reason) {
 		r.Disposition = NeverConnected
 	}
 	r.times(t, basis)
+	r.RecordOpeningTime = r.StartTime
+	if r.AnswerTime != 0 {
+		r.SetupDuration, r.Duration = int64(r.AnswerTime-r.StartTime), int64(r.EndTime-r.AnswerTime)
+	}
+	r.CumulativeDuration = r.Duration
+	r.judge()
 	p.emit(r)
 }
 
@@ -176,15 +203,15 @@ type times struct {
 	clamped       bool
 }
 
-// clamp puts moments in order: a negative span becomes zero and is flagged. Events of different threads may be out of
+// clamp puts moments in order, none before what was reported already: a negative span becomes zero and is flagged. Events of different threads may be out of
 // order by less than a step of the clock, and that is not flagged.
-func clamp(start, answer janus.Micros, end ending) times {
+func clamp(start, answer, reported janus.Micros, end ending) times {
 	t := times{start: start, answer: answer, end: end}
 	if answer != 0 && answer < start {
 		t.clamped = t.clamped || start-answer > stepBack
 		t.answer = start
 	}
-	if floor := max(start, t.answer); end.time < floor {
+	if floor := max(start, t.answer, reported); end.time < floor {
 		t.clamped = t.clamped || floor-end.time > stepBack
 		t.end.time = floor
 	}
@@ -209,21 +236,21 @@ func (p *Partition) record(s *session, uid ID) *Record {
 	}
 }
 
-// times fills in a record's moments, durations, and how they are known.
+// times fills in a final record's moments and how they are known.
 func (r *Record) times(t times, basis AnswerBasis) {
-	r.StartTime, r.RecordOpeningTime = t.start, t.start
+	r.StartTime = t.start
 	r.AnswerTime, r.AnswerBasis = t.answer, basis
 	r.EndTime, r.RecordClosureTime = t.end.time, t.end.time
 	r.EndBasis, r.EndEarliestTime, r.EndLatestTime = t.end.basis, t.end.earliest, t.end.latest
 	r.EndMissing = t.end.missing()
 	r.CauseForRecordClosing, r.DisconnectInitiator, r.Diagnostics = t.end.cause, t.end.by, t.end.diagnostics
-	if t.answer != 0 {
-		r.SetupDuration = int64(t.answer - t.start)
-		r.Duration = int64(t.end.time - t.answer)
-	} else {
+	if t.answer == 0 {
 		r.HoldingDuration = int64(t.end.time - t.start)
 	}
-	r.CumulativeDuration = r.Duration
+}
+
+// judge sums up in one word how sure the record is.
+func (r *Record) judge() {
 	switch {
 	case r.StartMissing || r.ClockSuspect || r.EndBasis == EndLastEvidence:
 		r.Confidence = Estimated

@@ -30,6 +30,7 @@ func (f *fold) handle() {
 	}
 	f.opens()
 	for _, l := range h.taking(e.Time) {
+		f.cuts(l)
 		f.take(l)
 		if stepped {
 			l.suspect, s.clockSuspect = true, true

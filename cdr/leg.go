@@ -75,6 +75,9 @@ func (h *handle) taking(t janus.Micros) []*leg {
 func (f *fold) take(l *leg) {
 	t := f.e.Time
 	l.events++
+	if l.firstOffset < 0 {
+		l.firstOffset = f.offset
+	}
 	l.lastOffset = max(l.lastOffset, f.offset)
 	l.first, l.last = min(l.first, t), max(l.last, t)
 	l.clock = f.p.pos.clock.now
@@ -106,6 +109,8 @@ func (f *fold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnost
 // answer is when the leg became chargeable, and what decided.
 func (l *leg) answer() (janus.Micros, AnswerBasis) {
 	switch {
+	case l.parts > 0:
+		return l.answerFixed, l.basisFixed
 	case l.kind == SIPCall || l.kind == RoomMembership:
 		if l.accepted != 0 {
 			if l.kind == SIPCall {

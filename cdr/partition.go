@@ -85,6 +85,7 @@ type Partition struct {
 	stepKeys []sessionRef // sessions changed since the last step
 	counts   Counts
 	known    map[termsRef]*Terms
+	partials bool // the policy asks for partial records somewhere
 }
 
 // Counts are what a partition has done since it was opened. They are for metrics and never reach a record.
@@ -110,7 +111,7 @@ func typeSlot(t janus.Type) int {
 
 // Open reads the position and scans the states, and builds the indexes from them.
 func Open(policy Policy, source Source, states States) (*Partition, error) {
-	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(), known: map[termsRef]*Terms{}}
+	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(), known: map[termsRef]*Terms{}, partials: policy.partials()}
 	b, err := states.Get([]byte(positionKey))
 	if err != nil {
 		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)

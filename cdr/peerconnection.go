@@ -30,7 +30,7 @@ func (f *fold) opens() {
 			return
 		}
 		f.seatPeerConnection(l)
-	case f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection]:
+	case l.parts == 0 && f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection]:
 		l.start = f.e.Time
 	}
 	f.accompany()
@@ -132,6 +132,7 @@ func (f *fold) peerConnection() {
 			}
 			pc.report(st, t)
 		}
+		f.cutsByVolume(pc)
 		f.s.sign = max(f.s.sign, pc.sign)
 		for _, l := range all {
 			l.sign = pc.sign

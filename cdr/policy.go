@@ -210,6 +210,19 @@ func (p *Policy) disclose(value string, how Disclosure) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
+// partials tells whether long legs are reported in parts anywhere.
+func (p *Policy) partials() bool {
+	some := func(t Terms) bool { return t.Partial != (Partial{}) }
+	for i := range p.Rules {
+		var t Terms
+		p.Rules[i].override(&t)
+		if some(t) {
+			return true
+		}
+	}
+	return some(p.Terms)
+}
+
 // terms are the terms of a plugin on an emitter, looked up once.
 func (p *Partition) terms(em *knownEmitter, plugin string) *Terms {
 	if len(p.policy.Rules) == 0 {

@@ -78,7 +78,7 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		if l.callID == "" {
 			l.callID = keep(b.CallID, &l.cut)
 		}
-		if setup && l.noStart { // it comes late
+		if setup && l.noStart && l.parts == 0 { // it comes late
 			l.noStart, l.start, l.direction = false, min(l.start, t), dir
 		}
 		return l

@@ -146,6 +146,13 @@ type leg struct {
 	streams []stream
 	suspect bool
 	cut     bool // something was left out
+
+	parts       int32 // partial records emitted; what they said of start and answer is fixed
+	answerFixed janus.Micros
+	basisFixed  AnswerBasis
+	partStart   janus.Micros // where the running part begins
+	partVolume  int64        // volume of the leg when it began
+	cumulative  int64        // duration of the parts
 }
 
 // stream is what is known of one medium or layer of a PeerConnection.
@@ -352,6 +359,12 @@ func (l *leg) fields(c *codec) {
 	flag(c, 50, &l.suspect)
 	flag(c, 51, &l.cut)
 	flag(c, 52, &l.gathered)
+	num(c, 53, &l.parts)
+	num(c, 54, &l.answerFixed)
+	num(c, 55, &l.basisFixed)
+	num(c, 56, &l.partStart)
+	num(c, 57, &l.partVolume)
+	num(c, 58, &l.cumulative)
 }
 
 func (s *stream) fields(c *codec) {

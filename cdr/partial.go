@@ -1,0 +1,122 @@
+package cdr
+
+import (
+	"time"
+
+	"januscdr/janus"
+)
+
+// Long legs are reported in parts, if the policy asks for it. A part ends at a moment of the emitter's clock, and only
+// when an event of the leg shows that it lived until then: so the parts tile exactly, and what they say does not depend
+// on batches or on when anybody looked.
+
+// cuts writes the parts of a leg that end before the event at hand.
+func (f *fold) cuts(l *leg) {
+	if !f.p.partials {
+		return
+	}
+	part := f.p.terms(f.em, f.h.plugin).Partial
+	for n := 0; n < maxCuts; n++ {
+		at, cause := l.nextCut(part)
+		if at == 0 || f.e.Time < at || l.told && at >= l.toldTime {
+			return
+		}
+		f.p.emitPart(f.k, f.h, l, at, cause)
+	}
+}
+
+// maxCuts bounds the parts that one event completes, should a clock jump by years: what is beyond is in the next part.
+const maxCuts = 1000
+
+// cutsByVolume writes a part when a report shows that the leg has carried enough since the last one.
+func (f *fold) cutsByVolume(l *leg) {
+	if !f.p.partials || l.told {
+		return
+	}
+	limit := f.p.terms(f.em, f.h.plugin).Partial.Volume
+	if answer, _ := l.answer(); limit <= 0 || answer == 0 || f.e.Time <= l.opening() {
+		return
+	}
+	if v := l.volume(); v-l.partVolume >= limit {
+		f.p.emitPart(f.k, f.h, l, f.e.Time, CauseVolumeLimit)
+	}
+}
+
+// nextCut is when the running part of a leg ends by the clock, and why; 0 when it does not. An attempt that is not
+// answered is not cut.
+func (l *leg) nextCut(p Partial) (at janus.Micros, cause Cause) {
+	if answer, _ := l.answer(); answer == 0 {
+		return 0, CauseUnknown
+	}
+	if p.Every > 0 {
+		at, cause = l.opening()+p.Every, CauseTimeLimit
+	}
+	if p.Midnight != nil {
+		if m := nextMidnight(l.opening(), p.Midnight); at == 0 || m <= at {
+			at, cause = m, CauseTariffTimeChange
+		}
+	}
+	return at, cause
+}
+
+// nextMidnight is the first midnight of a place after a moment. Where the clocks skip midnight it is the first moment of
+// the day.
+func nextMidnight(after janus.Micros, place *time.Location) janus.Micros {
+	t := time.UnixMicro(int64(after)).In(place)
+	y, m, d := t.Date()
+	return janus.Micros(time.Date(y, m, d+1, 0, 0, 0, 0, place).UnixMicro())
+}
+
+// opening is when the running part of the leg begins.
+func (l *leg) opening() janus.Micros {
+	if l.parts > 0 {
+		return l.partStart
+	}
+	return l.start
+}
+
+// volume is what the leg has carried so far, both ways, by the reports.
+func (l *leg) volume() (v int64) {
+	for i := range l.streams {
+		s := &l.streams[i]
+		v += s.base.BytesReceived + s.seen.BytesReceived + s.base.BytesSent + s.seen.BytesSent
+	}
+	return v
+}
+
+// emitPart writes a partial record that ends at a moment, and begins the next part there.
+func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause Cause) {
+	answer, basis := l.answer()
+	l.parts++
+	r := p.legRecord(k, h, l)
+	r.IsFinal = false
+	r.RecordSequenceNumber = l.parts
+	if l.kind == PeerConnection {
+		r.Streams, r.InterimMissing = l.media(ending{basis: EndLastEvidence, time: at}), l.interim()
+	}
+	r.CauseForRecordClosing, r.Disposition = cause, Answered
+	r.StartTime, r.AnswerTime, r.AnswerBasis = l.start, max(answer, l.start), basis
+	r.RecordClosureTime = at
+	l.span(r)
+	r.judge()
+	p.emit(r)
+
+	k.s.emitted = true
+	l.answerFixed, l.basisFixed = r.AnswerTime, basis
+	l.partStart, l.cumulative, l.partVolume = at, r.CumulativeDuration, l.volume()
+	l.events, l.duplicates, l.late = 0, 0, 0
+	l.firstOffset, l.lastOffset = -1, -1
+}
+
+// span fills in the part's opening and what of the answered time lies in it.
+func (l *leg) span(r *Record) {
+	r.RecordOpeningTime = r.StartTime
+	if l.parts > 0 && r.RecordSequenceNumber > 1 {
+		r.RecordOpeningTime = l.partStart
+	}
+	if r.AnswerTime != 0 {
+		r.SetupDuration = int64(r.AnswerTime - r.StartTime)
+		r.Duration = int64(max(r.RecordClosureTime-max(r.RecordOpeningTime, r.AnswerTime), 0))
+	}
+	r.CumulativeDuration = l.cumulative + r.Duration
+}
