@@ -69,12 +69,6 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	end := s.resolve(h, l, why)
 	answer, basis := l.answer()
 	t := clamp(l.start, answer, l.partStart, end)
-	if l.lastOffset < 0 {
-		l.lastOffset = s.lastOffset
-	}
-	if l.firstOffset < 0 {
-		l.firstOffset = l.lastOffset
-	}
 	r := p.legRecord(k, h, l)
 	if l.parts > 0 {
 		r.RecordSequenceNumber = l.parts + 1

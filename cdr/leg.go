@@ -75,9 +75,6 @@ func (h *handle) taking(t janus.Micros) []*leg {
 func (f *fold) take(l *leg) {
 	t := f.e.Time
 	l.events++
-	if l.firstOffset < 0 {
-		l.firstOffset = f.offset
-	}
 	l.lastOffset = max(l.lastOffset, f.offset)
 	l.first, l.last = min(l.first, t), max(l.last, t)
 	l.clock = f.p.pos.clock.now

@@ -84,7 +84,8 @@ func (l *leg) volume() (v int64) {
 	return v
 }
 
-// emitPart writes a partial record that ends at a moment, and begins the next part there.
+// emitPart writes a partial record that ends at a moment, and begins the next part there. Its offsets, counts and volumes
+// are those of the leg so far: that is what it takes to make it again.
 func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause Cause) {
 	answer, basis := l.answer()
 	l.parts++
@@ -104,8 +105,6 @@ func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause
 	k.s.emitted = true
 	l.answerFixed, l.basisFixed = r.AnswerTime, basis
 	l.partStart, l.cumulative, l.partVolume = at, r.CumulativeDuration, l.volume()
-	l.events, l.duplicates, l.late = 0, 0, 0
-	l.firstOffset, l.lastOffset = -1, -1
 }
 
 // span fills in the part's opening and what of the answered time lies in it.
