@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/kafka"
 )
 
 // Code says in a word why something was parked.
@@ -25,14 +27,12 @@ const (
 
 var codes = []Code{CodeBodyLimit, CodeEventLimit, CodeTooMany, CodeNotJSON, CodeNotEvent, CodeGzip, CodeEncoding}
 
-// Headers of a parked record.
+// Headers of a parked record, besides those of package kafka.
 const (
-	HeaderReason = "januscdr-reason" // a sentence
 	HeaderError  = "januscdr-error"  // a Code
 	HeaderSender = "januscdr-sender" // user@address or address
 	HeaderLength = "januscdr-length" // bytes of the original, in decimal; more than the value has when that is cut
 	HeaderSHA256 = "januscdr-sha256" // of the original, in hexadecimal
-	HeaderSource = "januscdr-source" // the part of januscdr that parked it
 )
 
 const (
@@ -75,15 +75,15 @@ func (p Parked) headers(emitter string) []kgo.RecordHeader {
 	}
 	text := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
 	headers := []kgo.RecordHeader{
-		text(HeaderReason, reason),
+		text(kafka.HeaderReason, reason),
 		text(HeaderError, string(p.Code)),
 		text(HeaderSender, p.Sender),
 		text(HeaderLength, strconv.FormatInt(p.Length, 10)),
 		text(HeaderSHA256, hex.EncodeToString(p.SHA256[:])),
-		text(HeaderSource, p.Source),
+		text(kafka.HeaderSource, p.Source),
 	}
 	if emitter != "" {
-		headers = append(headers, text(HeaderEmitter, emitter))
+		headers = append(headers, text(kafka.HeaderEmitter, emitter))
 	}
 	return headers
 }

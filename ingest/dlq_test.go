@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/janus"
+	"januscdr/kafka"
 )
 
 // parkedWith checks one parked record.
@@ -23,18 +24,18 @@ func parkedWith(t *testing.T, r *kgo.Record, code Code, original []byte) {
 	t.Helper()
 	digest := sha256.Sum256(original)
 	for name, want := range map[string]string{
-		HeaderError:  string(code),
-		HeaderLength: strconv.Itoa(len(original)),
-		HeaderSHA256: hex.EncodeToString(digest[:]),
-		HeaderSender: "127.0.0.1",
-		HeaderSource: "ingest/http",
+		HeaderError:        string(code),
+		HeaderLength:       strconv.Itoa(len(original)),
+		HeaderSHA256:       hex.EncodeToString(digest[:]),
+		HeaderSender:       "127.0.0.1",
+		kafka.HeaderSource: "ingest/http",
 	} {
 		if got := header(r, name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if header(r, HeaderReason) == "" || strings.Contains(header(r, HeaderReason), "\n") {
-		t.Errorf("reason %q", header(r, HeaderReason))
+	if header(r, kafka.HeaderReason) == "" || strings.Contains(header(r, kafka.HeaderReason), "\n") {
+		t.Errorf("reason %q", header(r, kafka.HeaderReason))
 	}
 	want := original
 	if len(original) > maxParked {
@@ -254,7 +255,7 @@ func TestWhatCannotBeParkedIsNotAnswered(t *testing.T) {
 func TestAReasonIsShortAndValidText(t *testing.T) {
 	p := Parked{Reason: strings.Repeat("é", maxReason)}
 	for _, h := range p.headers("") {
-		if h.Key == HeaderReason && (len(h.Value) > maxReason || !strings.HasPrefix(fmt.Sprintf("%q", h.Value), `"éé`) || bytes.ContainsRune(h.Value, '\uFFFD')) {
+		if h.Key == kafka.HeaderReason && (len(h.Value) > maxReason || !strings.HasPrefix(fmt.Sprintf("%q", h.Value), `"éé`) || bytes.ContainsRune(h.Value, '\uFFFD')) {
 			t.Errorf("%d bytes: %.40q", len(h.Value), h.Value)
 		}
 	}

@@ -381,7 +381,7 @@ func TestAnEventThatConcernsOthersIsCopiedToEachOtherPartition(t *testing.T) {
 				if string(r.Key) != scene.key || string(r.Value) != scene.event {
 					t.Errorf("key %q, value %s", r.Key, r.Value)
 				}
-				if got := header(r, HeaderEmitter); got != scene.assigned {
+				if got := header(r, kafka.HeaderEmitter); got != scene.assigned {
 					t.Errorf("assigned emitter %q, want %q", got, scene.assigned)
 				}
 			}

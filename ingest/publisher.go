@@ -34,11 +34,6 @@ var (
 	errUnacknowledged = errors.New("kafka did not acknowledge in time")
 )
 
-// HeaderEmitter is the header of an event, of a copy and of a parked record that carries the name which was assigned to
-// the sender. It counts instead of the emitter in the event, whose bytes are never changed. It is absent where no name
-// is assigned.
-const HeaderEmitter = "januscdr-emitter"
-
 // recordOverhead is what a record takes in memory besides its bytes, roughly.
 const recordOverhead = 256
 
@@ -205,7 +200,7 @@ func (p *KafkaPublisher) route(b *Batch) *way {
 	}
 	var ofEvent []kgo.RecordHeader // shared, read only
 	if b.Emitter != "" {
-		ofEvent = []kgo.RecordHeader{{Key: HeaderEmitter, Value: []byte(b.Emitter)}}
+		ofEvent = []kgo.RecordHeader{{Key: kafka.HeaderEmitter, Value: []byte(b.Emitter)}}
 	}
 	ofCopy := append([]kgo.RecordHeader{copyHeader}, ofEvent...)
 
