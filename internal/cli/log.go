@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"os"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -11,9 +12,9 @@ import (
 // were checked by the configuration, and an unknown one is info and text. Colours are for terminals, and only if the
 // variable NO_COLOR is unset or empty.
 func Log(w io.Writer, name, level, format, noColor string) hclog.Logger {
-	color := hclog.AutoColor
-	if noColor != "" {
-		color = hclog.ColorOff
+	color := hclog.ColorOff
+	if _, file := w.(*os.File); file && noColor == "" { // the library takes any other writer for a terminal
+		color = hclog.AutoColor
 	}
 	l := hclog.LevelFromString(level)
 	if l == hclog.NoLevel {

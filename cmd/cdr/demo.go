@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"januscdr/admin"
+	"januscdr/avro"
+	"januscdr/cdr"
+	"januscdr/ingest"
+	"januscdr/internal/captures"
+	"januscdr/internal/cli"
+	"januscdr/internal/player"
+	"januscdr/janus"
+	"januscdr/kafka"
+	"januscdr/pipeline"
+)
+
+// demoOptions are the flags of `cdr demo`.
+type demoOptions struct {
+	dir        string
+	speed      float64
+	recordings []string
+	exit       bool
+	broker     string
+	ingest     string
+	admin      string
+}
+
+// demoRecordings are those that show most: SIP calls of every outcome, a video room, calls that end badly.
+var demoRecordings = []string{"1.1-f_sip", "1.1-c_videoroom", "1.1-b_abnormal_ends"}
+
+func newDemo(environ []string) *cobra.Command {
+	o := demoOptions{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See the whole thing at work, in one process",
+		Long: `Starts an embedded Kafka broker, ingest and the processor in this process, and plays what a real Janus
+server once reported into ingest, over HTTP, as Janus would: same bytes, same batches, pauses shortened
+by --speed. Then it shows the calls, as they stand on janus.cdr.
+
+It stays up until Ctrl-C, so that you can post events of your own and look around, or ends by itself
+with --exit. What it made is kept in --dir; a second start goes on from there, and shows that no call
+is counted twice though all events come again. Delete the directory to begin anew.
+
+The embedded broker is for trying out and for tests; production runs on a real Kafka cluster.`,
+		Example: `  cdr demo
+  cdr demo --exit --speed 100
+  cdr demo --recording 1.1-e_videocall --recording 1.4-t_newer`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.dir, "dir", "januscdr-data", "where broker, states and log are kept")
+	f.Float64Var(&o.speed, "speed", 20, "how many times faster than recorded to play; 0: without pauses")
+	f.StringSliceVar(&o.recordings, "recording", demoRecordings, "which recordings to play, one after the other")
+	f.BoolVar(&o.exit, "exit", false, "end by itself when the calls are shown")
+	f.StringVar(&o.broker, "broker-listen", "127.0.0.1:19092", "`host:port` of the embedded broker; port 0: any")
+	f.StringVar(&o.ingest, "ingest-listen", "127.0.0.1:8090", "`host:port` where events are taken; port 0: any")
+	f.StringVar(&o.admin, "admin-listen", "127.0.0.1:8091", "`host:port` of health and metrics; port 0: any")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		known := strings.Join(captures.Names(), " ")
+		for _, r := range o.recordings {
+			if !strings.Contains(" "+known+" ", " "+r+" ") {
+				return cli.Misused("--recording: there is no recording %q; there are: %s", r, known)
+			}
+		}
+		if o.speed < 0 {
+			return cli.Misused("--speed: %g is not possible; 1 is as recorded, 0 is without pauses", o.speed)
+		}
+		err := demo(cmd.Context(), o, newScreen(cmd.OutOrStdout(), environ))
+		if errors.Is(err, context.Canceled) && cli.StoppedInOrder(cmd.Context()) {
+			return nil
+		}
+		return err
+	}
+	return cmd
+}
+
+// demo is the whole program as a parts list: broker, topics, ingest, processor, player, and a reader of the records.
+func demo(ctx context.Context, o demoOptions, screen *screen) error {
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return fmt.Errorf("make the demo's directory: %w: name another one with --dir", err)
+	}
+	logFile, err := os.OpenFile(filepath.Join(o.dir, "demo.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("open the demo's log: %w", err)
+	}
+	defer logFile.Close()
+	log := hclog.New(&hclog.LoggerOptions{Name: "demo", Output: logFile, Level: hclog.Info})
+
+	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(o.dir, "kafka"), Listen: o.broker, Log: log})
+	if err != nil {
+		return fmt.Errorf("%w (or name another one with --broker-listen or --dir)", err)
+	}
+	defer broker.Close()
+	options := kafka.Options{Brokers: broker.Addrs(), Log: log.Named("kafka")}
+	topics := kafka.Topics{
+		Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq", Partitions: 4, Replication: 1,
+		EventsRetention: 7 * 24 * time.Hour, CDRRetention: 90 * 24 * time.Hour, DLQRetention: 90 * 24 * time.Hour,
+		EventsRetentionBytes: 256 << 20, Embedded: true,
+	}
+	client, err := connect(ctx, options, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err := kafka.CreateTopics(ctx, client, topics); err != nil {
+		return err
+	}
+	if err := kafka.CheckTopics(ctx, client, topics); err != nil {
+		return err
+	}
+	kept, err := readRecords(ctx, options, client, topics.CDR)
+	if err != nil {
+		return err
+	}
+
+	registry := prometheus.NewRegistry()
+	server, err := ingest.New(ingest.Options{Kafka: options, Topics: topics, Listen: o.ingest, Log: log.Named("ingest"), Registerer: registry})
+	if err != nil {
+		return err
+	}
+	if err := server.Start(ctx); err != nil {
+		server.Close()
+		return fmt.Errorf("%w (or name another one with --ingest-listen)", err)
+	}
+	defer server.Stop()
+	policy := demoPolicy(o.speed)
+	processor, err := pipeline.New(pipeline.Options{
+		Kafka: options, Topics: topics, Group: "januscdr", Instance: "demo", Workers: 2,
+		StateDir: filepath.Join(o.dir, "state"), Policy: policy, CommitInterval: 100 * time.Millisecond,
+		Headers: pipeline.HeaderNames{Version: cli.Version(), Policy: policy.Fingerprint()}, Registerer: registry, Log: log.Named("cdr"),
+	})
+	if err != nil {
+		return err
+	}
+	health, err := admin.Listen(admin.Options{
+		Listen: o.admin, Gatherer: registry, Log: log.Named("admin"),
+		Ready: func() admin.Readiness { return readiness(processor.Status()) },
+	})
+	if err != nil {
+		return fmt.Errorf("%w (or name another one with --admin-listen)", err)
+	}
+
+	url := "http://" + server.Addr().String() + "/events"
+	screen.begin(o, broker.Addrs()[0], url, "http://"+health.Addr().String(), len(kept))
+
+	parts, work := errgroup.WithContext(ctx)
+	stop, cancel := context.WithCancel(work)
+	defer cancel()
+	parts.Go(func() error { return processor.Run(stop) })
+	parts.Go(func() error { return health.Run(stop) })
+	parts.Go(func() error {
+		defer cancel()
+		if err := until(stop, processor.Ready, 30*time.Second, "the processor is not ready"); err != nil {
+			return err
+		}
+		for i, name := range o.recordings {
+			requests := captures.Requests(name)
+			played := len(captures.Events(name))
+			err := player.Play(stop, url, requests, player.Options{Speed: o.speed, Progress: func(done, total int, _ time.Duration) {
+				screen.playing(i+1, len(o.recordings), name, done, total)
+			}})
+			if err != nil {
+				return fmt.Errorf("play %s: %w", name, err)
+			}
+			screen.played(name, len(requests), played)
+		}
+		screen.waiting()
+		quiet := func() bool { return settled(processor.Status(), topics.Partitions) }
+		if err := until(stop, quiet, 2*time.Minute, "the calls do not end"); err != nil {
+			return err
+		}
+		all, err := readRecords(stop, options, client, topics.CDR)
+		if err != nil {
+			return err
+		}
+		screen.calls(all, len(kept))
+		screen.end(o, broker.Addrs()[0], url, "http://"+health.Addr().String())
+		if !o.exit {
+			<-stop.Done()
+		}
+		return nil
+	})
+	if err := parts.Wait(); err != nil {
+		return fmt.Errorf("%w (the log is in %s)", err, filepath.Join(o.dir, "demo.log"))
+	}
+	if o.exit {
+		return ctx.Err()
+	}
+	screen.bye(o)
+	return nil
+}
+
+// demoPolicy is short of patience, so that calls that just stop show at once. The slower the play, the longer are the
+// pauses that are part of it.
+func demoPolicy(speed float64) cdr.Policy {
+	p := cdr.DefaultPolicy()
+	silence := 5 * time.Second
+	if speed > 0 {
+		silence += time.Duration(30 / speed * float64(time.Second))
+	}
+	p.Grace = janus.Micros(time.Second.Microseconds())
+	p.EmitterSilence = janus.Micros(silence.Microseconds())
+	return p
+}
+
+// settled tells whether everything that was sent has become records.
+func settled(s pipeline.Status, partitions int32) bool {
+	if !s.Ready || len(s.Partitions) != int(partitions) {
+		return false
+	}
+	for _, p := range s.Partitions {
+		if p.Lag != 0 || p.OpenSessions != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// until waits for a condition, and gives up with a word after a limit.
+func until(ctx context.Context, condition func() bool, limit time.Duration, complaint string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New(complaint+" within "+limit.String()))
+	defer cancel()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for !condition() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+		}
+	}
+	return nil
+}
+
+// readRecords reads all records that are committed now.
+func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic string) ([]cdr.Record, error) {
+	ranges, err := kafka.Whole(ctx, client, topic)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(o, topic, ranges)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	var all []cdr.Record
+	for {
+		some, err := reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range some {
+			r, err := avro.Decode(k.Value)
+			if err != nil {
+				return nil, fmt.Errorf("record at partition %d offset %d: %w", k.Partition, k.Offset, err)
+			}
+			all = append(all, r)
+		}
+	}
+}

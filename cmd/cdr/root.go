@@ -1,0 +1,44 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"januscdr/config"
+	"januscdr/internal/cli"
+)
+
+// newRoot has all commands. The environment is given, so that tests have one of their own.
+func newRoot(environ []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cdr",
+		Short: "Call detail records from what Janus WebRTC servers report",
+		Long: `cdr turns what Janus WebRTC servers report into call detail records (CDRs).
+
+ingest writes each event of Janus to the Kafka topic janus.events. "cdr run" folds the events into
+sessions and calls, and writes a record to janus.cdr when a call is over, each exactly once. Whoever
+bills reads that topic.`,
+		Example: `  cdr demo                           see it at work, with recorded traffic
+  cdr assemble events.jsonl          records of recorded events, without Kafka
+  cdr topics create                  make the topics
+  cdr run                            process events until told to stop
+  cdr tail                           watch the records
+  cdr replay --verify                would the same records come out again?
+  cdr config print --describe        all there is to configure, with its meaning`,
+	}
+	root.AddGroup(
+		&cobra.Group{ID: "work", Title: "Processing:"},
+		&cobra.Group{ID: "look", Title: "Looking:"},
+		&cobra.Group{ID: "setup", Title: "Setting up:"},
+	)
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, cmd := range cmds {
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
+	add("look", newTail(environ), newReplay(environ))
+	add("setup", newTopics(environ), newConfig(environ), newHealthcheck(environ), newVersion())
+	cli.Teach(root, config.Section, config.Nearest)
+	return root
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"januscdr/admin"
+	"januscdr/config"
+	"januscdr/internal/cli"
+	"januscdr/pipeline"
+)
+
+func newRun(environ []string) *cobra.Command {
+	var create, leave, acceptLoss bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Process events until told to stop",
+		Long: `Folds the events of janus.events into sessions and calls and writes a record to janus.cdr when a call is
+over, each exactly once, until told to stop. Any number of processes share the work; each needs an
+instance name of its own, the same at each start.
+
+It waits for Kafka for as long as it takes. Ctrl-C and SIGTERM stop it in order: what was read is
+committed or left to the next start. A second signal stops it at once, and a kill -9 does no harm
+either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still waits for Kafka, else 0.`,
+		Example: `  cdr run --kafka-brokers kafka-1:9092,kafka-2:9092
+  cdr run --config januscdr.yaml --instance cdr-2
+  JANUSCDR_LOG_LEVEL=debug cdr run --create-topics`,
+		Args: cobra.NoArgs,
+	}
+	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "instance", "workers", "state_dir",
+		"commit_interval", "transaction_timeout", "session_timeout", "policy", "admin", "log")
+	cmd.Flags().BoolVar(&create, "create-topics", false, "make the topics that are missing")
+	cmd.Flags().BoolVar(&leave, "leave", false, "leave the group when stopping, so that others take over at once: for scaling in")
+	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on at the beginning of the log if events were deleted before they were read")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := load(flags, environ)
+		if err != nil {
+			return err
+		}
+		log := logger(cmd.ErrOrStderr(), c, environ)
+		o := pipelineOptions(c, log)
+		o.Leave, o.AcceptLoss = leave, acceptLoss
+		err = run(cmd.Context(), c, o, create)
+		if errors.Is(err, context.Canceled) && cli.StoppedInOrder(cmd.Context()) {
+			return nil
+		}
+		return err
+	}
+	return cmd
+}
+
+// run has health and metrics from the beginning, and work as soon as Kafka answers.
+func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.Registerer = registry
+	processor, err := pipeline.New(o)
+	if err != nil {
+		return err
+	}
+	o.Log.Info("cdr starts", "version", cli.Version(), "group", o.Group, "instance", o.Instance, "workers", o.Workers)
+
+	work, ctx := errgroup.WithContext(ctx)
+	stopped := make(chan struct{})
+	if c.Admin.Listen != "" {
+		server, err := admin.Listen(admin.Options{
+			Listen: c.Admin.Listen, Gatherer: registry, Log: o.Log.Named("admin"),
+			Ready: func() admin.Readiness { return readiness(processor.Status()) },
+		})
+		if err != nil {
+			return err
+		}
+		serve, stop := context.WithCancel(context.WithoutCancel(ctx))
+		work.Go(func() error { return server.Run(serve) })
+		work.Go(func() error { // health is told until the work has ended
+			<-stopped
+			stop()
+			return nil
+		})
+	}
+	work.Go(func() error {
+		defer close(stopped)
+		client, err := connect(ctx, o.Kafka, o.Log)
+		if err != nil {
+			return err
+		}
+		err = ensureTopics(ctx, client, o.Topics, create, o.Log)
+		client.Close()
+		if err != nil {
+			return err
+		}
+		return processor.Run(ctx)
+	})
+	return work.Wait()
+}
+
+// pipelineOptions is the configuration in the words of the pipeline.
+func pipelineOptions(c *config.Config, log hclog.Logger) pipeline.Options {
+	p := policy(c)
+	return pipeline.Options{
+		Kafka: kafkaOptions(c, log), Topics: topics(c),
+		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
+		StateDir: c.StateDir, Policy: p,
+		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
+		CommitInterval: c.CommitInterval, TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
+		Log: log,
+	}
+}
+
+// readiness is what a load balancer or a rolling restart wants to know of the processor.
+func readiness(s pipeline.Status) admin.Readiness {
+	type task struct {
+		Partition    int32  `json:"partition"`
+		State        string `json:"state"`
+		Position     int64  `json:"position"`
+		Lag          int64  `json:"lag"`
+		OpenSessions int    `json:"open_sessions"`
+	}
+	r := admin.Readiness{Ready: s.Ready}
+	tasks := []task{}
+	for _, p := range s.Partitions {
+		tasks = append(tasks, task{p.Partition, string(p.State), p.Position, p.Lag, p.OpenSessions})
+		if p.State == pipeline.Restoring {
+			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is being restored: %d of about %d records", p.Partition, p.Restored, p.ToRestore))
+		}
+	}
+	if !s.Ready && len(r.Reasons) == 0 {
+		r.Reasons = []string{"not all workers have learned their partitions yet: Kafka is awaited, or partitions move"}
+	}
+	r.Details = map[string]any{"tasks": tasks}
+	return r
+}
