@@ -48,6 +48,9 @@ func (c *clock) fields(w *codec) {
 	before := c.settled // the trail is written as differences
 	list(w, 5, &c.trail, func(w *codec, t *janus.Micros) {
 		d := *t - before
+		if w.reading {
+			d = 0 // a difference of 0 is not written
+		}
 		num(w, 1, &d)
 		*t = before + d
 		before = *t
