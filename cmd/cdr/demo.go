@@ -179,7 +179,10 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 			screen.played(name, len(requests), played)
 		}
 		screen.waiting()
-		quiet := func() bool { return settled(processor.Status(), topics.Partitions) }
+		quiet := func() bool {
+			events, err := kafka.Whole(stop, client, topics.Events)
+			return err == nil && settled(processor.Status(), events)
+		}
 		if err := until(stop, quiet, 2*time.Minute, "the calls do not end"); err != nil {
 			return err
 		}
@@ -217,13 +220,13 @@ func demoPolicy(speed float64) cdr.Policy {
 	return p
 }
 
-// settled tells whether everything that was sent has become records.
-func settled(s pipeline.Status, partitions int32) bool {
-	if !s.Ready || len(s.Partitions) != int(partitions) {
+// settled tells whether everything that stands in the log has become records.
+func settled(s pipeline.Status, events map[int32]kafka.Range) bool {
+	if !s.Ready || len(s.Partitions) != len(events) {
 		return false
 	}
 	for _, p := range s.Partitions {
-		if p.Lag != 0 || p.OpenSessions != 0 {
+		if p.Position < events[p.Partition].To || p.OpenSessions != 0 {
 			return false
 		}
 	}
