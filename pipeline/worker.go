@@ -145,7 +145,7 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		kgo.TransactionalID(w.name),
 		kgo.TransactionTimeout(o.TransactionTimeout),
 		kgo.ConsumeTopics(o.Topics.Events),
-		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), w.synced}),
+		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), &w.inbox, w.synced}),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/4)),
@@ -195,7 +195,7 @@ func (w *worker) turn(ctx context.Context) error {
 	}
 	now := time.Now()
 	w.tick(ctx, now)
-	if !w.since.IsZero() && (now.Sub(w.since) >= w.p.opts.CommitInterval || w.pending() >= w.p.opts.CommitBytes) {
+	if w.commitDue(now) && !w.inbox.joining(now) {
 		if err := w.transact(ctx); err != nil {
 			return err
 		}
@@ -206,6 +206,10 @@ func (w *worker) turn(ctx context.Context) error {
 	}
 	w.show()
 	return nil
+}
+
+func (w *worker) commitDue(now time.Time) bool {
+	return !w.since.IsZero() && (now.Sub(w.since) >= w.p.opts.CommitInterval || w.pending() >= w.p.opts.CommitBytes)
 }
 
 // transact commits what was folded. It is not interrupted by a stop.
@@ -261,7 +265,10 @@ func (w *worker) quit() error {
 func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	now := time.Now()
 	until := now.Add(pollAtMost)
-	if !w.since.IsZero() {
+	switch {
+	case w.commitDue(now): // and the client is joining
+		until = now.Add(pollHandover)
+	case !w.since.IsZero():
 		until = w.since.Add(w.p.opts.CommitInterval)
 	}
 	if len(w.restored) > 0 {
@@ -276,6 +283,10 @@ func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	defer cancel()
 	if !w.inbox.watch(cancel) {
 		cancel() // something waits already
+	}
+	if w.pending() >= w.p.opts.CommitBytes { // enough, until the client has joined
+		<-ctx.Done()
+		return nil
 	}
 	return w.session.PollRecords(ctx, pollRecords)
 }
@@ -491,9 +502,12 @@ func (w *worker) pending() (bytes int) {
 // order is the partitions that have a task, in order.
 func (w *worker) order() []int32 { return slices.Sorted(maps.Keys(w.tasks)) }
 
-// show writes down how the tasks are.
+// show writes down how the tasks are, as far as it is committed.
 func (w *worker) show() {
 	for partition, t := range w.tasks {
+		if t.dirty {
+			continue // what is folded is not true yet
+		}
 		next, open := t.next(), t.fold.OpenSessions()
 		lag := max(t.end-next, 0)
 		w.p.board.put(w.number, partition, func(s *PartitionStatus) {
@@ -609,16 +623,24 @@ func (w *worker) synced(assigned map[string][]int32) {
 	w.inbox.put(event{owned: owned})
 }
 
-// watchful is a balancer that tells of each assignment.
+// watchful is a balancer that tells when the client asks the group for an assignment, and what it gets.
 type watchful struct {
 	kgo.GroupBalancer
+	inbox  *inbox
 	synced func(map[string][]int32)
+}
+
+// JoinGroupMetadata writes down what we want.
+func (b watchful) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
+	b.inbox.join(true)
+	return b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
 }
 
 // ParseSyncAssignment reads an assignment.
 func (b watchful) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
 	if err == nil {
+		b.inbox.join(false)
 		b.synced(assigned)
 	}
 	return assigned, err
