@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +39,7 @@ func (c *Config) check(use []string) (complaints []error) {
 	c.checkSASL(complain)
 	c.checkTopics(complain)
 	c.checkTimes(complain)
+	c.checkRules(complain)
 	c.checkIngest(complain)
 
 	for _, n := range []struct{ key, value string }{{"group", c.Group}, {"instance", c.Instance}} {
@@ -78,7 +81,7 @@ func (c *Config) check(use []string) (complaints []error) {
 				continue
 			}
 			if *secret = strings.TrimRight(string(content), "\r\n"); *secret == "" {
-				complain(k.name, *path+" is empty", "write the password into it")
+				complain(k.name, *path+" is empty", "write the secret into it, in one line")
 			}
 		}
 	}
@@ -90,7 +93,46 @@ func (c *Config) check(use []string) (complaints []error) {
 	if c.Ingest.Auth.User != "" && c.Ingest.Auth.Password == "" && c.Ingest.Auth.PasswordFile == "" {
 		complain("ingest.auth.user", "there is a user but no password", "set ingest.auth.password_file")
 	}
+	c.checkHash(complain)
 	return complaints
+}
+
+// checkHash wants a key where personal data is to be hashed.
+func (c *Config) checkHash(complain complain) {
+	const atLeast = 16 // bytes: fewer could be guessed
+	p := c.Policy
+	if p.HashKey == "" && p.HashKeyFile != "" {
+		return // another program reads it, or it was complained about
+	}
+	remedy := fmt.Sprintf("set policy.hash_key_file, with %d bytes or more", atLeast)
+	if p.HashKey != "" && len(p.HashKey) < atLeast {
+		complain("policy.hash_key", fmt.Sprintf("it has %d bytes", len(p.HashKey)), remedy)
+		return
+	}
+	for _, key := range []string{"policy.address", "policy.display_name"} {
+		if *byName[key].at(c).(*string) == "hash" && p.HashKey == "" {
+			complain(key, "hash needs a key", remedy)
+		}
+	}
+	for i, r := range p.Rules {
+		if (r.Address == "hash" || r.DisplayName == "hash") && p.HashKey == "" {
+			complain("policy.rules", fmt.Sprintf("rule %d: hash needs a key", i+1), remedy)
+		}
+	}
+}
+
+// checkRules judges the rules of the policy; the values in them are judged like those of the keys.
+func (c *Config) checkRules(complain complain) {
+	for i, r := range c.Policy.Rules {
+		for _, p := range []struct{ name, pattern string }{{"plugin", r.Plugin}, {"emitter", r.Emitter}} {
+			if _, err := path.Match(p.pattern, ""); err != nil {
+				complain("policy.rules", fmt.Sprintf("rule %d: %s %q is not a pattern", i+1, p.name, p.pattern), "use *, ? and [a-z]: janus.plugin.*")
+			}
+		}
+		if same := (Rule{Plugin: r.Plugin, Emitter: r.Emitter}); reflect.DeepEqual(r, same) {
+			complain("policy.rules", fmt.Sprintf("rule %d changes nothing", i+1), "say what holds instead, or leave it out")
+		}
+	}
 }
 
 type complain func(key, what, remedy string)

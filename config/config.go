@@ -67,13 +67,34 @@ type Topics struct {
 	RetentionDLQ            time.Duration
 }
 
-// Policy is when a call is over; see docs of the same keys.
+// Policy is what the operator decides about records: when a call is over, what is charged, what is told.
 type Policy struct {
 	Grace                       time.Duration
 	LegSilence                  time.Duration
 	LegSilenceWithoutStatistics time.Duration
 	EmitterSilence              time.Duration
 	StubRetention               time.Duration
+	Chargeable                  []string      // kinds of legs; empty: the usual ones
+	PartialEvery                time.Duration // 0: never
+	PartialVolume               Size          // 0: never
+	PartialMidnight             string        // a place of the time zone database; empty: never
+	Address, DisplayName        string        // emit, hash or omit
+	HashKey                     string        // also what was read from HashKeyFile
+	HashKeyFile                 string
+	Rules                       []Rule
+}
+
+// Rule is what holds instead for the handles of some plugins on some emitters. What is nil, or an empty text, is left
+// as it is.
+type Rule struct {
+	Plugin, Emitter string // patterns of path.Match; empty: all
+
+	Grace, LegSilence, LegSilenceWithoutStatistics *time.Duration
+	Chargeable                                     []string
+	PartialEvery                                   *time.Duration
+	PartialVolume                                  *Size
+	PartialMidnight                                string
+	Address, DisplayName                           string
 }
 
 // Ingest says how events come in.

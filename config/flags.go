@@ -32,7 +32,7 @@ func Bind(set *pflag.FlagSet, sectionsAndKeys ...string) *Flags {
 		}
 		about := k.about
 		if len(k.words) > 0 {
-			about += " (" + k.kind() + ")"
+			about += " (" + k.choice() + ")"
 		}
 		flag := set.VarPF(&flagValue{f, k}, k.flag(), "", about)
 		if _, isBool := k.at(new(Config)).(*bool); isBool {
@@ -83,7 +83,7 @@ func (v *flagValue) Type() string {
 	switch {
 	case kind == "true|false":
 		return "bool" // what pflag shows without a value
-	case len(v.key.words) > 0:
+	case kind == v.key.choice() && kind != "":
 		return "word"
 	}
 	return kind

@@ -57,7 +57,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 		Group: "januscdr", Instance: host, Workers: runtime.GOMAXPROCS(0), StateDir: "januscdr-data",
 		CommitInterval: 200 * time.Millisecond, TransactionTimeout: 10 * time.Second, SessionTimeout: 30 * time.Second,
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
-			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute},
+			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20, DeliveryTimeout: 8 * time.Second},
 		Admin:  Admin{Listen: "127.0.0.1:8091"},
 		Log:    Log{Level: "info", Format: "text"},
@@ -131,6 +131,41 @@ ingest:
 	}})
 	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"a:1", "b:2"}) || !reflect.DeepEqual(c.Ingest.Senders, []Sender{{User: "lab", Emitter: "edge-2"}}) {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestARuleOfThePolicySaysOnlyWhatItChanges(t *testing.T) {
+	inFolder(t, "c.yaml", `
+policy:
+  partial_every: 0
+  chargeable: [SIP_CALL, RECORDING]
+  hash_key_file: key
+  rules:
+    - plugin: janus.plugin.sip
+      partial_every: 15m
+      chargeable: SIP_CALL
+      partial_midnight: UTC
+    - {emitter: "lab-*", grace: 0s, partial_volume: 1GiB, address: hash}
+`, "key", "0123456789abcdef\n")
+	c := load(t, Sources{File: "c.yaml"})
+	quarter, none, volume := 15*time.Minute, time.Duration(0), Size(1<<30)
+	want := []Rule{
+		{Plugin: "janus.plugin.sip", PartialEvery: &quarter, Chargeable: []string{"SIP_CALL"}, PartialMidnight: "UTC"},
+		{Emitter: "lab-*", Grace: &none, PartialVolume: &volume, Address: "hash"},
+	}
+	if !reflect.DeepEqual(c.Policy.Rules, want) || c.Policy.PartialEvery != 0 || len(c.Policy.Chargeable) != 2 || c.Policy.HashKey != "0123456789abcdef" {
+		t.Errorf("got %+v", c.Policy)
+	}
+	const line = `  rules: [{plugin: janus.plugin.sip, chargeable: [SIP_CALL], partial_every: 15m, partial_midnight: UTC}, {emitter: "lab-*", grace: 0s, partial_volume: 1GiB, address: hash}] # file c.yaml:6`
+	text := printed(t, c)
+	if !strings.Contains(text, line+"\n") || strings.Contains(text, "0123456789abcdef") {
+		t.Errorf("printed:\n%s", text)
+	}
+	if err := os.WriteFile("again.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again := load(t, Sources{File: "again.yaml"}); !reflect.DeepEqual(again.Policy, c.Policy) {
+		t.Errorf("read back: %+v", again.Policy)
 	}
 }
 
@@ -264,6 +299,24 @@ func TestWhatDoesNotFitTogetherIsAnError(t *testing.T) {
 				"--ingest-senders: ingest.senders: sender 3 has no emitter; say which name its events get",
 				`--ingest-senders: ingest.senders: sender 3 has an address "host"; write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24`,
 				"--ingest-senders: ingest.senders: sender 5 is the same as sender 4; leave one of them out"}},
+		"personal data that is to be hashed without a key": {map[string]string{"policy.address": "hash", "policy.rules": "[{plugin: 'janus.plugin.*', display_name: hash}]"},
+			[]string{"--policy-address: policy.address: hash needs a key; set policy.hash_key_file, with 16 bytes or more",
+				"--policy-rules: policy.rules: rule 1: hash needs a key; set policy.hash_key_file, with 16 bytes or more"}},
+		"a key that can be guessed": {map[string]string{"policy.hash_key": "secret", "policy.address": "hash"},
+			[]string{"--policy-hash-key: policy.hash_key: it has 6 bytes; set policy.hash_key_file, with 16 bytes or more"}},
+		"a place that does not exist": {map[string]string{"policy.partial_midnight": "Europe/Wien"},
+			[]string{`--policy-partial-midnight: policy.partial_midnight: "Europe/Wien" is no place of the time zone database; write Europe/Vienna, America/New_York or UTC`}},
+		"parts that are too short": {map[string]string{"policy.partial_every": "1s"},
+			[]string{"--policy-partial-every: policy.partial_every: 1s is too small; write 1m to 365d"}},
+		"a kind of leg that does not exist": {map[string]string{"policy.chargeable": "SIP_CALL,PEERCONNECTION"},
+			[]string{`--policy-chargeable: policy.chargeable: "PEERCONNECTION" is not a known word; did you mean PEER_CONNECTION?`}},
+		"rules that say nothing": {map[string]string{"policy.rules": "[{plugin: 'janus.plugin.[sip', grace: 1s}, {emitter: edge-1}]"},
+			[]string{`--policy-rules: policy.rules: rule 1: plugin "janus.plugin.[sip" is not a pattern; use *, ? and [a-z]: janus.plugin.*`,
+				"--policy-rules: policy.rules: rule 2 changes nothing; say what holds instead, or leave it out"}},
+		"a rule with a value out of bounds": {map[string]string{"policy.rules": "[{plugin: janus.plugin.sip, leg_silence: 1s}]"},
+			[]string{"--policy-rules: policy.rules: rule 1: leg_silence: 1s is too small; write 1m to 365d"}},
+		"a rule with a misspelt key": {map[string]string{"policy.rules": "[{plugins: janus.plugin.sip}]"},
+			[]string{"--policy-rules: policy.rules: rule 1: plugins is not a known key; did you mean plugin?"}},
 		"a sender by a user whom nobody checks": {map[string]string{"ingest.senders": "[{user: lab, emitter: a}]"},
 			[]string{`--ingest-senders: ingest.senders: sender 1 has a user "lab" who is not ingest.auth.user, and a name that is not checked proves nothing; name that user, or a path or address instead`}},
 		"an instance that is no name": {map[string]string{"instance": "a/b", "group": ""},
@@ -295,7 +348,7 @@ func TestAPasswordCanComeFromAFile(t *testing.T) {
 	wantComplaints(t, sasl("kafka.sasl.password_file", "absent"),
 		"--kafka-sasl-password-file: kafka.sasl.password_file: cannot read absent: no such file or directory; name a file that this process may read")
 	wantComplaints(t, sasl("kafka.sasl.password_file", "empty"),
-		"--kafka-sasl-password-file: kafka.sasl.password_file: empty is empty; write the password into it")
+		"--kafka-sasl-password-file: kafka.sasl.password_file: empty is empty; write the secret into it, in one line")
 	wantComplaints(t, sasl("kafka.sasl.password_file", "secret", "kafka.sasl.password", "x"),
 		"--kafka-sasl-password-file: kafka.sasl.password_file: kafka.sasl.password is set too (--kafka-sasl-password); leave one of them out")
 }

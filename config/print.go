@@ -92,9 +92,10 @@ var (
 // Row is what there is to know of one key, for help and documents.
 type Row struct {
 	Key, Env, Flag string // Flag with its dashes
-	Type           string // text, list, true|false, number, duration, size, senders, or the words
+	Type           string // text, list, true|false, number, duration, size, file, senders, rules, or the words
 	Default        string // empty: nothing
 	About          string
+	Words          string // all that are possible, with | in between; empty: anything
 	Secret         bool
 }
 
@@ -102,7 +103,7 @@ type Row struct {
 func Rows() []Row {
 	rows := make([]Row, len(table))
 	for i, k := range table {
-		rows[i] = Row{Key: k.name, Env: k.env(), Flag: "--" + k.flag(), Type: k.kind(), Default: k.shownDefault(), About: k.about, Secret: k.secret}
+		rows[i] = Row{Key: k.name, Env: k.env(), Flag: "--" + k.flag(), Type: k.kind(), Default: k.shownDefault(), About: k.about, Words: k.choice(), Secret: k.secret}
 	}
 	return rows
 }
@@ -118,16 +119,16 @@ func (k *key) shownDefault() string {
 	return k.def
 }
 
+// choice are the words that are possible, without the empty one.
+func (k *key) choice() string {
+	words := slices.DeleteFunc(slices.Clone(k.words), func(w string) bool { return w == "" })
+	return strings.Join(words, "|")
+}
+
 // kind is the kind of value, in a word.
 func (k *key) kind() string {
-	if len(k.words) > 0 {
-		var words []string
-		for _, w := range k.words {
-			if w != "" {
-				words = append(words, w)
-			}
-		}
-		return strings.Join(words, "|")
+	if _, list := k.at(new(Config)).(*[]string); len(k.words) > 0 && !list {
+		return k.choice()
 	}
 	switch k.at(new(Config)).(type) {
 	case *bool:
@@ -142,6 +143,8 @@ func (k *key) kind() string {
 		return "list"
 	case *[]Sender:
 		return "senders"
+	case *[]Rule:
+		return "rules"
 	}
 	if k.file {
 		return "file"

@@ -66,6 +66,15 @@ policy:
   leg_silence_without_statistics: 24h # default
   emitter_silence: 1h # default
   stub_retention: 10m # default
+  chargeable: [] # default
+  partial_every: 0s # default
+  partial_volume: 0B # default
+  partial_midnight: "" # default
+  address: emit # default
+  display_name: emit # default
+  hash_key: "" # default
+  hash_key_file: "" # default
+  rules: [] # default
 
 ingest:
   listen: 127.0.0.1:8090 # default

@@ -26,7 +26,9 @@ type key struct {
 	words   []string // the only values, "" is shown as none
 	min     int64    // of numbers, durations (ns) and sizes (bytes); checked if max is not 0
 	max     int64
+	zero    bool // 0 is possible too, though it is below min
 	secret  bool
+	zone    bool // the value is a place of the time zone database
 	file    bool // the value names a file that must be readable
 	at      func(*Config) any
 }
@@ -44,10 +46,11 @@ func EnvName(key string) string { return Prefix + strings.ToUpper(strings.Replac
 func FlagName(key string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(key) }
 
 const (
-	ms   = int64(time.Millisecond)
-	sec  = int64(time.Second)
-	hour = int64(time.Hour)
-	day  = 24 * hour
+	ms     = int64(time.Millisecond)
+	sec    = int64(time.Second)
+	minute = 60 * sec
+	hour   = int64(time.Hour)
+	day    = 24 * hour
 )
 
 // table has the keys in the order in which they are shown. The rows of one section stand together.
@@ -115,14 +118,32 @@ var table = []*key{
 
 	{name: "policy.grace", def: "5s", min: 0, max: hour, at: func(c *Config) any { return &c.Policy.Grace },
 		about: "time to wait for stragglers after a close; Janus sends last statistics after the end"},
-	{name: "policy.leg_silence", def: "1h", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.LegSilence },
+	{name: "policy.leg_silence", def: "1h", min: minute, max: 365 * day, at: func(c *Config) any { return &c.Policy.LegSilence },
 		about: "a leg that had statistics and is silent for this long is closed at its last evidence"},
-	{name: "policy.leg_silence_without_statistics", def: "24h", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.LegSilenceWithoutStatistics },
+	{name: "policy.leg_silence_without_statistics", def: "24h", min: minute, max: 365 * day, at: func(c *Config) any { return &c.Policy.LegSilenceWithoutStatistics },
 		about: "the same for a leg without statistics, where silence says less"},
-	{name: "policy.emitter_silence", def: "1h", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.EmitterSilence },
+	{name: "policy.emitter_silence", def: "1h", min: minute, max: 365 * day, at: func(c *Config) any { return &c.Policy.EmitterSilence },
 		about: "a Janus that is silent for this long is taken for gone, and what was open there is closed"},
 	{name: "policy.stub_retention", def: "10m", min: sec, max: 365 * day, at: func(c *Config) any { return &c.Policy.StubRetention },
 		about: "how long a closed session is remembered, so that late events open nothing"},
+	{name: "policy.chargeable", words: []string{"PEER_CONNECTION", "SIP_CALL", "ROOM_MEMBERSHIP", "STREAM_VIEW", "RECORDING"}, at: func(c *Config) any { return &c.Policy.Chargeable },
+		about: "kinds of legs that are charged; empty: the SIP call on a SIP handle, elsewhere the PeerConnection"},
+	{name: "policy.partial_every", def: "0s", min: minute, max: 365 * day, zero: true, at: func(c *Config) any { return &c.Policy.PartialEvery },
+		about: "a leg that is longer is reported in parts of this length; 0s: never"},
+	{name: "policy.partial_volume", def: "0B", max: 1 << 50, at: func(c *Config) any { return &c.Policy.PartialVolume },
+		about: "a leg that carries more is reported in parts of this size; 0B: never"},
+	{name: "policy.partial_midnight", zone: true, at: func(c *Config) any { return &c.Policy.PartialMidnight },
+		about: "a leg is reported in parts at midnight of this place, for example Europe/Vienna; empty: never"},
+	{name: "policy.address", def: "emit", words: disclosures, at: func(c *Config) any { return &c.Policy.Address },
+		about: "what becomes of the address of a client, which is personal data"},
+	{name: "policy.display_name", def: "emit", words: disclosures, at: func(c *Config) any { return &c.Policy.DisplayName },
+		about: "what becomes of the display name of a client, which is personal data"},
+	{name: "policy.hash_key", secret: true, at: func(c *Config) any { return &c.Policy.HashKey },
+		about: "key of the hash that stands for personal data, 16 bytes or more; a file keeps it out of process lists"},
+	{name: "policy.hash_key_file", file: true, at: func(c *Config) any { return &c.Policy.HashKeyFile },
+		about: "file that holds that key; a line end after it does not count"},
+	{name: "policy.rules", def: "[]", at: func(c *Config) any { return &c.Policy.Rules },
+		about: "what holds instead for some: a list of {plugin, emitter, and any of grace to display_name}; plugin and emitter are patterns, later rules win"},
 
 	{name: "ingest.listen", def: "127.0.0.1:8090", at: func(c *Config) any { return &c.Ingest.Listen },
 		about: "address where events are received; :8090 for all interfaces, so that Janus on other hosts can reach it"},
@@ -151,16 +172,37 @@ var table = []*key{
 		about: "text for people, json for machines"},
 }
 
-// senderFields has the names that a sender may have, in the order in which they are shown.
-var senderFields = []struct {
+var disclosures = []string{"emit", "hash", "omit"}
+
+// A member is a key of the sets that a list has.
+type member[T any] struct {
 	name string
-	at   func(*Sender) *string
-}{
-	{"path", func(s *Sender) *string { return &s.Path }},
-	{"user", func(s *Sender) *string { return &s.User }},
-	{"address", func(s *Sender) *string { return &s.Address }},
-	{"emitter", func(s *Sender) *string { return &s.Emitter }},
+	key  string // of the table, whose values and bounds it has; empty: any text
+	at   func(*T) any
 }
+
+// senderMembers and ruleMembers are in the order in which they are shown.
+var (
+	senderMembers = []member[Sender]{
+		{"path", "", func(s *Sender) any { return &s.Path }},
+		{"user", "", func(s *Sender) any { return &s.User }},
+		{"address", "", func(s *Sender) any { return &s.Address }},
+		{"emitter", "", func(s *Sender) any { return &s.Emitter }},
+	}
+	ruleMembers = []member[Rule]{
+		{"plugin", "", func(r *Rule) any { return &r.Plugin }},
+		{"emitter", "", func(r *Rule) any { return &r.Emitter }},
+		{"grace", "policy.grace", func(r *Rule) any { return &r.Grace }},
+		{"leg_silence", "policy.leg_silence", func(r *Rule) any { return &r.LegSilence }},
+		{"leg_silence_without_statistics", "policy.leg_silence_without_statistics", func(r *Rule) any { return &r.LegSilenceWithoutStatistics }},
+		{"chargeable", "policy.chargeable", func(r *Rule) any { return &r.Chargeable }},
+		{"partial_every", "policy.partial_every", func(r *Rule) any { return &r.PartialEvery }},
+		{"partial_volume", "policy.partial_volume", func(r *Rule) any { return &r.PartialVolume }},
+		{"partial_midnight", "policy.partial_midnight", func(r *Rule) any { return &r.PartialMidnight }},
+		{"address", "policy.address", func(r *Rule) any { return &r.Address }},
+		{"display_name", "policy.display_name", func(r *Rule) any { return &r.DisplayName }},
+	}
+)
 
 var byName, byEnv, byFlag = index()
 

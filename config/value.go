@@ -95,16 +95,29 @@ type said struct {
 
 // set reads what was said into the field that dst points to.
 func (k *key) set(dst any, v said) error {
-	if list, ok := dst.(*[]Sender); ok {
-		return setSenders(list, v)
-	}
-	if list, ok := dst.(*[]string); ok {
+	switch dst := dst.(type) {
+	case *[]Sender:
+		return setList(dst, v, "sender", senderMembers, "[{address: 192.0.2.1, emitter: name}]")
+	case *[]Rule:
+		return setList(dst, v, "rule", ruleMembers, "[{plugin: janus.plugin.sip, partial_every: 15m}]")
+	case *[]string:
 		items, err := v.items()
 		if err != nil {
 			return err
 		}
-		*list = items
+		for _, item := range items {
+			if len(k.words) > 0 && !slices.Contains(k.words, item) {
+				return notOneOf(item, k.words)
+			}
+		}
+		*dst = items
 		return nil
+	case **time.Duration: // of a rule: nil is not said
+		*dst = new(time.Duration)
+		return k.set(*dst, v)
+	case **Size:
+		*dst = new(Size)
+		return k.set(*dst, v)
 	}
 	text, err := v.scalar()
 	if err != nil {
@@ -114,6 +127,9 @@ func (k *key) set(dst any, v said) error {
 	case *string:
 		if len(k.words) > 0 && !slices.Contains(k.words, text) {
 			return notOneOf(text, k.words)
+		}
+		if _, err := time.LoadLocation(text); k.zone && err != nil {
+			return fmt.Errorf("%q is no place of the time zone database; write Europe/Vienna, America/New_York or UTC", text)
 		}
 		*dst = text
 	case *bool:
@@ -158,7 +174,7 @@ func (k *key) set(dst any, v said) error {
 // within checks the range of a number of any unit, which format writes.
 func (k *key) within(n int64, format func(int64) string) error {
 	switch {
-	case k.max == 0:
+	case k.max == 0 || n == 0 && k.zero:
 		return nil
 	case n < k.min:
 		return fmt.Errorf("%s is too small; write %s to %s", format(n), format(k.min), format(k.max))
@@ -226,8 +242,9 @@ func scalarText(n ast.Node) (string, error) {
 	return "", fmt.Errorf("a value was expected, not %s; write it on the line of the key", strings.ToLower(n.Type().String()))
 }
 
-// setSenders reads the list of senders: from the file, or from a text in the same notation.
-func setSenders(dst *[]Sender, v said) error {
+// setList reads a list of sets of keys: from the file, or from a text in the same notation. What is one of them, and
+// example shows how to write them.
+func setList[T any](dst *[]T, v said, what string, members []member[T], example string) error {
 	node := v.node
 	if node == nil {
 		if strings.TrimSpace(v.text) == "" {
@@ -236,7 +253,7 @@ func setSenders(dst *[]Sender, v said) error {
 		}
 		var err error
 		if node, err = parseYAML([]byte(v.text)); err != nil {
-			return fmt.Errorf("not a list of senders: %w; write [{address: 192.0.2.1, emitter: name}]", err)
+			return fmt.Errorf("not a list of %ss: %w; write %s", what, err, example)
 		}
 	}
 	if _, ok := node.(*ast.NullNode); ok {
@@ -245,43 +262,36 @@ func setSenders(dst *[]Sender, v said) error {
 	}
 	seq, ok := node.(*ast.SequenceNode)
 	if !ok {
-		return errors.New("senders are a list; write [{address: 192.0.2.1, emitter: name}]")
+		return fmt.Errorf("%ss are a list; write %s", what, example)
 	}
-	var senders []Sender
+	var list []T
 	for i, item := range seq.Values {
-		var s Sender
+		var t T
 		pairs, ok := mapping(item)
 		if !ok {
-			return fmt.Errorf("sender %d is not a set of keys; write {address: 192.0.2.1, emitter: name}", i+1)
+			return fmt.Errorf("%s %d is not a set of keys; write %s", what, i+1, example)
 		}
 		for _, pair := range pairs {
 			name := pair.Key.GetToken().Value
-			field := senderField(&s, name)
-			if field == nil {
+			at := slices.IndexFunc(members, func(m member[T]) bool { return m.name == name })
+			if at < 0 {
 				var names []string
-				for _, f := range senderFields {
-					names = append(names, f.name)
+				for _, m := range members {
+					names = append(names, m.name)
 				}
-				return fmt.Errorf("sender %d: %s is not a known key; %s", i+1, name, orOneOf(name, names))
+				return fmt.Errorf("%s %d: %s is not a known key; %s", what, i+1, name, orOneOf(name, names))
 			}
-			text, err := scalarText(pair.Value)
-			if err != nil {
-				return fmt.Errorf("sender %d: %s: %w", i+1, name, err)
+			k := byName[members[at].key]
+			if k == nil {
+				k = &key{}
 			}
-			*field = text
+			if err := k.set(members[at].at(&t), said{node: pair.Value}); err != nil {
+				return fmt.Errorf("%s %d: %s: %w", what, i+1, name, err)
+			}
 		}
-		senders = append(senders, s)
+		list = append(list, t)
 	}
-	*dst = senders
-	return nil
-}
-
-func senderField(s *Sender, name string) *string {
-	for _, f := range senderFields {
-		if f.name == name {
-			return f.at(s)
-		}
-	}
+	*dst = list
 	return nil
 }
 
@@ -300,23 +310,35 @@ func text(field any) string {
 		return v.String()
 	case *[]string:
 		return strings.Join(*v, ",")
-	case *[]Sender:
-		var b strings.Builder
-		for i, s := range *v {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString("{")
-			sep := ""
-			for _, f := range senderFields {
-				if t := *f.at(&s); t != "" {
-					b.WriteString(sep + f.name + ": " + quoted(t))
-					sep = ", "
-				}
-			}
-			b.WriteString("}")
+	case **time.Duration:
+		if *v == nil {
+			return ""
 		}
-		return "[" + b.String() + "]"
+		return FormatDuration(**v)
+	case **Size:
+		if *v == nil {
+			return ""
+		}
+		return (*v).String()
+	case *[]Sender:
+		return listText(*v, senderMembers)
+	case *[]Rule:
+		return listText(*v, ruleMembers)
 	}
 	panic(fmt.Sprintf("config: no notation for a field of type %T", field))
+}
+
+// listText is a list of sets of keys in YAML, in one line; what is empty is left out.
+func listText[T any](list []T, members []member[T]) string {
+	sets := make([]string, len(list))
+	for i := range list {
+		var pairs []string
+		for _, m := range members {
+			if field := m.at(&list[i]); text(field) != "" {
+				pairs = append(pairs, m.name+": "+notation(field))
+			}
+		}
+		sets[i] = "{" + strings.Join(pairs, ", ") + "}"
+	}
+	return "[" + strings.Join(sets, ", ") + "]"
 }

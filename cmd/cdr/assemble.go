@@ -45,6 +45,10 @@ A line that is no event is named on standard error and left out.`,
 		if err != nil {
 			return err
 		}
+		p, err := policy(c)
+		if err != nil {
+			return err
+		}
 		in, name, err := openInput(cmd.Context(), args[0], cmd.InOrStdin())
 		if err != nil {
 			return err
@@ -54,7 +58,7 @@ A line that is no event is named on standard error and left out.`,
 			name: name, limit: int(c.Ingest.EventLimit),
 			out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10), complain: cmd.ErrOrStderr(),
 		}
-		if a.fold, err = replay.NewFold(policy(c), cdr.Source{Topic: c.Topics.Events}); err != nil {
+		if a.fold, err = replay.NewFold(p, cdr.Source{Topic: c.Topics.Events}); err != nil {
 			return err
 		}
 		if err := a.run(cmd.Context(), in, !noFlush); err != nil {

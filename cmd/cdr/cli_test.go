@@ -55,7 +55,7 @@ func TestHelpBeginsWithWhatOneDoesAndEndsWithExitCodes(t *testing.T) {
 		t.Errorf("without arguments: %+v", got)
 	}
 	for _, want := range []string{
-		"\nProcessing:\n  assemble     Make records of the events in a file, without Kafka\n  run          Process events until told to stop\n",
+		"\nProcessing:\n  assemble     Make records of the events in a file, without Kafka\n", "\n  run          Process events until told to stop\n",
 		"\nLooking:\n", "\nSetting up:\n", cli.ExitCodes,
 	} {
 		if !strings.Contains(got.out, want) {

@@ -63,8 +63,8 @@ func newConfigKeys() *cobra.Command {
 			fmt.Fprint(out, "| Key | Environment | Flag | Default | Meaning |\n|---|---|---|---|---|\n")
 			for _, r := range config.Rows() {
 				about := r.About
-				if strings.Contains(r.Type, "|") && r.Type != "true|false" {
-					about += " (" + strings.ReplaceAll(r.Type, "|", ", ") + ")"
+				if r.Words != "" {
+					about += " (" + strings.ReplaceAll(r.Words, "|", ", ") + ")"
 				}
 				fmt.Fprintf(out, "| `%s` | `%s` | `%s` | %s | %s |\n", r.Key, r.Env, r.Flag, cmp.Or(r.Default, "–"), about)
 			}

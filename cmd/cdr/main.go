@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	_ "time/tzdata" // policy.partial_midnight, where the machine has no time zone database
 
 	"januscdr/internal/cli"
 )

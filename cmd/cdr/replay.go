@@ -54,8 +54,12 @@ outside: nothing can be said of them.`,
 		if err != nil {
 			return err
 		}
+		p, err := policy(c)
+		if err != nil {
+			return err
+		}
 		log := logger(cmd.ErrOrStderr(), c, environ)
-		options := replay.Options{Kafka: kafkaOptions(c, log), Events: c.Topics.Events, Policy: policy(c), Partitions: partitions, From: begin}
+		options := replay.Options{Kafka: kafkaOptions(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions, From: begin}
 		client, err := connect(cmd.Context(), options.Kafka, log)
 		if err != nil {
 			return err

@@ -45,7 +45,10 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 			return err
 		}
 		log := logger(cmd.ErrOrStderr(), c, environ)
-		o := pipelineOptions(c, log)
+		o, err := pipelineOptions(c, log)
+		if err != nil {
+			return err
+		}
 		o.Leave, o.AcceptLoss = leave, acceptLoss
 		err = run(cmd.Context(), c, o, create)
 		if errors.Is(err, context.Canceled) && cli.StoppedInOrder(cmd.Context()) {
@@ -102,8 +105,8 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool)
 }
 
 // pipelineOptions is the configuration in the words of the pipeline.
-func pipelineOptions(c *config.Config, log hclog.Logger) pipeline.Options {
-	p := policy(c)
+func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, error) {
+	p, err := policy(c)
 	return pipeline.Options{
 		Kafka: kafkaOptions(c, log), Topics: topics(c),
 		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
@@ -111,7 +114,7 @@ func pipelineOptions(c *config.Config, log hclog.Logger) pipeline.Options {
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
 		CommitInterval: c.CommitInterval, TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
 		Log: log,
-	}
+	}, err
 }
 
 // readiness is what a load balancer or a rolling restart wants to know of the processor.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,16 +66,81 @@ func topics(c *config.Config) kafka.Topics {
 	}
 }
 
-// policy is when a call is over.
-func policy(c *config.Config) cdr.Policy {
-	micros := func(d time.Duration) janus.Micros { return janus.Micros(d.Microseconds()) }
+// policy is what the configuration decides about records. What is wrong with it is a mistake of use.
+func policy(c *config.Config) (cdr.Policy, error) {
 	p := cdr.DefaultPolicy()
 	p.Grace = micros(c.Policy.Grace)
 	p.LegSilence = micros(c.Policy.LegSilence)
 	p.LegSilenceWithoutStatistics = micros(c.Policy.LegSilenceWithoutStatistics)
 	p.EmitterSilence = micros(c.Policy.EmitterSilence)
 	p.StubRetention = micros(c.Policy.StubRetention)
-	return p
+	p.HashKey = []byte(c.Policy.HashKey)
+	p.Chargeable = legKinds(c.Policy.Chargeable)
+	p.Partial = cdr.Partial{Every: micros(c.Policy.PartialEvery), Volume: int64(c.Policy.PartialVolume), Midnight: place(c.Policy.PartialMidnight)}
+	p.Address, p.DisplayName = disclosure(c.Policy.Address), disclosure(c.Policy.DisplayName)
+	for _, r := range c.Policy.Rules {
+		rule := cdr.Rule{Plugin: r.Plugin, Emitter: r.Emitter, Chargeable: legKinds(r.Chargeable), PartialMidnight: place(r.PartialMidnight)}
+		span := func(to **janus.Micros, from *time.Duration) {
+			if from != nil {
+				*to = new(micros(*from))
+			}
+		}
+		span(&rule.Grace, r.Grace)
+		span(&rule.LegSilence, r.LegSilence)
+		span(&rule.LegSilenceWithoutStatistics, r.LegSilenceWithoutStatistics)
+		span(&rule.PartialEvery, r.PartialEvery)
+		if r.PartialVolume != nil {
+			rule.PartialVolume = new(int64(*r.PartialVolume))
+		}
+		if r.Address != "" {
+			rule.Address = new(disclosure(r.Address))
+		}
+		if r.DisplayName != "" {
+			rule.DisplayName = new(disclosure(r.DisplayName))
+		}
+		p.Rules = append(p.Rules, rule)
+	}
+	var complaints []error
+	for _, err := range p.Check() {
+		complaints = append(complaints, fmt.Errorf("policy: %w", err))
+	}
+	if len(complaints) > 0 {
+		return p, &cli.UsageError{Err: errors.Join(complaints...)}
+	}
+	return p, nil
+}
+
+func micros(d time.Duration) janus.Micros { return janus.Micros(d.Microseconds()) }
+
+// The words were checked by the configuration; one that is unknown here is a mistake of the program.
+
+func legKinds(words []string) []cdr.LegKind {
+	var kinds []cdr.LegKind
+	for _, w := range words {
+		kinds = append(kinds, cdr.LegKind(known(cdr.LegKinds, w)))
+	}
+	return kinds
+}
+
+func disclosure(word string) cdr.Disclosure { return cdr.Disclosure(known(cdr.Disclosures, word)) }
+
+func known(words []string, word string) int {
+	i := slices.Index(words, word)
+	if i < 0 {
+		panic("cdr: " + word + " is a word of the configuration, but not of the fold")
+	}
+	return i
+}
+
+func place(name string) *time.Location {
+	if name == "" {
+		return nil
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		panic("cdr: " + err.Error())
+	}
+	return l
 }
 
 // connect makes a client and waits until Kafka answers. The caller closes the client.

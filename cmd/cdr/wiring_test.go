@@ -1,0 +1,90 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"januscdr/cdr"
+	"januscdr/config"
+	"januscdr/janus"
+)
+
+func policyOf(t *testing.T, flags map[string]string) cdr.Policy {
+	t.Helper()
+	c, err := config.Load(config.Sources{Flags: flags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestWithoutAnythingSaidThePolicyIsThatOfTheFold(t *testing.T) {
+	got, want := policyOf(t, nil), cdr.DefaultPolicy()
+	if got.Fingerprint() != want.Fingerprint() {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
+	got := policyOf(t, map[string]string{
+		"policy.grace": "1s", "policy.leg_silence": "2m", "policy.leg_silence_without_statistics": "3m", "policy.emitter_silence": "4m",
+		"policy.stub_retention": "5m", "policy.chargeable": "SIP_CALL,RECORDING", "policy.partial_every": "15m", "policy.partial_volume": "1GiB",
+		"policy.partial_midnight": "Europe/Vienna", "policy.address": "hash", "policy.display_name": "omit", "policy.hash_key": "0123456789abcdef",
+		"policy.rules": `[{plugin: janus.plugin.sip, emitter: "lab-*", grace: 0s, leg_silence: 6m, leg_silence_without_statistics: 7m,
+			chargeable: [PEER_CONNECTION], partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash}]`,
+	})
+	const minute = janus.Micros(60e6)
+	vienna, err := time.LoadLocation("Europe/Vienna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cdr.Policy{
+		EmitterSilence: 4 * minute, StubRetention: 5 * minute, HashKey: []byte("0123456789abcdef"),
+		Terms: cdr.Terms{Grace: 1e6, LegSilence: 2 * minute, LegSilenceWithoutStatistics: 3 * minute,
+			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit,
+			Partial: cdr.Partial{Every: 15 * minute, Volume: 1 << 30, Midnight: vienna}},
+		Rules: []cdr.Rule{{Plugin: "janus.plugin.sip", Emitter: "lab-*", Grace: new(janus.Micros(0)), LegSilence: new(6 * minute),
+			LegSilenceWithoutStatistics: new(7 * minute), Chargeable: []cdr.LegKind{cdr.PeerConnection}, PartialEvery: new(janus.Micros(0)),
+			PartialVolume: new(int64(2 << 30)), PartialMidnight: time.UTC, Address: new(cdr.Emit), DisplayName: new(cdr.Hash)}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// Each word that the configuration accepts is one that the fold knows.
+func TestConfigurationAndFoldHaveTheSameWords(t *testing.T) {
+	for _, r := range config.Rows() {
+		var words []string
+		switch r.Key {
+		case "policy.chargeable":
+			words = cdr.LegKinds[1:]
+		case "policy.address", "policy.display_name":
+			words = cdr.Disclosures
+		default:
+			continue
+		}
+		if r.Words != strings.Join(words, "|") {
+			t.Errorf("%s takes %s, the fold %v", r.Key, r.Words, words)
+		}
+	}
+}
+
+// What the configuration lets pass, the fold does too: its bounds are told with the place and all at once.
+func TestTheBoundsOfTheConfigurationAreThoseOfTheFold(t *testing.T) {
+	for _, flags := range []map[string]string{
+		{"policy.grace": "0s"}, {"policy.grace": "59m59s"}, {"policy.leg_silence": "1m"},
+		{"policy.leg_silence": "1m", "policy.leg_silence_without_statistics": "1m"},
+		{"policy.emitter_silence": "1m"}, {"policy.stub_retention": "1s"}, {"policy.partial_every": "1m"}, {"policy.partial_every": "0s"},
+	} {
+		if p := policyOf(t, flags); len(p.Check()) > 0 {
+			t.Errorf("%v: %v", flags, p.Check())
+		}
+	}
+}
