@@ -1,0 +1,205 @@
+package cdr_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"januscdr/cdr"
+)
+
+// The stories in testdata/stories are scripts of what a Janus server says, and the records that follow. Each file has
+// scenes (how something usually begins) and stories; what a line of them means is in story_script_test.go, what a record
+// shows in story_show_test.go. After a look at each changed line, `go test ./cdr -run TestStories -rewrite` takes over
+// what the program says now.
+//
+// Each story is told three times: in one step; with a step after every record; and with a restart after every record,
+// from the states alone. All three must give the same records, and every record must obey the rules of money
+// (story_laws_test.go).
+func TestStories(t *testing.T) {
+	datadriven.Walk(t, filepath.Join("testdata", "stories"), func(t *testing.T, path string) {
+		book := &book{scenes: map[string][]string{}}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			title := strings.TrimPrefix(strings.TrimPrefix(d.FullCmd(), d.Cmd), " ")
+			lines := strings.Split(d.Input, "\n")
+			switch d.Cmd {
+			case "scene":
+				book.scenes[title] = lines
+				return ""
+			case "story":
+				book.begin()
+			case "then":
+			default:
+				d.Fatalf(t, "%q is no block: it is scene, story or then", d.Cmd)
+			}
+			said, err := book.tell(lines)
+			if err != nil {
+				d.Fatalf(t, "%v", err)
+			}
+			return said
+		})
+	})
+}
+
+// book is one file of stories; its partitions are those of the story at hand.
+type book struct {
+	scenes map[string][]string
+	script *script
+	worlds []*world
+	laws   laws
+}
+
+// begin begins a new story with an empty log.
+func (b *book) begin() {
+	b.script = newScript(b.scenes)
+	b.worlds = []*world{
+		{name: "in one step"},
+		{name: "with a step after every record", steps: true},
+		{name: "with a restart after every record", steps: true, restarts: true},
+	}
+	b.laws = laws{}
+}
+
+// tell plays lines and says which records followed.
+func (b *book) tell(lines []string) (string, error) {
+	acts, err := b.script.read(lines)
+	if err != nil {
+		return "", err
+	}
+	var first told
+	for i, w := range b.worlds {
+		said, err := w.play(b.script.policy, acts)
+		if err != nil {
+			return "", fmt.Errorf("played %s: %w", w.name, err)
+		}
+		if i == 0 {
+			first = said
+			continue
+		}
+		one, other := first.show(everything), said.show(everything)
+		if one != other {
+			return "", fmt.Errorf("played %s:\n%s\nbut %s:\n%s", b.worlds[0].name, one, w.name, other)
+		}
+	}
+	if err := b.laws.check(first.records); err != nil {
+		return "", err
+	}
+	return first.show(b.script.shown), nil
+}
+
+// world is a partition with the states that it has committed and the log that it has read.
+type world struct {
+	name     string
+	steps    bool // a step after every record
+	restarts bool // and a new partition, opened from the states
+
+	partition *cdr.Partition
+	states    memory
+	log       []cdr.Input
+}
+
+// told is what a partition said.
+type told struct {
+	records []cdr.Record
+	parked  []cdr.Parked
+}
+
+func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
+	var said told
+	if w.partition == nil {
+		w.states = memory{}
+		if err := w.open(policy); err != nil {
+			return said, err
+		}
+	}
+	for _, a := range acts {
+		var err error
+		switch a.what {
+		case actRecord:
+			a.record.Offset = int64(len(w.log))
+			w.log = append(w.log, a.record)
+			err = w.partition.Apply(a.record)
+		case actFlush:
+			err = w.partition.Flush()
+		case actRestart:
+			if err = w.commit(&said); err == nil {
+				err = w.open(policy)
+			}
+		}
+		if err == nil && w.steps {
+			err = w.commit(&said)
+		}
+		if err == nil && w.restarts {
+			err = w.open(policy)
+		}
+		if err != nil {
+			return said, fmt.Errorf("%s: %w", a.line, err)
+		}
+	}
+	return said, w.commit(&said)
+}
+
+// open opens the partition from its states, as a restart does.
+func (w *world) open(policy cdr.Policy) error {
+	p, err := cdr.Open(policy, cdr.Source{Topic: "janus.events", Partition: 3}, w.states)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	if want := int64(len(w.log)); want > 0 && p.Next() != want {
+		return fmt.Errorf("open: the next offset is %d, want %d", p.Next(), want)
+	}
+	for _, in := range w.log {
+		p.Recall(in)
+	}
+	w.partition = p
+	return nil
+}
+
+// maxState is the size that no state of a session may reach: a commit carries many of them.
+const maxState = 64 << 10
+
+// commit takes a step and remembers it.
+func (w *world) commit(said *told) error {
+	step := w.partition.Step()
+	for i, c := range step.Changes {
+		if i > 0 && bytes.Compare(step.Changes[i-1].Key, c.Key) >= 0 && i < len(step.Changes)-1 {
+			return fmt.Errorf("step: change %d is not in the order of keys", i)
+		}
+		if len(c.Value) >= maxState {
+			return fmt.Errorf("step: the state %q has %d bytes", c.Key, len(c.Value))
+		}
+		if c.Value == nil {
+			delete(w.states, string(c.Key))
+		} else {
+			w.states[string(c.Key)] = c.Value
+		}
+	}
+	w.partition.Committed()
+	said.records = append(said.records, step.Records...)
+	said.parked = append(said.parked, step.Parked...)
+	return nil
+}
+
+// memory is States in memory.
+type memory map[string][]byte
+
+// Get returns what was remembered for a key.
+func (m memory) Get(key []byte) ([]byte, error) { return m[string(key)], nil }
+
+// Scan calls f for each state with the prefix, in key order.
+func (m memory) Scan(prefix []byte, f func(key, value []byte) error) error {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if strings.HasPrefix(k, string(prefix)) {
+			if err := f([]byte(k), m[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
