@@ -112,7 +112,7 @@ func (f *fold) peerConnection() {
 				l.up = t
 			}
 		}
-		f.s.sign = max(f.s.sign, t)
+		f.signed(t)
 	case *janus.PeerConnectionHangup:
 		f.hangup(b, all)
 	case *janus.MediaState:
@@ -133,10 +133,7 @@ func (f *fold) peerConnection() {
 			pc.report(st, t)
 		}
 		f.cutsByVolume(pc)
-		f.s.sign = max(f.s.sign, pc.sign)
-		for _, l := range all {
-			l.sign = pc.sign
-		}
+		f.signed(pc.sign)
 	case *janus.SlowLink:
 		pc.slowLink(b)
 	}
@@ -155,6 +152,17 @@ func (l *leg) offered(b *janus.JSEP, t janus.Micros) {
 		l.offer = offerByClient
 	default:
 		l.offer = offerByJanus
+	}
+}
+
+// signed notes a sign of the client in all that is open on the handle: the call and the membership live no shorter than
+// the PeerConnection that carries them.
+func (f *fold) signed(t janus.Micros) {
+	f.s.sign = max(f.s.sign, t)
+	for _, l := range f.h.legs {
+		if !l.told {
+			l.sign = max(l.sign, t)
+		}
 	}
 }
 
