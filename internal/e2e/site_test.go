@@ -261,6 +261,9 @@ func (s *site) emitted(t *testing.T, n int) {
 	t.Helper()
 	until(t, fmt.Sprintf("%d records", n), func(context.Context) (bool, error) {
 		got := len(s.records(t))
+		if t.Failed() {
+			t.FailNow() // more will not mend it
+		}
 		if got < n {
 			return false, fmt.Errorf("%d records", got)
 		}
