@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -27,13 +28,15 @@ type inbox struct {
 	cancel  context.CancelFunc // of the poll that runs
 	offsets map[int32]int64    // of the group, by partition
 	client  *kgo.Client
+	joined  bool
+	since   time.Time // that the client asks for an assignment
 }
 
 // open begins a new life: what was left for the last one is nothing to us.
 func (b *inbox) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.offsets, b.client = nil, map[int32]int64{}, nil
+	b.events, b.offsets, b.client, b.joined = nil, map[int32]int64{}, nil, true
 }
 
 func (b *inbox) put(e event) {
@@ -110,4 +113,25 @@ func (b *inbox) groupOffset(partition int32) (int64, bool) {
 	defer b.mu.Unlock()
 	offset, ok := b.offsets[partition]
 	return offset, ok && offset >= 0
+}
+
+// joinAtMost bounds how long a transaction waits for the client to join.
+const joinAtMost = 30 * time.Second
+
+func (b *inbox) join(begins bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if begins && b.joined {
+		b.since = time.Now()
+	}
+	b.joined = !begins
+}
+
+// joining tells whether the client is about to join the group's next generation. It would write down the generation
+// that ends for the offsets of a transaction, and then let the transaction wait for the one that begins, in which it is
+// refused.
+func (b *inbox) joining(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.joined && now.Sub(b.since) < joinAtMost
 }

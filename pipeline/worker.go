@@ -30,6 +30,7 @@ type worker struct {
 
 	// Of one client: when that goes, all of this goes.
 	session  *kgo.GroupTransactSession
+	kill     func() // ends the client at once
 	tasks    map[int32]*task
 	restores map[int32]*restoring
 	restored map[int32]*task // wait for the client to know the partition
@@ -54,6 +55,7 @@ const (
 	orphanedAfter = 2 * time.Second
 	maxBackoff    = 10 * time.Second
 	restoreTries  = 10
+	closeTimeout  = 3 * time.Second
 )
 
 func newWorker(p *Processor, number int) *worker {
@@ -105,7 +107,7 @@ func (w *worker) live(ctx context.Context) (err error) {
 	defer func() {
 		end()
 		err = errors.Join(err, w.quit())
-		w.session.Client().CloseAllowingRebalance() // a static member: this does not leave the group
+		w.hangUp()
 	}()
 	// Before anything else: it puts an end to the transaction that our predecessor left open, on which a restore would
 	// wait.
@@ -125,11 +127,31 @@ func (w *worker) live(ctx context.Context) (err error) {
 	}
 }
 
+// hangUp closes the client. As a static member it does not leave the group. A rebalance under way is waited for, but
+// not for long: it may be waiting for others that hang up, too.
+func (w *worker) hangUp() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		w.session.Client().CloseAllowingRebalance()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+		w.kill()
+		<-closed
+	}
+	w.kill()
+}
+
 // join makes a client that is a member of the group.
 func (w *worker) join() (*kgo.GroupTransactSession, error) {
 	o := w.p.opts
+	ctx, kill := context.WithCancel(context.Background())
+	w.kill = kill
 	opts, err := o.Kafka.ClientOpts()
 	if err != nil {
+		kill()
 		return nil, fmt.Errorf("make client: %w", err)
 	}
 	assigned := func(_ context.Context, cl *kgo.Client, partitions map[string][]int32) {
@@ -140,6 +162,7 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		w.inbox.put(event{revoked: partitions[o.Topics.Events], taken: true})
 	}
 	session, err := kgo.NewGroupTransactSession(append(opts,
+		kgo.WithContext(ctx),
 		kgo.ConsumerGroup(o.Group),
 		kgo.InstanceID(w.name),
 		kgo.TransactionalID(w.name),
@@ -166,6 +189,7 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		kgo.WithHooks(w),
 	)...)
 	if err != nil {
+		kill()
 		return nil, fmt.Errorf("make client: %w", err)
 	}
 	return session, nil
