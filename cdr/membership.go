@@ -25,8 +25,11 @@ func (f *fold) join(room, user janus.ID, display string) {
 	m.user.Text, m.user.Quoted = keep(user.Text, &m.cut), user.Quoted
 	m.display = keep(display, &m.cut)
 	f.p.index.seat(f.k, h, m)
-	if pc := h.unended(PeerConnection); pc != nil {
+	if pc := h.current(PeerConnection, f.e.Time); pc != nil {
 		pc.sitsIn(m)
+		if pc.told && f.hangupLeaves() { // its end has overtaken this event
+			f.tell(h, m, pc.toldBasis, pc.toldTime, pc.toldReason)
+		}
 	}
 }
 

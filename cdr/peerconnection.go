@@ -190,10 +190,15 @@ func (f *fold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 				l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)
 				f.close(l)
 			}
-		case l.kind == RoomMembership && (f.h.plugin == pluginAudioBridge || f.h.plugin == pluginTextRoom):
+		case l.kind == RoomMembership && f.hangupLeaves():
 			f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)
 		}
 	}
+}
+
+// hangupLeaves tells whether the end of the PeerConnection ends the handle's memberships too.
+func (f *fold) hangupLeaves() bool {
+	return f.h.plugin == pluginAudioBridge || f.h.plugin == pluginTextRoom
 }
 
 // seatPeerConnection tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.

@@ -166,7 +166,7 @@ func (f *fold) sipHangup(b *janus.PluginEvent) {
 	}
 	l.by = l.whoHungUp(b)
 	f.tell(h, l, EndSIPHangup, t, b.Reason)
-	if pc := h.unended(PeerConnection); pc != nil {
+	if pc := h.current(PeerConnection, t); pc != nil { // its own end may have overtaken this one
 		pc.by = l.by
 	}
 }
