@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -74,6 +75,9 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 		kgo.ClientID(id),
 		kgo.WithLogger(clientLog{o.logger()}),
 		kgo.ProducerBatchMaxBytes(maxBatchBytes),
+		// A client that was hung up on looks for the leader first, and by default not more often than every 5 s: as long
+		// as Janus waits for an answer.
+		kgo.MetadataMinAge(500 * time.Millisecond),
 	}
 	codec, err := codecOf(o.Compression)
 	if err != nil {

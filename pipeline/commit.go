@@ -239,7 +239,9 @@ func (w *worker) unsettled(began time.Time, why error) error {
 		return final
 	}
 	fenced := errors.Is(why, kerr.ProducerFenced) || errors.Is(why, kerr.InvalidProducerEpoch)
-	if fenced && time.Since(began) < w.p.opts.TransactionTimeout {
+	// By both clocks: the monotonic one stands still while a machine sleeps.
+	took := max(time.Since(began), time.Now().Round(0).Sub(began.Round(0)))
+	if fenced && took < w.p.opts.TransactionTimeout {
 		return w.fenced(why)
 	}
 	return fmt.Errorf("%w: %w", errUnknown, why)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // event is something that a worker is told from outside: by the callbacks of its client, or by a restore.
@@ -27,7 +25,7 @@ type inbox struct {
 	failed  error
 	cancel  context.CancelFunc // of the poll that runs
 	offsets map[int32]int64    // of the group, by partition
-	client  *kgo.Client
+	killer  func()             // ends the client
 	joined  bool
 	since   time.Time // that the client asks for an assignment
 }
@@ -36,7 +34,7 @@ type inbox struct {
 func (b *inbox) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.offsets, b.client, b.joined = nil, map[int32]int64{}, nil, true
+	b.events, b.offsets, b.killer, b.joined = nil, map[int32]int64{}, nil, true
 }
 
 func (b *inbox) put(e event) {
@@ -89,16 +87,19 @@ func (b *inbox) take() ([]event, error) {
 	return events, b.failed
 }
 
-func (b *inbox) setClient(client *kgo.Client) {
+func (b *inbox) killsWith(kill func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.client = client
+	b.killer = kill
 }
 
-func (b *inbox) currentClient() *kgo.Client {
+// kill ends the client at once, without a word to the group: the word would be taken for the other process's.
+func (b *inbox) kill() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.client
+	if b.killer != nil {
+		b.killer()
+	}
 }
 
 func (b *inbox) noteGroupOffset(partition int32, offset int64) {

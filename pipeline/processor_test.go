@@ -7,8 +7,10 @@ import (
 	"math"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +30,7 @@ func TestEveryRecordComesOutOnce(t *testing.T) {
 	c.caughtUp(p)
 	c.load(300)
 	c.caughtUp(p)
+	ends := c.ends("events")
 	c.eventually("it is ready", []*running{p}, p.processor.Ready)
 	status := p.processor.Status()
 	p.stop(t)
@@ -41,12 +44,11 @@ func TestEveryRecordComesOutOnce(t *testing.T) {
 	if p.count(t, "duplicates_total") == 0 || p.count(t, "dlq_total") == 0 {
 		t.Error("the load has duplicates and broken events, and none was counted")
 	}
-	ends := c.ends("events")
 	if len(status.Partitions) != 4 || !status.Ready {
 		t.Fatalf("status %+v", status)
 	}
 	for _, s := range status.Partitions {
-		if s.State != Running || s.Position != ends[s.Partition] || s.Lag != 0 {
+		if s.State != Running || s.Position < ends[s.Partition] || s.Lag > 1 { // a tick may be on its way
 			t.Errorf("status %+v, want running at %d", s, ends[s.Partition])
 		}
 	}
@@ -186,21 +188,17 @@ func TestAFailedProduceAborts(t *testing.T) {
 			p := c.start(t.TempDir())
 			c.load(50)
 			c.caughtUp(p)
-			refused := make(chan struct{})
-			var once sync.Once
-			c.broker.Cluster().ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			var refused atomic.Bool
+			broker := c.broker.Cluster()
+			broker.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+				broker.KeepControl()
 				produce := request.(*kmsg.ProduceRequest)
-				c.broker.Cluster().KeepControl()
-				id := c.broker.Cluster().TopicInfo(topic).TopicID
-				if len(produce.Topics) != 1 || produce.TransactionID == nil || produce.Topics[0].TopicID != id && produce.Topics[0].Topic != topic {
+				concerned := slices.ContainsFunc(produce.Topics, func(t kmsg.ProduceRequestTopic) bool {
+					return t.Topic == topic || t.TopicID == broker.TopicInfo(topic).TopicID
+				})
+				if produce.TransactionID == nil || !concerned || refused.Swap(true) {
 					return nil, nil, false
 				}
-				handled := false
-				once.Do(func() { handled = true })
-				if !handled {
-					return nil, nil, false
-				}
-				close(refused)
 				response := produce.ResponseKind().(*kmsg.ProduceResponse)
 				for _, t := range produce.Topics {
 					answer := kmsg.NewProduceResponseTopic()
@@ -216,10 +214,8 @@ func TestAFailedProduceAborts(t *testing.T) {
 			})
 			c.load(50)
 			c.caughtUp(p)
-			select {
-			case <-refused:
-			default:
-				t.Skip("the client put several topics into one request: nothing was refused")
+			if !refused.Load() {
+				t.Fatal("nothing was refused")
 			}
 			if p.count(t, "commits_total", aborted) != 1 {
 				t.Errorf("%v transactions were counted as aborted, want 1", p.count(t, "commits_total", aborted))
@@ -378,6 +374,49 @@ func TestEventsThatWereDeletedUnreadStopUsUnlessTheLossIsAccepted(t *testing.T) 
 		t.Errorf("%v events were counted as lost, want 10", p.count(t, "lost_events_total"))
 	}
 	p.stop(t)
+}
+
+func TestAChangelogThatIsGoneStopsUsBeforeAllRecordsComeOutAgain(t *testing.T) {
+	c := newCluster(t, 1)
+	c.load(20)
+	p := c.start(t.TempDir())
+	c.caughtUp(p)
+	p.stop(t)
+	n := c.check()
+	if err := c.broker.Cluster().DeleteRecords("state", 0, -1); err != nil {
+		t.Fatal(err)
+	}
+	p = c.start(t.TempDir())
+	if err := p.fails(t); !errors.Is(err, ErrAhead) || !strings.Contains(err.Error(), "delete the group") {
+		t.Fatalf("got %v, want lost data, with the remedy", err)
+	}
+	if again := c.check(); again != n {
+		t.Fatalf("%d records came out, want %d still", again, n)
+	}
+}
+
+func TestABrokerThatForgotWhatItAcknowledgedStopsUs(t *testing.T) {
+	c := newCluster(t, 1)
+	dir := t.TempDir()
+	c.load(20)
+	p := c.start(dir)
+	c.caughtUp(p)
+	options := p.processor.storeOptions(0)
+	p.stop(t)
+	store, err := statestore.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Remember(ofChanges(nil), checkpoint{next: 1 << 30, at: time.Now()}.bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p = c.start(dir)
+	if err := p.fails(t); !errors.Is(err, ErrAhead) {
+		t.Fatalf("got %v, want lost data", err)
+	}
 }
 
 func TestAFullDiskStopsUsAndLosesNothing(t *testing.T) {

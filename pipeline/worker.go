@@ -55,7 +55,7 @@ const (
 	orphanedAfter = 2 * time.Second
 	maxBackoff    = 10 * time.Second
 	restoreTries  = 10
-	closeTimeout  = 3 * time.Second
+	closeTimeout  = 2 * time.Second
 )
 
 func newWorker(p *Processor, number int) *worker {
@@ -73,6 +73,9 @@ func (w *worker) run(ctx context.Context) error {
 		}
 		if err == nil || !errors.Is(err, errUnknown) {
 			return err
+		}
+		if ctx.Err() != nil {
+			return nil // the next start finds out
 		}
 		w.log.Warn("dropping the client and all tasks, the changelog will tell what was committed", "error", err)
 		if w.commits > 0 {
@@ -102,7 +105,7 @@ func (w *worker) live(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w.inbox.setClient(w.session.Client())
+	w.inbox.killsWith(w.kill)
 	lifetime, end := context.WithCancel(ctx)
 	defer func() {
 		end()
@@ -182,6 +185,7 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		kgo.OnPartitionsLost(revoked),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { w.inbox.wake() }),
 		kgo.FetchMaxBytes(32<<20),
+		kgo.FetchMaxWait(500*time.Millisecond), // so long a task that is handed over may wait for a fetch without it
 		kgo.MaxConcurrentFetches(3),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(50*time.Millisecond), // a flush follows; without a linger the first message would go alone
@@ -348,8 +352,7 @@ func (w *worker) hear(ctx context.Context) (taken bool, err error) {
 			}
 		}
 	}
-	w.handOver()
-	return taken, closing
+	return taken, errors.Join(w.handOver(), closing)
 }
 
 // own notes what the group says we have. The group's callbacks follow, but not always: a session swallows a second
@@ -433,9 +436,9 @@ func (w *worker) arrived(ctx context.Context, partition int32, outcome *restored
 }
 
 // handOver lets restored tasks begin to read: at their position, whatever the group thinks.
-func (w *worker) handOver() {
+func (w *worker) handOver() error {
 	if len(w.restored) == 0 {
-		return
+		return nil
 	}
 	topic := w.p.opts.Topics.Events
 	client := w.session.Client()
@@ -444,17 +447,22 @@ func (w *worker) handOver() {
 		if _, ok := known[partition]; !ok {
 			continue // the client is still asking the group for its offset, and would forget ours
 		}
+		if group, ok := w.inbox.groupOffset(partition); ok && group != t.fold.Next() {
+			if t.fold.Next() < 0 {
+				return fmt.Errorf("start partition %d: %w: group %s has read %s up to %d, but %s knows nothing of it, and to begin anew would bring out all records a second time: if that is wanted, delete the group (kafka-consumer-groups --delete --group %s)",
+					partition, ErrAhead, w.p.opts.Group, topic, group, w.p.opts.Topics.State, w.p.opts.Group)
+			}
+			w.p.metrics.mismatches.Inc()
+			w.log.Warn("the group's offset is not the position, the position counts", "partition", partition, "group", group, "position", t.fold.Next())
+		}
 		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})
 		client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
 		delete(w.restored, partition)
 		t.seen, t.due = time.Now(), t.fold.Due()
 		w.tasks[partition] = t
-		if group, ok := w.inbox.groupOffset(partition); ok && group != t.fold.Next() {
-			w.p.metrics.mismatches.Inc()
-			w.log.Warn("the group's offset is not the position, the position counts", "partition", partition, "group", group, "position", t.fold.Next())
-		}
 		w.log.Info("task started", "partition", partition, "position", t.next(), "open_sessions", t.fold.OpenSessions())
 	}
+	return nil
 }
 
 // drop ends a task, or the restore of one.
@@ -620,9 +628,7 @@ func (w *worker) OnGroupManageError(err error) {
 		return
 	}
 	w.inbox.fail(err)
-	if client := w.inbox.currentClient(); client != nil {
-		go client.CloseAllowingRebalance() // not from here: it waits for us
-	}
+	w.inbox.kill()
 }
 
 // placeholders notes what the group has as offsets, and makes the client know each partition at once. Where it begins to
