@@ -40,8 +40,11 @@ var rooms = []room{
 
 	{name: "internal/captures"},
 	{name: "internal/player", rooms: []string{"internal/captures"}},
+	{name: "internal/traffic", rooms: []string{"internal/captures"}, tests: []string{"janus"}},
+	{name: "internal/throughput", rooms: []string{"*"}}, // a command, but no part of the product
 	{name: "internal/cli"},
 	{name: "internal/house"},
+	{name: "internal/docs", tests: []string{"janus", "cdr", "avro", "replay"}},
 	{name: "internal/e2e", tests: []string{"*"}},
 	{name: "cmd", rooms: []string{"*"}},
 }
