@@ -11,15 +11,20 @@ import (
 func (f *fold) open(h *handle, kind LegKind) *leg {
 	t := f.e.Time
 	if h.gone != 0 && t > h.gone || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
+		if f.p.trace != nil {
+			f.p.conclude(RuleLegNotOpened, f.s, h, &leg{kind: kind, index: h.next[kind]}, facts{at: t})
+		}
 		return nil
 	}
 	if n := f.s.openLegs(); n >= maxOpenLegs {
 		f.s.truncated = true
+		f.p.conclude(RuleLeftOut, f.s, h, nil, facts{word: "legs"})
 		return nil
 	}
 	l := &leg{kind: kind, index: h.next[kind], start: t, first: t, last: t, firstOffset: f.offset, lastOffset: f.offset, clock: f.p.pos.clock.now}
 	h.next[kind]++
 	h.legs = append(h.legs, l)
+	f.p.conclude(openedBy(kind, f.e.Body), f.s, h, l, facts{at: t})
 	if h.gone != 0 || f.s.closing {
 		f.close(l)
 	}
@@ -74,12 +79,14 @@ func (h *handle) taking(t janus.Micros) []*leg {
 // take counts an event in a leg.
 func (f *fold) take(l *leg) {
 	t := f.e.Time
+	f.resumes(l)
 	l.events++
 	l.lastOffset = max(l.lastOffset, f.offset)
 	l.first, l.last = min(l.first, t), max(l.last, t)
 	l.clock = f.p.pos.clock.now
 	if l.closing {
 		l.late++
+		f.p.conclude(RuleLateInGrace, f.s, f.h, l, facts{})
 	}
 }
 
@@ -96,6 +103,7 @@ func (f *fold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnost
 		return
 	}
 	l.told, l.toldBasis, l.toldTime = true, basis, at
+	f.p.conclude(f.endedBy(basis), f.s, h, l, facts{at: at, word: diagnostics, limit: f.p.terms(f.em, h.plugin).Grace})
 	l.toldReason = keep(diagnostics, &l.cut)
 	l.lastOffset = max(l.lastOffset, f.offset)
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], at)

@@ -24,7 +24,12 @@ func (f *fold) opens() {
 		return
 	}
 	l := f.h.current(PeerConnection, f.e.Time)
+	_, up := f.e.Body.(*janus.PeerConnectionUp)
 	switch {
+	case up && l != nil && !l.told && l.up != 0 && f.e.Time > l.up: // it comes once for each
+		if f.begin(f.renew(l)) == nil {
+			return
+		}
 	case l == nil:
 		if l = f.open(f.h, PeerConnection); l == nil {
 			return
@@ -110,6 +115,7 @@ func (f *fold) peerConnection() {
 		for _, l := range all {
 			if l.up == 0 {
 				l.up = t
+				f.p.conclude(RuleAnsweredWebRTCUp, f.s, f.h, l, facts{at: t})
 			}
 		}
 		f.signed(t)
@@ -118,7 +124,7 @@ func (f *fold) peerConnection() {
 	case *janus.MediaState:
 		if b.Receiving {
 			for _, l := range all {
-				l.proof(t)
+				f.proof(l)
 			}
 		}
 		pc.mediaState(b, t)
@@ -127,7 +133,7 @@ func (f *fold) peerConnection() {
 			st := &b.Streams[i]
 			if st.PacketsReceived > 0 || st.PacketsSent > 0 {
 				for _, l := range all {
-					l.proof(t)
+					f.proof(l)
 				}
 			}
 			pc.report(st, t)
@@ -167,9 +173,12 @@ func (f *fold) signed(t janus.Micros) {
 }
 
 // proof notes an event that proves media. It answers the leg when webrtcup was lost.
-func (l *leg) proof(t janus.Micros) {
-	if l.evidence == 0 || t < l.evidence {
+func (f *fold) proof(l *leg) {
+	if t := f.e.Time; l.evidence == 0 || t < l.evidence {
 		l.evidence = t
+		if l.up == 0 && l.accepted == 0 {
+			f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: t})
+		}
 	}
 }
 
@@ -188,6 +197,7 @@ func (f *fold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 		case l.kind == SIPCall: // the plugin says BYE now, and its own `hangup` tells the end
 			if l.hangTime == 0 {
 				l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)
+				f.p.conclude(RuleCallWaitsForSIP, f.s, f.h, l, facts{at: t, word: b.Reason, limit: f.p.terms(f.em, f.h.plugin).Grace})
 				f.close(l)
 			}
 		case l.kind == RoomMembership && f.hangupLeaves():

@@ -27,9 +27,13 @@ func (f *fold) sip(b *janus.PluginEvent) {
 			f.shareParties(l)
 		}
 	case "proceeding", "progress":
-		if l := f.call(b, Originating, false); l != nil && l.called == "" {
+		l := f.call(b, Originating, false)
+		if l != nil && l.called == "" {
 			l.calling, l.called = h.account, keep(b.Username, &l.cut)
 			f.shareParties(l)
+		}
+		if l != nil && l.accepted == 0 {
+			f.p.conclude(RuleNotAnAnswer, f.s, h, l, facts{at: t, word: b.Name})
 		}
 	case "accepted", "accepting", "progressed":
 		l := f.call(b, f.guess(b), false)
@@ -42,10 +46,12 @@ func (f *fold) sip(b *janus.PluginEvent) {
 		}
 		if b.Name == "accepted" && (l.accepted == 0 || t < l.accepted) {
 			l.accepted = t
+			f.p.conclude(RuleAnsweredSIP, f.s, h, l, facts{at: t})
 		}
 	case "declined":
 		if l := h.callOf(b.CallID, t); l != nil && b.CallID != "" { // a transfer that is declined names no call
 			l.declined, l.by = true, ByLocal
+			f.p.conclude(RuleCallDeclined, f.s, h, l, facts{at: t})
 		}
 	case "missed_call":
 		f.missed(b)
@@ -57,6 +63,7 @@ func (f *fold) sip(b *janus.PluginEvent) {
 			if b.Name == "sip-out" {
 				l.bye = ByLocal
 			}
+			f.p.conclude(RuleByeSeen, f.s, h, l, facts{at: t, word: l.bye.String()})
 		}
 	}
 }
@@ -74,7 +81,7 @@ func (h *handle) callOf(id string, t janus.Micros) *leg {
 // with whatever comes first.
 func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	h, t := f.h, f.e.Time
-	if l := h.callOf(b.CallID, t); l != nil {
+	if l := h.callOf(b.CallID, t); l != nil && (!setup || l.told || l.noStart || t <= l.start) {
 		if l.callID == "" {
 			l.callID = keep(b.CallID, &l.cut)
 		}
@@ -95,6 +102,9 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	}
 	f.take(l)
 	l.callID, l.direction, l.noStart = keep(b.CallID, &l.cut), dir, !setup
+	if dir == Originating {
+		l.calling = h.account
+	}
 	f.shareParties(l)
 	return l
 }
@@ -105,7 +115,12 @@ func (f *fold) supersede(old *leg) {
 		f.tell(f.h, old, EndWebRTCHangup, old.hangTime, old.hangWord)
 		return
 	}
-	f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: f.e.Time}, func(l *leg) bool { return l == old })
+	began := f.giveWay(old)
+	if pc := f.h.unended(PeerConnection); pc != nil && pc.start < began.at && pc.resumed.at != 0 {
+		if pc = f.begin(f.renew(pc)); pc != nil {
+			f.take(pc)
+		}
+	}
 }
 
 // guess is the direction of a call whose setup was not seen: by who offered, as far as that was seen.
@@ -136,7 +151,7 @@ func (f *fold) missed(b *janus.PluginEvent) {
 	l := f.open(h, SIPCall)
 	if l != nil {
 		f.take(l)
-		l.direction, l.missed, l.by = Terminating, true, ByLocal
+		l.direction, l.role, l.missed, l.by = Terminating, Callee, true, ByLocal
 		l.calling, l.called = keep(b.Caller, &l.cut), keep(b.Callee, &l.cut)
 		l.told, l.toldBasis, l.toldTime, l.toldReason = true, EndSIPHangup, t, "missed_call"
 		f.close(l)

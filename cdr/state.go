@@ -147,6 +147,8 @@ type leg struct {
 	suspect bool
 	cut     bool // something was left out
 
+	resumed resumption // where it stood when something began that may be new
+
 	parts       int32 // partial records emitted; what they said of start and answer is fixed
 	answerFixed janus.Micros
 	basisFixed  AnswerBasis
@@ -365,6 +367,9 @@ func (l *leg) fields(c *codec) {
 	num(c, 56, &l.partStart)
 	num(c, 57, &l.partVolume)
 	num(c, 58, &l.cumulative)
+	if c.reading || l.resumed.at != 0 {
+		one(c, 59, l.resumed.fields)
+	}
 }
 
 func (s *stream) fields(c *codec) {
