@@ -82,6 +82,7 @@ func (f *fold) giveWay(old *leg) resumption {
 		began = resumption{at: f.e.Time, last: old.last, offset: f.offset}
 	}
 	old.last = max(old.opening(), began.last)
+	f.p.conclude(RuleSuperseded, f.s, f.h, old, facts{at: began.at})
 	f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: began.at}, func(l *leg) bool { return l == old })
 	return began
 }

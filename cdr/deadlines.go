@@ -79,6 +79,7 @@ func (p *Partition) expire(now janus.Micros) error {
 			break
 		}
 		d := heap.Pop(&p.index.due).(deadline)
+		p.dueClock = at
 		if d.ref.id == 0 {
 			if err := p.giveUp(p.index.emitters[d.ref.emitter], at); err != nil {
 				return err
@@ -97,6 +98,10 @@ func (p *Partition) expire(now janus.Micros) error {
 		d := heap.Pop(&p.index.stubs).(deadline)
 		if k := p.index.sessions[d.ref]; k != nil && !k.deleted && k.stub && k.at == d.at {
 			p.touch(k)
+			p.dueClock = d.at
+			if p.trace != nil {
+				p.conclude(RuleSessionForgotten, &session{emitter: d.emitter, id: d.ref.id}, nil, nil, facts{limit: p.policy.StubRetention})
+			}
 			if k.s != nil {
 				k.s = nil
 				p.index.cached--
@@ -104,6 +109,7 @@ func (p *Partition) expire(now janus.Micros) error {
 			k.deleted = true
 		}
 	}
+	p.dueClock = 0
 	return nil
 }
 
@@ -112,6 +118,7 @@ func (p *Partition) settle(k *known, now janus.Micros) {
 	s, em := k.s, p.index.emitters[k.ref.emitter]
 	grace := p.terms(em, "").Grace
 	if s.closing && s.closeClock+grace <= now || s.mark.basis != 0 && s.mark.clock+grace <= now {
+		p.conclude(RuleGraceOver, s, nil, nil, facts{limit: grace})
 		p.release(k, reason{})
 		return
 	}
@@ -151,11 +158,13 @@ func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
 		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
 			any = true
 			if h.alive+limit <= alive {
+				p.conclude(RuleGaveUpSilent, s, h, nil, facts{limit: limit})
 				p.emitHandle(k, h, why, func(l *leg) bool { return !l.closing })
 			}
 		}
 	}
 	if !any && s.touchedAlive+p.terms(em, "").LegSilenceWithoutStatistics <= alive {
+		p.conclude(RuleGaveUpSilent, s, nil, nil, facts{limit: p.terms(em, "").LegSilenceWithoutStatistics})
 		p.release(k, why)
 		return
 	}
@@ -169,6 +178,7 @@ func (p *Partition) giveUp(em *knownEmitter, at janus.Micros) error {
 	em.silent = false
 	return p.eachSession(em, func(k *known) error {
 		p.touch(k)
+		p.conclude(RuleGaveUpEmitterSilent, k.s, nil, nil, facts{limit: p.policy.EmitterSilence})
 		p.release(k, reason{cause: CauseEmitterSilent, latest: at})
 		return nil
 	})

@@ -66,6 +66,9 @@ func (l *leg) closeOrder() janus.Micros {
 // emitLeg writes the final record of a leg and takes it off its handle.
 func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	s := k.s
+	if l.closing && why == (reason{}) {
+		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(p.index.emitters[k.ref.emitter], h.plugin).Grace})
+	}
 	end := s.resolve(h, l, why)
 	answer, basis := l.answer()
 	t := clamp(l.start, answer, l.partStart, end)
@@ -85,6 +88,7 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	l.span(r)
 	r.judge()
 	p.emit(r)
+	p.conclude(RuleRecordEmitted, s, h, l, facts{at: end.time, record: r})
 
 	s.emitted = true
 	s.legCount++
@@ -188,6 +192,7 @@ func (p *Partition) emitSession(k *known, why reason) {
 	r.CumulativeDuration = r.Duration
 	r.judge()
 	p.emit(r)
+	p.conclude(RuleRecordEmitted, s, nil, nil, facts{at: r.EndTime, record: r})
 }
 
 // times are the moments of a record after clamping.

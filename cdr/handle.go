@@ -34,6 +34,7 @@ func (f *fold) handle() {
 		f.take(l)
 		if stepped {
 			l.suspect, s.clockSuspect = true, true
+			f.p.conclude(RuleClockStepped, s, h, l, facts{at: h.last, limit: h.last - e.Time})
 		}
 	}
 	switch b := e.Body.(type) {
@@ -51,6 +52,7 @@ func (f *fold) handle() {
 func (s *session) attach(f *fold, e *janus.Event) *handle {
 	if len(s.handles) >= maxHandles {
 		s.truncated = true
+		f.p.conclude(RuleLeftOut, s, nil, nil, facts{word: "handles"})
 		idle := -1
 		for i, h := range s.handles {
 			if len(h.legs) == 0 {
@@ -65,6 +67,7 @@ func (s *session) attach(f *fold, e *janus.Event) *handle {
 	}
 	h := &handle{id: e.Handle, last: e.Time}
 	s.handles = append(s.handles, h)
+	f.p.conclude(RuleHandleOpened, s, h, nil, facts{at: e.Time})
 	return h
 }
 
@@ -83,12 +86,14 @@ func (f *fold) detached() {
 	}
 	h.gone, h.goneAt = f.e.Time, f.p.pos.clock.now
 	s.detached++
+	f.p.conclude(RuleHandleClosed, s, h, nil, facts{at: f.e.Time})
 	s.lastDetached = max(s.lastDetached, f.e.Time)
 	for _, l := range h.legs {
 		f.close(l)
 		if !l.told {
+			f.p.conclude(RuleLegEndedDetached, s, h, l, facts{at: f.e.Time, limit: f.p.terms(f.em, h.plugin).Grace})
 			h.lastEnd[l.kind] = max(h.lastEnd[l.kind], f.e.Time)
 		}
 	}
-	s.closeIfLost(f.em, f.p.pos.clock.now)
+	f.p.closeIfLost(f.em, s)
 }

@@ -21,6 +21,7 @@ func (f *fold) join(room, user janus.ID, display string) {
 	}
 	f.take(m)
 	m.accepted = f.e.Time
+	f.p.conclude(RuleAnsweredJoined, f.s, h, m, facts{at: m.accepted})
 	m.room.Text, m.room.Quoted = keep(room.Text, &m.cut), room.Quoted
 	m.user.Text, m.user.Quoted = keep(user.Text, &m.cut), user.Quoted
 	m.display = keep(display, &m.cut)

@@ -89,6 +89,7 @@ func (l *leg) volume() (v int64) {
 func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause Cause) {
 	answer, basis := l.answer()
 	l.parts++
+	p.conclude(RulePartCut, k.s, h, l, facts{at: at, word: cause.String()})
 	r := p.legRecord(k, h, l)
 	r.IsFinal = false
 	r.RecordSequenceNumber = l.parts
@@ -101,6 +102,7 @@ func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause
 	l.span(r)
 	r.judge()
 	p.emit(r)
+	p.conclude(RuleRecordEmitted, k.s, h, l, facts{at: at, record: r})
 
 	k.s.emitted = true
 	l.answerFixed, l.basisFixed = r.AnswerTime, basis

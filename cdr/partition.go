@@ -86,6 +86,10 @@ type Partition struct {
 	counts   Counts
 	known    map[termsRef]*Terms
 	partials bool // the policy asks for partial records somewhere
+
+	trace     func(Conclusion) // nil for nobody
+	eventTime janus.Micros     // for the trace: timestamp of the event at hand, 0 for none
+	dueClock  janus.Micros     // for the trace: the deadline at hand, 0 for none
 }
 
 // Counts are what a partition has done since it was opened. They are for metrics and never reach a record.
@@ -182,6 +186,7 @@ func (p *Partition) Apply(in Input) error {
 		return nil
 	}
 	p.pos.next, p.started, p.moved = in.Offset+1, true, true
+	p.eventTime = 0
 	p.pos.clock.advance(in.Append)
 	again := false
 	switch in.Kind {
@@ -211,6 +216,7 @@ func (p *Partition) Apply(in Input) error {
 		name = in.Emitter
 	}
 	em := p.index.emitter(name)
+	p.eventTime = e.Time
 	if again {
 		p.counts.Duplicates++
 		if in.Kind == KindEvent && e.Session != 0 {
@@ -230,6 +236,7 @@ func (p *Partition) Apply(in Input) error {
 	if err := p.reach(em, e, in.Offset); err != nil {
 		return err
 	}
+	p.eventTime = 0
 	return p.silence(em)
 }
 
@@ -299,7 +306,7 @@ func (p *Partition) Due() Due {
 // Flush acts as if a tick came after the longest limit: what is open closes at its last evidence. It is for the end of
 // a file, not for a log that goes on.
 func (p *Partition) Flush() error {
-	p.moved = true
+	p.moved, p.eventTime = true, 0
 	return p.expire(1<<62 - 1)
 }
 
@@ -314,12 +321,15 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64) error 
 			p.counts.Late++
 			k.s.stub.late++
 			p.touch(k)
+			p.conclude(RuleLateEvent, k.s, nil, nil, facts{})
 			return nil
 		}
+		p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
 		p.index.drop(p, k)
 		k.s = nil
 	}
 	if k != nil && k.s != nil && k.s.superseded(e) {
+		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
 		if err := p.finish(k, e.Time); err != nil {
 			return err
 		}
@@ -329,6 +339,11 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64) error 
 	if k == nil || k.s == nil {
 		s := &session{emitter: em.name, id: e.Session, incarnation: e.Time, basis: FirstEvent, firstTime: e.Time, firstOffset: offset}
 		k = p.index.add(s)
+		if _, ok := e.Body.(*janus.SessionCreated); ok {
+			p.conclude(RuleSessionOpened, s, nil, nil, facts{at: e.Time})
+		} else {
+			p.conclude(RuleSessionOpenedByFirstEvent, s, nil, nil, facts{at: e.Time})
+		}
 	}
 	p.touch(k)
 	x := &fold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
@@ -345,6 +360,7 @@ func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
 	}
 	p.touch(k)
 	k.s.duplicates++
+	p.conclude(RuleDuplicate, k.s, nil, nil, facts{})
 	if h := k.s.find(e.Handle); h != nil {
 		for _, l := range h.taking(e.Time) {
 			l.duplicates++

@@ -44,6 +44,7 @@ func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
 		}
 		p.touch(k)
 		s.mark = m
+		p.conclude(RuleEmitterMarked, s, nil, nil, facts{at: m.time, limit: p.terms(em, "").Grace, word: m.basis.String()})
 		p.index.watch(p, k, s)
 		return nil
 	})

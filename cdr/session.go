@@ -23,12 +23,14 @@ func (f *fold) session() {
 	created, isCreated := f.e.Body.(*janus.SessionCreated)
 	if s.closing && !isCreated {
 		s.late++
+		f.p.conclude(RuleLateInGrace, s, nil, nil, facts{})
 	}
 	s.events++
 	s.lastOffset = max(s.lastOffset, f.offset)
 	s.firstTime, s.lastTime = min(s.firstTime, t), max(s.lastTime, t)
 	s.touched, s.touchedAlive = f.p.pos.clock.now, f.em.alive
 	if s.mark.basis != 0 && s.outlives(f.e) {
+		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.mark.time, word: s.mark.basis.String()})
 		s.mark = mark{} // another server of the same name has ended
 	}
 	switch f.e.Body.(type) {
@@ -38,11 +40,13 @@ func (f *fold) session() {
 		if s.destroyed == 0 {
 			s.destroyed = t
 		}
+		f.p.conclude(RuleSessionEndDestroyed, s, nil, nil, facts{at: s.destroyed, limit: f.p.terms(f.em, "").Grace})
 		f.closeSession()
 	case *janus.SessionTimedOut:
 		if s.timedOut == 0 {
 			s.timedOut = t
 		}
+		f.p.conclude(RuleSessionEndTimeout, s, nil, nil, facts{at: s.timedOut, limit: f.p.terms(f.em, "").Grace})
 		f.closeSession()
 	default:
 		if f.e.Handle != 0 {
@@ -56,6 +60,9 @@ func (f *fold) created(b *janus.SessionCreated) {
 	s := f.s
 	if s.basis == FirstEvent && !s.emitted {
 		s.basis, s.incarnation = Created, f.e.Time
+		if s.events > 1 {
+			f.p.conclude(RuleSessionIdentified, s, nil, nil, facts{at: f.e.Time})
+		}
 	}
 	if s.transport == "" {
 		s.transport = keep(b.Transport, &s.truncated)
@@ -124,6 +131,7 @@ func (f *fold) closeSession() {
 		for _, l := range h.legs {
 			f.close(l)
 			if !l.told {
+				f.p.conclude(RuleLegEndedWithSession, s, h, l, facts{at: f.e.Time, limit: f.p.terms(f.em, h.plugin).Grace})
 				l.lastOffset = max(l.lastOffset, f.offset)
 			}
 		}
@@ -182,15 +190,17 @@ func (p *Partition) transportLost(em *knownEmitter, k *known, at janus.Micros) {
 	}
 	p.touch(k)
 	s.gone = at
+	p.conclude(RuleConnectionLost, s, nil, nil, facts{at: at})
 	p.index.disconnect(k, s)
-	s.closeIfLost(em, p.pos.clock.now)
+	p.closeIfLost(em, s)
 	p.index.watch(p, k, s)
 }
 
 // closeIfLost starts the grace of a session whose connection is gone and whose handles are all detached: Janus up to
 // 1.3.1 tells no more of it. Where it may be claimed again, its timeout will tell.
-func (s *session) closeIfLost(em *knownEmitter, now janus.Micros) {
+func (p *Partition) closeIfLost(em *knownEmitter, s *session) {
 	if !s.closing && s.gone != 0 && s.detached > 0 && s.attachedHandles() == 0 && em.reclaim == 0 {
-		s.closing, s.closeClock = true, now
+		s.closing, s.closeClock = true, p.pos.clock.now
+		p.conclude(RuleSessionEndConnectionLost, s, nil, nil, facts{at: s.lastDetached, limit: p.terms(em, "").Grace})
 	}
 }

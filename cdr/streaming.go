@@ -26,6 +26,7 @@ func (f *fold) streaming(b *janus.PluginEvent) {
 		case "started":
 			if l.accepted == 0 {
 				l.accepted = f.e.Time
+				f.p.conclude(RuleAnsweredStreamStarted, f.s, f.h, l, facts{at: f.e.Time})
 			}
 		case "stopping":
 			l.by = ByLocal

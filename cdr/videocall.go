@@ -10,6 +10,10 @@ func (f *fold) videoCall(b *janus.PluginEvent) {
 		if b.Username != "" {
 			f.h.account = keep(b.Username, &f.s.truncated)
 		}
+	case "accepted":
+		if pc := f.h.current(PeerConnection, f.e.Time); pc != nil && pc.up == 0 {
+			f.p.conclude(RuleNotAnAnswer, f.s, f.h, pc, facts{at: f.e.Time, word: b.Name})
+		}
 	case "hangup":
 		pc := f.h.current(PeerConnection, f.e.Time)
 		if pc == nil || pc.hangTime != 0 && f.e.Time >= pc.hangTime {

@@ -1,0 +1,113 @@
+package cdr
+
+import (
+	"reflect"
+	"testing"
+
+	"januscdr/internal/captures"
+	"januscdr/janus"
+)
+
+func TestEachRuleHasOneName(t *testing.T) {
+	if got, want := len(TraceRules), int(RuleSessionForgotten)+1; got != want {
+		t.Fatalf("%d names for %d rules", got, want)
+	}
+	seen := map[string]bool{}
+	for _, name := range TraceRules {
+		if name == "" || seen[name] {
+			t.Errorf("%q is no name of its own", name)
+		}
+		seen[name] = true
+	}
+}
+
+// traced folds a recording as the lines of a file, and returns the records and the conclusions.
+func traced(t *testing.T, recording string, trace bool) (records []Record, conclusions []Conclusion) {
+	t.Helper()
+	p, err := Open(DefaultPolicy(), Source{}, noStates{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trace {
+		p.Trace(func(c Conclusion) {
+			if c.Record != nil {
+				r := *c.Record
+				c.Record = &r
+			}
+			conclusions = append(conclusions, c)
+		})
+	}
+	var parser janus.Parser
+	latest := janus.Micros(0)
+	for i, b := range captures.Events(recording) {
+		e, err := parser.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		latest = max(latest, e.Time)
+		if err := p.Apply(Input{Offset: int64(i), Append: latest, Value: b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return p.Step().Records, conclusions
+}
+
+// noStates remember nothing: a partition that never steps needs nothing back.
+type noStates struct{}
+
+func (noStates) Get([]byte) ([]byte, error)                       { return nil, nil }
+func (noStates) Scan([]byte, func(key, value []byte) error) error { return nil }
+
+func TestWhoTracesChangesNoRecord(t *testing.T) {
+	for _, name := range captures.Names() {
+		want, _ := traced(t, name, false)
+		got, conclusions := traced(t, name, true)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: other records with a trace", name)
+		}
+		var emitted []Record
+		for _, c := range conclusions {
+			if c.Rule == RuleUnknown || c.Emitter == "" || c.Session == 0 {
+				t.Errorf("%s: a conclusion about nothing: %+v", name, c)
+			}
+			if c.Rule == RuleRecordEmitted {
+				emitted = append(emitted, *c.Record)
+			}
+		}
+		if !reflect.DeepEqual(emitted, want) {
+			t.Errorf("%s: the trace tells of %d records, not of the %d that came out", name, len(emitted), len(want))
+		}
+	}
+}
+
+// An answered leg has an opening and an answer in the trace, and each record a reason why it is closed now.
+func TestEachRecordOfALegHasItsOpeningItsAnswerAndItsEndInTheTrace(t *testing.T) {
+	type leg struct {
+		session janus.SessionID
+		handle  janus.HandleID
+		kind    LegKind
+		index   int32
+	}
+	for _, name := range captures.Names() {
+		_, conclusions := traced(t, name, true)
+		opened, answered, over := map[leg]bool{}, map[leg]bool{}, map[leg]bool{}
+		for _, c := range conclusions {
+			l := leg{c.Session, c.Handle, c.LegKind, c.LegIndex}
+			switch {
+			case c.Rule >= RuleLegOpenedByOffer && c.Rule <= RuleLegOpenedBeside:
+				opened[l] = true
+			case c.Rule >= RuleAnsweredSIP && c.Rule <= RuleAnsweredByEvidence:
+				answered[l] = true
+			case c.Rule == RuleGraceOver || c.Rule == RuleGaveUpSilent || c.Rule == RuleGaveUpEmitterSilent || c.Rule == RuleSuperseded || c.Rule == RulePartCut:
+				over[l], over[leg{c.Session, c.Handle, 0, 0}], over[leg{c.Session, 0, 0, 0}] = true, true, true
+			case c.Rule == RuleRecordEmitted && c.Record.RecordType == Leg:
+				if !opened[l] || c.Record.AnswerTime != 0 && !answered[l] || !over[l] && !over[leg{c.Session, c.Handle, 0, 0}] && !over[leg{c.Session, 0, 0, 0}] {
+					t.Errorf("%s: nothing explains %v %d of handle %v: opened %v, answered %v", name, c.LegKind, c.LegIndex, c.Handle, opened[l], answered[l])
+				}
+			}
+		}
+	}
+}
