@@ -19,7 +19,7 @@ type call struct {
 	tracks []*track
 
 	started  span // the offer
-	answered span // media can flow
+	answered span // from then on media can flow
 	talked   span // from the first packet sent to the last
 	ended    span // its record should end in it; set by the story
 
@@ -106,7 +106,7 @@ func (h *handle) offer(t *testing.T, body map[string]any, kinds ...webrtc.RTPCod
 	c.started = taken
 	at := time.Now() // there can be no handshake before we know whom to expect
 	c.remote(t, m.JSEP)
-	c.answered = span{at, h.await(t, "webrtcup", "").seen}
+	c.answered = span{at, h.await(t, "webrtcup", "").seen.Add(slack)}
 	return c
 }
 
@@ -128,7 +128,7 @@ func (h *handle) accept(t *testing.T, body, then map[string]any) *call {
 	local := c.local(t, answer)
 	at = time.Now()
 	h.send(t, then, local)
-	c.answered = span{at, h.await(t, "webrtcup", "").seen}
+	c.answered = span{at, h.await(t, "webrtcup", "").seen.Add(slack)}
 	return c
 }
 

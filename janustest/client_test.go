@@ -178,14 +178,14 @@ func (h *handle) hangUp(t *testing.T) span {
 	t.Helper()
 	at := time.Now()
 	h.request(t, map[string]any{"janus": "hangup"})
-	return span{at, h.await(t, "hangup", "").seen}
+	return span{at, h.await(t, "hangup", "").seen.Add(slack)}
 }
 
 // detach ends the handle, and returns when that was.
 func (h *handle) detach(t *testing.T) span {
 	t.Helper()
 	at := time.Now()
-	return span{at, h.request(t, map[string]any{"janus": "detach"}).seen}
+	return span{at, h.request(t, map[string]any{"janus": "detach"}).seen.Add(slack)}
 }
 
 func (h *handle) request(t *testing.T, body map[string]any) message {

@@ -54,10 +54,13 @@ func (c *call) leg(t *testing.T, legs []cdr.Record, index int32) cdr.Record {
 	return r
 }
 
-// told complains about an end that was seen and is not said to be.
+// told complains about an end that was seen and is not said to be. When a handle goes with a call on it, Janus rarely tells
+// of a hangup of its own, with the reason "Detach": it is a race between two of its threads.
 func told(t *testing.T, r cdr.Record, basis cdr.EndBasis) {
 	t.Helper()
-	equal(t, "end_basis", r.EndBasis, basis)
+	if gone := basis == cdr.EndHandleDetached || basis == cdr.EndSessionDestroyed; !gone || r.Diagnostics != "Detach" {
+		equal(t, "end_basis", r.EndBasis, basis)
+	}
 	equal(t, "cause_for_record_closing", r.CauseForRecordClosing, cdr.CauseNormalRelease)
 	equal(t, "end_missing", r.EndMissing, false)
 	equal(t, "end_earliest_time", r.EndEarliestTime, r.EndTime)
