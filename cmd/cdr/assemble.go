@@ -16,6 +16,7 @@ import (
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 	"januscdr/janus"
 	"januscdr/replay"
 )
@@ -41,7 +42,7 @@ A line that is no event is named on standard error and left out.`,
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if a line is no event")
 	cmd.Flags().BoolVar(&noFlush, "no-flush", false, "leave open what is open at the end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
@@ -64,7 +65,7 @@ A line that is no event is named on standard error and left out.`,
 		if err := a.run(cmd.Context(), in, !noFlush); err != nil {
 			return err
 		}
-		logger(cmd.ErrOrStderr(), c, environ).Debug("assembled", "lines", a.line, "records", a.records, "not_events", a.wrong, "open_sessions", a.fold.OpenSessions())
+		wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ).Debug("assembled", "lines", a.line, "records", a.records, "not_events", a.wrong, "open_sessions", a.fold.OpenSessions())
 		if strict && a.wrong > 0 {
 			return cli.ErrSilent
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"januscdr/config"
+	"januscdr/internal/wiring"
 )
 
 func newConfig(environ []string) *cobra.Command {
@@ -39,7 +40,7 @@ output can be used as a file; passwords are left out.`,
 	flags := config.Bind(cmd.Flags())
 	cmd.Flags().BoolVar(&describe, "describe", false, "with the meaning of each key")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}

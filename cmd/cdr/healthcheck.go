@@ -6,6 +6,7 @@ import (
 	"januscdr/admin"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 )
 
 func newHealthcheck(environ []string) *cobra.Command {
@@ -22,7 +23,7 @@ works. It is for containers, which have no shell and no curl. Exits with 0 or 1.
 	flags := config.Bind(cmd.Flags(), "admin")
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it is ready, not only whether it lives")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 	"januscdr/replay"
 )
 
@@ -50,7 +51,7 @@ outside: nothing can be said of them.`,
 		if begin > 0 && len(partitions) != 1 {
 			return cli.Misused("--from: an offset belongs to one partition; name it with --partition")
 		}
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
@@ -58,8 +59,8 @@ outside: nothing can be said of them.`,
 		if err != nil {
 			return err
 		}
-		log := logger(cmd.ErrOrStderr(), c, environ)
-		options := replay.Options{Kafka: kafkaOptions(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions, From: begin}
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		options := replay.Options{Kafka: wiring.Kafka(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions, From: begin}
 		client, err := connect(cmd.Context(), options.Kafka, log)
 		if err != nil {
 			return err

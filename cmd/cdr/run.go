@@ -14,6 +14,7 @@ import (
 	"januscdr/admin"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 	"januscdr/pipeline"
 )
 
@@ -40,11 +41,11 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 	cmd.Flags().BoolVar(&leave, "leave", false, "leave the group when stopping, so that others take over at once: for scaling in")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on at the beginning of the log if events were deleted before they were read")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
-		log := logger(cmd.ErrOrStderr(), c, environ)
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
 		o, err := pipelineOptions(c, log)
 		if err != nil {
 			return err
@@ -108,7 +109,7 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool)
 func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, error) {
 	p, err := policy(c)
 	return pipeline.Options{
-		Kafka: kafkaOptions(c, log), Topics: topics(c),
+		Kafka: wiring.Kafka(c, log), Topics: wiring.Topics(c),
 		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		StateDir: c.StateDir, Policy: p,
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},

@@ -20,6 +20,7 @@ import (
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 	"januscdr/janus"
 	"januscdr/kafka"
 )
@@ -53,7 +54,7 @@ understood, and why.`,
 		if count < 0 {
 			return cli.Misused("--count: %d lines are not possible; write 0 for no end", count)
 		}
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
@@ -66,8 +67,8 @@ understood, and why.`,
 		case asJSON:
 			line = recordJSON
 		}
-		log := logger(cmd.ErrOrStderr(), c, environ)
-		err = tail(cmd.Context(), kafkaOptions(c, log), log, topic, begin, once, count, line, cmd.OutOrStdout())
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		err = tail(cmd.Context(), wiring.Kafka(c, log), log, topic, begin, once, count, line, cmd.OutOrStdout())
 		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
 			return nil // Ctrl-C is how one stops watching
 		}

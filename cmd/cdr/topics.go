@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"januscdr/config"
+	"januscdr/internal/wiring"
 	"januscdr/kafka"
 )
 
@@ -31,17 +32,17 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 	cmd := &cobra.Command{Use: name, Short: short, Long: long, Example: "  cdr topics " + name + " --kafka-brokers kafka-1:9092", Args: cobra.NoArgs}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
-		log := logger(cmd.ErrOrStderr(), c, environ)
-		client, err := connect(cmd.Context(), kafkaOptions(c, log), log)
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		client, err := connect(cmd.Context(), wiring.Kafka(c, log), log)
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		t := topics(c)
+		t := wiring.Topics(c)
 		if create {
 			created, err := kafka.CreateTopics(cmd.Context(), client, t)
 			if err != nil {

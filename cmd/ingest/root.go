@@ -8,6 +8,7 @@ import (
 	"januscdr/admin"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 )
 
 // newRoot has all commands; the root itself receives events. The environment is given, so that tests have one of their
@@ -43,11 +44,11 @@ and in janus.jcfg:
 	flags := config.Bind(root.Flags(), "kafka", "topics", "ingest", "admin", "log")
 	root.Flags().BoolVar(&create, "create-topics", false, "make topics that are missing")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
-		return run(cmd.Context(), c, logger(cmd.ErrOrStderr(), c, environ), create)
+		return run(cmd.Context(), c, wiring.Logger(cmd.ErrOrStderr(), "ingest", c, environ), create)
 	}
 	root.AddCommand(newHealthcheck(environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
@@ -68,7 +69,7 @@ works. It is for containers, which have no shell and no curl. Exits with 0 or 1.
 	flags := config.Bind(cmd.Flags(), "admin")
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it is ready, not only whether it lives")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(flags, environ)
+		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}

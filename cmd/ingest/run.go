@@ -16,6 +16,7 @@ import (
 	"januscdr/config"
 	"januscdr/ingest"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 	"januscdr/kafka"
 )
 
@@ -89,8 +90,8 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 // options are those of the room, from the configuration.
 func options(c *config.Config, log hclog.Logger) ingest.Options {
 	o := ingest.Options{
-		Kafka:      kafkaOptions(c, log),
-		Topics:     topics(c),
+		Kafka:      wiring.Kafka(c, log),
+		Topics:     written(wiring.Topics(c)),
 		Listen:     c.Ingest.Listen,
 		Path:       c.Ingest.Path,
 		User:       c.Ingest.Auth.User,
@@ -104,6 +105,12 @@ func options(c *config.Config, log hclog.Logger) ingest.Options {
 		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
 	}
 	return o
+}
+
+// written are those of the topics that ingest writes.
+func written(t kafka.Topics) kafka.Topics {
+	t.CDR, t.State = "", ""
+	return t
 }
 
 // prepare waits for Kafka, and makes the topics if that was asked for, and checks them.
