@@ -207,6 +207,10 @@ func (p *Partition) eachSession(em *knownEmitter, visit func(*known) error) erro
 
 // finish closes a session because another incarnation of its id has begun at a time.
 func (p *Partition) finish(k *known, began janus.Micros) error {
-	p.release(k, reason{cause: CauseInactivity, until: began})
+	why := reason{cause: CauseInactivity, until: began}
+	if k.s.mark.basis != 0 {
+		why = reason{} // its emitter's end told why
+	}
+	p.release(k, why)
 	return nil
 }

@@ -363,7 +363,9 @@ func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
 	p.conclude(RuleDuplicate, k.s, nil, nil, facts{})
 	if h := k.s.find(e.Handle); h != nil {
 		for _, l := range h.taking(e.Time) {
-			l.duplicates++
+			if e.Time >= l.first {
+				l.duplicates++
+			}
 		}
 	}
 	return nil

@@ -35,7 +35,7 @@ func (f *fold) opens() {
 			return
 		}
 		f.seatPeerConnection(l)
-	case l.parts == 0 && f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection]:
+	case l.parts == 0 && f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection] && !f.s.precedes(f.e.Time):
 		l.start = f.e.Time
 	}
 	f.accompany()

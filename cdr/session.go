@@ -143,6 +143,9 @@ func (s *session) ended(t janus.Micros) bool {
 	return s.destroyed != 0 && t > s.destroyed || s.timedOut != 0 && t > s.timedOut
 }
 
+// precedes tells whether a time is before the session was there: then the clock has stepped back.
+func (s *session) precedes(t janus.Micros) bool { return s.basis == Created && t < s.incarnation }
+
 func (s *session) openLegs() (n int) {
 	for _, h := range s.handles {
 		n += len(h.legs)
