@@ -153,8 +153,8 @@ func (p *Policy) Fingerprint() string {
 func (p *Policy) Check() []error {
 	var all []error
 	complain := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
-	if p.EmitterSilence < maxStep {
-		complain("emitter_silence is %v: an emitter is shown to be alive every 30 s, so it must be at least 1m", span(p.EmitterSilence))
+	if p.EmitterSilence < second {
+		complain("emitter_silence is %v: it must be at least 1s, and for calls that count more than 1m: an emitter shows that it lives every 30 s", span(p.EmitterSilence))
 	}
 	if p.StubRetention <= 0 {
 		complain("stub_retention is %v: it must be more than 0, or late events would open sessions that are closed", span(p.StubRetention))

@@ -154,6 +154,9 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 		return fmt.Errorf("%w (or name another one with --admin-listen)", err)
 	}
 
+	if err := demoConfig(o, broker.Addrs()[0], topics.Partitions, policy); err != nil {
+		return err
+	}
 	url := "http://" + server.Addr().String() + "/events"
 	screen.begin(o, broker.Addrs()[0], url, "http://"+health.Addr().String(), len(kept))
 
@@ -191,7 +194,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 			return err
 		}
 		screen.calls(all, len(kept))
-		screen.end(o, broker.Addrs()[0], url, "http://"+health.Addr().String())
+		screen.end(o, url, "http://"+health.Addr().String())
 		if !o.exit {
 			<-stop.Done()
 		}
@@ -219,6 +222,26 @@ func demoPolicy(speed float64) cdr.Policy {
 	p.EmitterSilence = janus.Micros(silence.Microseconds())
 	return p
 }
+
+// demoConfig writes the configuration that the other commands need to look at the demo.
+func demoConfig(o demoOptions, broker string, partitions int32, policy cdr.Policy) error {
+	text := fmt.Sprintf(`# How to reach the demo while it is up, and what it decides about records.
+# Written at each start of: cdr demo
+kafka:
+  brokers: [%s]
+topics:
+  partitions: %d
+policy:
+  grace: %v
+  emitter_silence: %v
+`, broker, partitions, span(int64(policy.Grace)), span(int64(policy.EmitterSilence)))
+	if err := os.WriteFile(o.configFile(), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write the demo's configuration: %w", err)
+	}
+	return nil
+}
+
+func (o demoOptions) configFile() string { return filepath.Join(o.dir, "demo.yaml") }
 
 // settled tells whether everything that stands in the log has become records.
 func settled(s pipeline.Status, events map[int32]kafka.Range) bool {

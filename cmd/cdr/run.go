@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,6 +69,9 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool)
 	processor, err := pipeline.New(o)
 	if err != nil {
 		return err
+	}
+	if o.Policy.EmitterSilence < micros(time.Minute) {
+		o.Log.Warn("policy.emitter_silence is below 1m: calls of a quiet Janus may be closed while they last", "emitter_silence", c.Policy.EmitterSilence)
 	}
 	o.Log.Info("cdr starts", "version", cli.Version(), "group", o.Group, "instance", o.Instance, "workers", o.Workers)
 

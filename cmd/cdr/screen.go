@@ -84,7 +84,7 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 	s.say("%s", s.bold("The calls, as they stand on janus.cdr"))
 	s.say("")
 	table := tabwriter.NewWriter(s.w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "  START\tWHO\tKIND\tOUTCOME\tDURATION\tHOW IT ENDED\tKNOWN\tMEDIA")
+	fmt.Fprintln(table, "  START UTC\tWHO\tKIND\tOUTCOME\tDURATION\tHOW IT ENDED\tKNOWN\tMEDIA")
 	for i := range legs {
 		r := &legs[i]
 		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", time.UnixMicro(int64(r.StartTime)).UTC().Format("15:04:05"),
@@ -112,18 +112,18 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 	s.say("")
 }
 
-func (s *screen) end(o demoOptions, broker, events, health string) {
+func (s *screen) end(o demoOptions, events, health string) {
 	if o.exit {
 		s.say("Done in %v. The data is kept in %s; start again to see that nothing is counted twice.", time.Since(s.started).Round(100*time.Millisecond), o.dir)
 		return
 	}
 	s.say("%s", s.bold("What to try next"))
 	s.say("")
-	s.say("  watch the records       cdr tail --kafka-brokers %s --from earliest", broker)
-	s.say("  the same as JSON        cdr tail --kafka-brokers %s --from earliest --json --once", broker)
-	s.say("  would they come again?  cdr replay --kafka-brokers %s --verify --policy-grace 1s --policy-emitter-silence %v", broker, span(int64(demoPolicy(o.speed).EmitterSilence)))
+	s.say("  watch the records       cdr tail --config %s --from earliest", o.configFile())
+	s.say("  the same as JSON        cdr tail --config %s --from earliest --once --json", o.configFile())
+	s.say("  would they come again?  cdr replay --config %s --verify", o.configFile())
 	s.say("  post an event           curl -sS -d '%s' %s", demoEvent(), events)
-	s.say("  see what was refused    curl -sS -d 'not JSON' %s; cdr tail --kafka-brokers %s --dlq --from earliest --once", events, broker)
+	s.say("  see what was refused    curl -sS -d 'not JSON' %s; cdr tail --config %s --dlq --from earliest --once", events, o.configFile())
 	s.say("  look                    %s/readyz  %s/metrics", health, health)
 	s.say("")
 	s.say("(cdr is this program: go run ./cmd/cdr. The log is in %s.)", filepath.Join(o.dir, "demo.log"))
