@@ -3,7 +3,6 @@
 package kafka
 
 import (
-	"errors"
 	"os"
 	"syscall"
 )
@@ -15,7 +14,8 @@ func lockDir(path string) (unlock func() error, err error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(err, file.Close())
+		file.Close()
+		return nil, err
 	}
 	return file.Close, nil
 }

@@ -26,7 +26,7 @@ type inbox struct {
 	cancel  context.CancelFunc // of the poll that runs
 	offsets map[int32]int64    // of the group, by partition
 	killer  func()             // ends the client
-	joined  bool
+	asking  bool
 	since   time.Time // that the client asks for an assignment
 }
 
@@ -34,7 +34,7 @@ type inbox struct {
 func (b *inbox) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.offsets, b.killer, b.joined = nil, map[int32]int64{}, nil, true
+	b.events, b.offsets, b.killer, b.asking = nil, map[int32]int64{}, nil, false
 }
 
 func (b *inbox) put(e event) {
@@ -122,10 +122,10 @@ const joinAtMost = 30 * time.Second
 func (b *inbox) join(begins bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if begins && b.joined {
+	if begins && !b.asking {
 		b.since = time.Now()
 	}
-	b.joined = !begins
+	b.asking = begins
 }
 
 // joining tells whether the client is about to join the group's next generation. It would write down the generation
@@ -134,5 +134,5 @@ func (b *inbox) join(begins bool) {
 func (b *inbox) joining(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.joined && now.Sub(b.since) < joinAtMost
+	return b.asking && now.Sub(b.since) < joinAtMost
 }

@@ -17,8 +17,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -106,6 +106,7 @@ type Processor struct {
 	admin    *kadm.Client
 	slots    map[int32]chan struct{} // one task of this process per partition: its state directory is used by one
 	restores chan struct{}           // bounds restores at once
+	workers  []*worker
 }
 
 // place is what must be known of the cluster before work begins.
@@ -205,25 +206,32 @@ func (p *Processor) Run(ctx context.Context) error {
 		"partitions", p.place.partitions, "topic", p.opts.Topics.Events)
 
 	// The first worker that fails for good stops the others.
-	run, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var workers sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	failures := make(chan error, p.opts.Workers)
+	p.workers = nil
 	for i := range p.opts.Workers {
-		workers.Go(func() {
-			if err := newWorker(p, i).run(run); err != nil {
-				stop(err)
-			}
-		})
+		p.workers = append(p.workers, newWorker(p, i))
 	}
-	workers.Wait()
-	if ctx.Err() == nil {
-		return fmt.Errorf("run processor: %w", context.Cause(run))
+	for _, w := range p.workers {
+		go func() { failures <- w.run(running) }()
+	}
+	var failed error
+	for range p.opts.Workers {
+		if err := <-failures; err != nil {
+			stop()
+			if failed == nil {
+				failed = err
+			} else {
+				p.log.Error("another worker failed, too", "error", err)
+			}
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("run processor: %w", failed)
 	}
 	if p.opts.Leave {
 		p.leave()
-	}
-	if err := context.Cause(run); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.Cause(ctx)) {
-		return fmt.Errorf("stop processor: %w", err)
 	}
 	p.log.Info("processor has stopped")
 	return nil
@@ -247,6 +255,18 @@ func (p *Processor) arrive(ctx context.Context) error {
 		dlq:        int32(len(meta.Topics[t.DLQ].Partitions)),
 	}
 	return nil
+}
+
+// settleAtMost bounds how long a stop waits for the group.
+const settleAtMost = 5 * time.Second
+
+// settle waits until the group has answered all our workers. A member that goes away while the group waits for it to
+// join makes everybody wait, also our own next start, until the group gives it up.
+func (p *Processor) settle() {
+	joining := func(w *worker) bool { return w.inbox.joining(time.Now()) }
+	for until := time.Now().Add(settleAtMost); slices.ContainsFunc(p.workers, joining) && time.Now().Before(until); {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // leave takes our members out of the group: static members do not leave by closing.

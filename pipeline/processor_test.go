@@ -129,10 +129,10 @@ func TestALostAnswerToEndTxnDoublesNothing(t *testing.T) {
 				c.eventually("an answer is lost", []*running{p}, func() bool { return cut.cuts.Load() > round })
 				c.caughtUp(p)
 			}
+			p.stop(t)
 			if n := p.count(t, "commits_total", unknown); lost == final && n != 3 {
 				t.Errorf("%v commits were counted as unknown, want 3", n)
 			}
-			p.stop(t)
 			if n := c.check(); n < 150 {
 				t.Fatalf("%d records came out of 300 sessions", n)
 			}

@@ -68,12 +68,12 @@ func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger)
 			return t, nil
 		}
 		if !errors.Is(err, errStates) || attempt == asideAttempts {
-			return nil, errors.Join(err, store.Close())
+			return nil, and(err, store.Close())
 		}
 		// What the store has makes no sense. The changelog has the truth.
 		aside, moved := store.Condemn()
 		if moved != nil {
-			return nil, errors.Join(err, moved)
+			return nil, and(err, moved)
 		}
 		w.p.metrics.broken.Inc()
 		log.Error("state store made no sense and is built anew from the changelog", "moved_to", aside, "error", err)
@@ -278,7 +278,7 @@ func (w *worker) recallFrom(ctx context.Context, t *task, topic string, span kaf
 			return fmt.Errorf("restore partition %d: recall events: %w", t.partition, err)
 		}
 		for _, r := range records {
-			t.fold.Recall(InputOf(r))
+			t.fold.Recall(inputOf(r))
 		}
 	}
 }

@@ -47,8 +47,8 @@ func (t *task) next() int64 {
 func (t *task) apply(in cdr.Input) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("fold partition %d at offset %d: %w: %v: this is a defect of the program, please report it with this event: %s",
-				t.partition, in.Offset, ErrBroken, p, debug.Stack())
+			err = fmt.Errorf("fold partition %d at offset %d: %w: this is a defect of the program, please report it with the event at that offset: %w",
+				t.partition, in.Offset, ErrBroken, &panicked{value: p, stack: debug.Stack()})
 		}
 	}()
 	if err := t.fold.Apply(in); err != nil {
@@ -57,8 +57,16 @@ func (t *task) apply(in cdr.Input) (err error) {
 	return nil
 }
 
-// InputOf is a record of the event log as the fold takes it: for this room, and for those who fold the log a second time.
-func InputOf(r *kgo.Record) cdr.Input {
+// panicked is a panic of the fold as an error.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// inputOf is a record of the event log as the fold takes it.
+func inputOf(r *kgo.Record) cdr.Input {
 	in := cdr.Input{Offset: r.Offset, Append: janus.Micros(r.Timestamp.UnixMicro()), Key: r.Key, Value: r.Value}
 	for _, h := range r.Headers {
 		switch h.Key {

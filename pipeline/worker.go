@@ -51,7 +51,7 @@ const (
 	pollRecords   = 5000
 	pollAtMost    = 5 * time.Second
 	pollHandover  = 20 * time.Millisecond
-	rebalanceTime = time.Minute // the group waits so long for a transaction to end
+	rebalanceTime = 20 * time.Second // at least; the group waits so long for a transaction to end
 	orphanedAfter = 2 * time.Second
 	maxBackoff    = 10 * time.Second
 	restoreTries  = 10
@@ -109,7 +109,7 @@ func (w *worker) live(ctx context.Context) (err error) {
 	lifetime, end := context.WithCancel(ctx)
 	defer func() {
 		end()
-		err = errors.Join(err, w.quit())
+		err = and(err, w.quit())
 		w.hangUp()
 	}()
 	// Before anything else: it puts an end to the transaction that our predecessor left open, on which a restore would
@@ -125,7 +125,10 @@ func (w *worker) live(ctx context.Context) (err error) {
 			return err
 		}
 		if ctx.Err() != nil {
-			return w.finish(ctx)
+			err := w.finish(ctx)
+			w.session.AllowRebalance()
+			w.p.settle()
+			return err
 		}
 	}
 }
@@ -175,7 +178,7 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/4)),
-		kgo.RebalanceTimeout(rebalanceTime),
+		kgo.RebalanceTimeout(max(rebalanceTime, o.SessionTimeout)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // out of range stops us, it never skips
@@ -274,14 +277,14 @@ func (w *worker) quit() error {
 	var failed error
 	for _, e := range events {
 		if e.restored != nil && e.restored.task != nil {
-			failed = errors.Join(failed, e.restored.task.close())
+			failed = and(failed, e.restored.task.close())
 		}
 	}
 	for partition := range maps.Clone(w.tasks) {
-		failed = errors.Join(failed, w.drop(partition))
+		failed = and(failed, w.drop(partition))
 	}
 	for partition := range maps.Clone(w.restored) {
-		failed = errors.Join(failed, w.drop(partition))
+		failed = and(failed, w.drop(partition))
 	}
 	for partition := range w.p.place.partitions {
 		w.p.board.drop(w.number, partition)
@@ -319,6 +322,17 @@ func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	return w.session.PollRecords(ctx, pollRecords)
 }
 
+// and puts two errors into one line; either may be nil.
+func and(first, second error) error {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return fmt.Errorf("%w; and then: %w", first, second)
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -337,10 +351,10 @@ func (w *worker) hear(ctx context.Context) (taken bool, err error) {
 		taken = taken || e.taken
 		for _, partition := range e.revoked {
 			w.log.Info("partition was taken from us", "partition", partition)
-			closing = errors.Join(closing, w.drop(partition))
+			closing = and(closing, w.drop(partition))
 		}
 		for _, partition := range e.assigned {
-			closing = errors.Join(closing, w.drop(partition))
+			closing = and(closing, w.drop(partition))
 			w.start(ctx, partition, 1)
 		}
 		if e.owned != nil {
@@ -348,11 +362,11 @@ func (w *worker) hear(ctx context.Context) (taken bool, err error) {
 		}
 		if e.restored != nil {
 			if err := w.arrived(ctx, e.partition, e.restored, e.of); err != nil {
-				return taken, errors.Join(err, closing)
+				return taken, and(err, closing)
 			}
 		}
 	}
-	return taken, errors.Join(w.handOver(), closing)
+	return taken, and(w.handOver(), closing)
 }
 
 // own notes what the group says we have. The group's callbacks follow, but not always: a session swallows a second
@@ -477,7 +491,7 @@ func (w *worker) drop(partition int32) error {
 	for _, held := range []map[int32]*task{w.tasks, w.restored} {
 		if t := held[partition]; t != nil {
 			delete(held, partition)
-			failed = errors.Join(failed, t.close())
+			failed = and(failed, t.close())
 		}
 	}
 	return failed
@@ -500,8 +514,12 @@ func (w *worker) fold(fetches kgo.Fetches) error {
 		}
 		var kinds [4]int
 		for _, r := range p.Records {
-			in := InputOf(r)
+			in := inputOf(r)
 			if failed = t.apply(in); failed != nil {
+				var panicked *panicked
+				if errors.As(failed, &panicked) {
+					w.log.Error("fold panicked", "partition", t.partition, "offset", in.Offset, "panic", panicked, "stack", string(panicked.stack))
+				}
 				return
 			}
 			kinds[in.Kind]++

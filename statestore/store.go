@@ -120,7 +120,8 @@ func Open(o Options) (*Store, error) {
 	}
 	s.aside = aside
 	if err := s.start(db); err != nil {
-		return nil, fmt.Errorf("open state store: %w", errors.Join(err, db.Close()))
+		db.Close() // it was read only
+		return nil, fmt.Errorf("open state store: %w", err)
 	}
 	return s, nil
 }
@@ -304,7 +305,10 @@ func (s *Store) Flush() error {
 // Close writes what waits and frees the directory. The error is that of writing, now or before.
 func (s *Store) Close() error {
 	err := s.Flush()
-	return errors.Join(err, s.shut())
+	if shut := s.shut(); err == nil {
+		err = shut
+	}
+	return err
 }
 
 // Reset forgets everything: the store is empty after it, on disk too. It is for a store whose checkpoint leads nowhere
@@ -321,7 +325,8 @@ func (s *Store) Reset() error {
 		return fmt.Errorf("reset state store: %w", err)
 	}
 	if err := s.start(db); err != nil {
-		return fmt.Errorf("reset state store: %w", errors.Join(err, db.Close()))
+		db.Close() // it is empty
+		return fmt.Errorf("reset state store: %w", err)
 	}
 	return nil
 }
