@@ -229,7 +229,7 @@ func (p *Partition) Apply(in Input) error {
 	if in.Kind == KindCopy {
 		p.counts.Copies++
 	} else if e.Session != 0 {
-		if err := p.event(em, e, in.Offset); err != nil {
+		if err := p.event(em, e, in.Offset, len(in.Value)); err != nil {
 			return err
 		}
 	}
@@ -311,7 +311,7 @@ func (p *Partition) Flush() error {
 }
 
 // event folds an event into its own session.
-func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64) error {
+func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size int) error {
 	k, err := p.session(em, e.Session)
 	if err != nil {
 		return err
@@ -348,6 +348,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64) error 
 	p.touch(k)
 	x := &fold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
 	x.session()
+	x.weigh(size)
 	p.index.watch(p, k, k.s)
 	return nil
 }

@@ -49,6 +49,8 @@ type session struct {
 
 	clockSuspect bool
 	truncated    bool
+
+	weight, unweighed int32 // bytes of this state when it was measured, and of the events since
 }
 
 // stub is what is left of a session after its SESSION record.
@@ -275,6 +277,8 @@ func (s *session) fields(c *codec) {
 	flag(c, 33, &s.emitted)
 	flag(c, 34, &s.clockSuspect)
 	flag(c, 35, &s.truncated)
+	num(c, 36, &s.weight)
+	num(c, 37, &s.unweighed)
 }
 
 func (b *stub) fields(c *codec) {

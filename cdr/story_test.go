@@ -59,9 +59,9 @@ type book struct {
 func (b *book) begin() {
 	b.script = newScript(b.scenes)
 	b.worlds = []*world{
-		{name: "in one step"},
-		{name: "with a step after every record", steps: true},
-		{name: "with a restart after every record", steps: true, restarts: true},
+		{name: "in one step", limit: maxState},
+		{name: "with a step after every record", limit: maxState, steps: true},
+		{name: "with a restart after every record", limit: maxState, steps: true, restarts: true},
 	}
 	b.laws = laws{}
 }
@@ -98,6 +98,7 @@ type world struct {
 	name     string
 	steps    bool // a step after every record
 	restarts bool // and a new partition, opened from the states
+	limit    int  // bytes that no state may reach
 
 	partition *cdr.Partition
 	states    memory
@@ -161,7 +162,7 @@ func (w *world) open(policy cdr.Policy) error {
 	return nil
 }
 
-// maxState is the size that no state of a session may reach: a commit carries many of them.
+// maxState is the size that no state of a story may reach: a commit carries many of them.
 const maxState = 64 << 10
 
 // commit takes a step and remembers it.
@@ -171,7 +172,7 @@ func (w *world) commit(said *told) error {
 		if i > 0 && bytes.Compare(step.Changes[i-1].Key, c.Key) >= 0 && i < len(step.Changes)-1 {
 			return fmt.Errorf("step: change %d is not in the order of keys", i)
 		}
-		if len(c.Value) >= maxState {
+		if len(c.Value) >= w.limit {
 			return fmt.Errorf("step: the state %q has %d bytes", c.Key, len(c.Value))
 		}
 		if c.Value == nil {

@@ -1,0 +1,95 @@
+package cdr
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxState is the most bytes that the state of a session may have. It goes to Kafka as one record, which a broker
+// refuses beyond its max.message.bytes: a client that opens handles without end, with long names, would stop the
+// partition. No client in its senses comes near.
+const maxState = 256 << 10
+
+// weigh keeps the state of the session within maxState. An event adds no more to it than it has bytes, so the state is
+// written down to be measured only when so many have come as could have filled it.
+func (f *fold) weigh(bytes int) {
+	s := f.s
+	s.unweighed += int32(min(bytes, maxState))
+	if s.weight+s.unweighed <= maxState {
+		return
+	}
+	s.weight, s.unweighed = s.size(), 0
+	if s.weight <= maxState {
+		return
+	}
+	s.truncated = true
+	for _, keep := range []struct{ text, feeds, streams, handles int }{{128, 16, 16, 128}, {32, 2, 4, 32}, {32, 0, 1, 0}} {
+		f.shed(keep.text, keep.feeds, keep.streams, keep.handles)
+		if s.weight = s.size(); s.weight <= maxState/2 {
+			return
+		}
+	}
+}
+
+func (s *session) size() int32 { return int32(len(encode(nil, s.fields))) }
+
+// shed leaves out what is beyond the bounds: text, feeds and streams of a leg, handles on which nothing is open.
+func (f *fold) shed(text, feeds, streams, handles int) {
+	s := f.s
+	idle := 0
+	type seat struct {
+		h *handle
+		l *leg
+	}
+	var seats []seat // the index knows a membership by what is shortened
+	kept := s.handles[:0]
+	for _, h := range s.handles {
+		if len(h.legs) == 0 {
+			if idle++; idle > handles {
+				continue
+			}
+		}
+		kept = append(kept, h)
+		for _, l := range h.legs {
+			if l.kind == RoomMembership && !l.told {
+				f.p.index.unseat(f.k, h, l)
+				seats = append(seats, seat{h, l})
+			}
+			l.shed(text, feeds, streams)
+		}
+		for _, t := range []*string{&h.plugin, &h.opaqueID, &h.account, &h.offered.Text} {
+			shorten(t, text)
+		}
+	}
+	clear(s.handles[len(kept):])
+	s.handles = kept
+	for _, t := range seats {
+		f.p.index.seat(f.k, t.h, t.l)
+	}
+}
+
+func (l *leg) shed(text, feeds, streams int) {
+	for _, t := range []*string{
+		&l.calling, &l.called, &l.display, &l.room.Text, &l.user.Text, &l.callID, &l.reason, &l.address, &l.local, &l.remote,
+		&l.protocol, &l.hangWord, &l.toldReason,
+	} {
+		shorten(t, text)
+	}
+	l.feeds = slices.Clone(l.feeds[:min(len(l.feeds), feeds)])
+	for i := range l.feeds {
+		shorten(&l.feeds[i], text)
+	}
+	slices.Sort(l.feeds)
+	l.feeds = slices.Compact(l.feeds)
+	l.streams = slices.Clone(l.streams[:min(len(l.streams), streams)])
+	for i := range l.streams {
+		shorten(&l.streams[i].codec, text)
+	}
+	l.cut = true
+}
+
+func shorten(t *string, bytes int) {
+	if len(*t) > bytes {
+		*t = strings.Clone(strings.ToValidUTF8((*t)[:bytes], ""))
+	}
+}
