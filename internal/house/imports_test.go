@@ -30,6 +30,7 @@ var rooms = []room{
 	{name: "janus", libs: []string{}, pure: true},
 	{name: "cdr", rooms: []string{"janus"}, libs: []string{}, pure: true},
 	{name: "avro", rooms: []string{"janus", "cdr"}, libs: []string{"github.com/linkedin/goavro/v2", "github.com/go-faster/jx"}, pure: true},
+	{name: "explain", rooms: []string{"janus", "cdr", "avro"}, libs: []string{}, pure: true},
 	{name: "statestore"},
 	{name: "kafka"},
 	{name: "pipeline", rooms: []string{"janus", "cdr", "avro", "statestore", "kafka"}},
