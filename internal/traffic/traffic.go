@@ -16,6 +16,7 @@ import (
 // Event is an event of a copy: its Kafka key and its bytes.
 type Event struct {
 	Session string // decimal; empty when the event names none
+	At      int64  // its timestamp, in microseconds
 	Value   []byte
 }
 
@@ -36,9 +37,9 @@ func Copies(recordings []string, copies, rounds int) iter.Seq[Event] {
 					}
 					for n := range copies {
 						id := session%1_000_000_000_000 + int64(round*copies+n+1)*1_000_000_000_000
-						e := Event{Session: strconv.FormatInt(id, 10)}
+						e := Event{Session: strconv.FormatInt(id, 10), At: at + int64(round)*600_000_000}
 						e.Value = replace(line, `"session_id":`, e.Session)
-						e.Value = replace(e.Value, `"timestamp":`, strconv.FormatInt(at+int64(round)*600_000_000, 10))
+						e.Value = replace(e.Value, `"timestamp":`, strconv.FormatInt(e.At, 10))
 						if !yield(e) {
 							return
 						}
