@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,7 +71,15 @@ func TestTheSQLOfThePagesGivesTheResultsOfThePages(t *testing.T) {
 		if query == "" {
 			p.fatalf(t, "there is no SQL with the name %q", p.args["sql"])
 		}
-		answer := sqlite(t, p.call(t).records, query)
+		records := p.call(t).records
+		if lost := p.args["without"]; lost != "" { // a record that did not arrive
+			n, err := strconv.Atoi(lost)
+			if err != nil || n >= len(records) {
+				p.fatalf(t, "without=%s: write the number of a record, from 0", lost)
+			}
+			records = slices.Delete(records, n, n+1)
+		}
+		answer := sqlite(t, records, query)
 		if answer == "" {
 			answer = "(no row)\n"
 		}
