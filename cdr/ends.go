@@ -81,6 +81,9 @@ func (s *session) end(why reason) ending {
 		e = told(EndSessionDestroyed, s.destroyed, "")
 	case all && (s.lostConnection(s.lastDetached) || s.shutDown(s.lastDetached)):
 		e = told(EndHandleDetached, s.lastDetached, "")
+	case all && s.gone != 0 && s.lastDetached > s.gone && s.mark.basis == 0 && why.cause == 0 && why.until == 0:
+		e = told(EndHandleDetached, s.lastDetached, "")
+		e.cause = CauseTransportGone
 	case s.mark.basis != 0 && why.cause == 0:
 		e = unseen(s.mark.basis, s.lastTime, s.mark.time)
 	case all && s.gone != 0 && why.cause == 0 && why.until == 0:
