@@ -218,7 +218,7 @@ func clamp(start, answer, reported janus.Micros, end ending) times {
 	if end.earliest == end.time {
 		t.end.earliest = t.end.time
 	}
-	t.end.earliest = min(max(t.end.earliest, start), t.end.time)
+	t.end.earliest = min(max(t.end.earliest, start, reported), t.end.time)
 	if end.latest == end.time {
 		t.end.latest = t.end.time
 	}

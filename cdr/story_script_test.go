@@ -2,6 +2,7 @@ package cdr_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ import (
 //	dup [N]                      the last N events come once more, byte for byte
 //	restart                      the partition goes on somewhere else, from its states
 //	flush                        the input is at its end
-//	policy KEY=VALUE...          before the first event: what the operator decided
+//	policy KEY=VALUE...          before the first event: what the operator decided (grace, leg-silence, partial-every,
+//	                             silence-without-statistics, emitter-silence, stub, partial-volume, midnight, address, display)
 //	show WORD...                 what the records show besides: counts, media, lineage, ids, setup
 //	# ...                        a remark
 //
@@ -222,6 +224,30 @@ func (s *script) decide(w *words) error {
 		}
 		*to = janus.Micros(d.Microseconds())
 	}
+	if text := w.take("partial-volume", ""); text != "" {
+		v, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		p.Partial.Volume = v
+	}
+	if place := w.take("midnight", ""); place != "" {
+		l, err := time.LoadLocation(place)
+		if err != nil {
+			return err
+		}
+		p.Partial.Midnight = l
+	}
+	for key, to := range map[string]*cdr.Disclosure{"address": &p.Address, "display": &p.DisplayName} {
+		if how := w.take(key, ""); how != "" {
+			i := slices.Index(cdr.Disclosures, how)
+			if i < 0 {
+				return fmt.Errorf("%s is emit, hash or omit", key)
+			}
+			*to = cdr.Disclosure(i)
+		}
+	}
+	p.HashKey = []byte("a key of the stories, no secret")
 	if left := w.left(); left != "" {
 		return fmt.Errorf("%s is no policy", left)
 	}
