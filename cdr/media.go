@@ -56,7 +56,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 			l.sign = max(l.sign, s.last) // the client lived when the report before was made
 		}
 	}
-	if now.BytesReceived+now.BytesSent > s.seen.BytesReceived+s.seen.BytesSent {
+	if now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent {
 		if s.firstMedia == 0 {
 			s.firstMedia = t
 		}

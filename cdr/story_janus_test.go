@@ -83,7 +83,7 @@ func (v *voice) say(at janus.Micros, w *words) ([]byte, error) {
 	if opaque := w.take("opaque", ""); opaque != "" {
 		known.opaque = opaque
 	}
-	kind, subtype := 0, 0
+	var kind, subtype int
 	body := &object{}
 	var bodies []*object
 	component := func() *object { return body.set("stream_id", 1).set("component_id", 1) }
