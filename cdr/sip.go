@@ -32,7 +32,7 @@ func (f *fold) sip(b *janus.PluginEvent) {
 			l.calling, l.called = h.account, keep(b.Username, &l.cut)
 			f.shareParties(l)
 		}
-		if l != nil && l.accepted == 0 {
+		if l != nil && l.accepted == 0 && b.Name == "progress" {
 			f.p.conclude(RuleNotAnAnswer, f.s, h, l, facts{at: t, word: b.Name})
 		}
 	case "accepted", "accepting", "progressed":

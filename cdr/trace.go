@@ -111,6 +111,9 @@ type Conclusion struct {
 // default and costs nothing. What f does has no influence on the records.
 func (p *Partition) Trace(f func(Conclusion)) { p.trace = f }
 
+// Clock is the partition time of the last record that was folded.
+func (p *Partition) Clock() janus.Micros { return p.pos.clock.now }
+
 // facts are what a conclusion tells besides what it is about.
 type facts struct {
 	at, limit janus.Micros

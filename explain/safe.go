@@ -1,0 +1,68 @@
+package explain
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+
+	"januscdr/cdr"
+)
+
+// maxShown bounds what is shown of a text that a client chose, in letters.
+const maxShown = 120
+
+// clean is a text from an event or a record as it may be shown: no letter that steers a terminal or turns the direction
+// of writing, no password of a SIP URI, and not without end.
+func clean(s string) string {
+	if len(s) > 16*maxShown {
+		s = s[:16*maxShown]
+	}
+	s = strings.ToValidUTF8(s, "?")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+	s = masked(s)
+	if letters := []rune(s); len(letters) > maxShown {
+		return string(letters[:maxShown]) + "…"
+	}
+	return s
+}
+
+var (
+	// password is what stands between user and host of a SIP URI.
+	password = regexp.MustCompile(`(?i)(\b(?:sips?|tel):[^\s:@<>]*):[^\s@<>]*@`)
+	// headers are what a URI asks to be put into the request; they may be credentials.
+	headers = regexp.MustCompile(`(?i)(\bsips?:[^\s?<>]*)\?[^\s<>]*`)
+)
+
+// masked is a text without the secrets that a URI may hold.
+func masked(s string) string {
+	if !strings.Contains(strings.ToLower(s), "sip") && !strings.Contains(strings.ToLower(s), "tel:") {
+		return s
+	}
+	return headers.ReplaceAllString(password.ReplaceAllString(s, "$1:…@"), "$1?…")
+}
+
+// safe is a record as it may be shown.
+func safe(r *cdr.Record) cdr.Record {
+	c := *r
+	for _, s := range []*string{
+		&c.Emitter, &c.Plugin, &c.OpaqueID, &c.CallingParty, &c.CalledParty, &c.DisplayName, &c.RoomID, &c.ParticipantID,
+		&c.SIPCallID, &c.SIPReason, &c.Transport, &c.RemoteAddress, &c.LocalCandType, &c.RemoteCandType, &c.ICEProtocol, &c.Diagnostics,
+	} {
+		*s = clean(*s)
+	}
+	c.Feeds = nil
+	for _, f := range r.Feeds {
+		c.Feeds = append(c.Feeds, clean(f))
+	}
+	c.Streams = nil
+	for _, s := range r.Streams {
+		s.Mid, s.Codec = clean(s.Mid), clean(s.Codec)
+		c.Streams = append(c.Streams, s)
+	}
+	return c
+}
