@@ -139,7 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := server.Shutdown(stop); err != nil {
 		server.Close()
 	}
-	<-served
+	_ = <-served // always that it was closed
 	return nil
 }
 

@@ -19,11 +19,8 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // The error is an *Error. It means that the body is no JSON array or object at all, or that it was cut off; then
 // nothing of it can be told apart. Split takes what encoding/json takes, down to MaxBodyDepth.
 func Split(body []byte) ([][]byte, error) {
-	b := body
-	if bytes.HasPrefix(b, byteOrderMark) {
-		// White space instead of a shorter slice would keep the offsets, but the body is not ours to change.
-		b = b[len(byteOrderMark):]
-	}
+	// White space instead of a shorter slice would keep the offsets, but the body is not ours to change.
+	b := bytes.TrimPrefix(body, byteOrderMark)
 	s := scanner{b: b, limit: MaxBodyDepth, lax: true}
 	events, err := s.split()
 	if err != nil {

@@ -68,7 +68,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	}
 	cluster, err := kfake.NewCluster(append(opts, o.Kfake...)...)
 	if err != nil {
-		unlock()
+		_ = unlock() // the lock ends with the process anyway
 		return nil, fmt.Errorf("start embedded broker on %s with data in %s: %w", net.JoinHostPort(host, strconv.Itoa(port)), o.Dir, err)
 	}
 	return &Embedded{cluster: cluster, unlock: unlock}, nil

@@ -135,7 +135,7 @@ func moveAside(dir string, why ...error) (aside string, err error) {
 	}
 	if len(why) > 0 {
 		note := errors.Join(why...).Error() + "\n"
-		os.WriteFile(filepath.Join(aside, "WHY"), []byte(note), 0o640) // best effort: the log has it too
+		_ = os.WriteFile(filepath.Join(aside, "WHY"), []byte(note), 0o640) // best effort: the log has it too
 	}
 	return aside, nil
 }

@@ -136,7 +136,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 		server.Close()
 		return fmt.Errorf("%w (or name another one with --ingest-listen)", err)
 	}
-	defer server.Stop()
+	defer func() { _ = server.Stop() }() // the broker goes next: who was not answered cannot be helped
 	policy := demoPolicy(o.speed)
 	processor, err := pipeline.New(pipeline.Options{
 		Kafka: options, Topics: topics, Group: "januscdr", Instance: "demo", Workers: 2,

@@ -142,7 +142,7 @@ func post(ctx context.Context, client *http.Client, url string, body []byte, o O
 		return err
 	}
 	defer answer.Body.Close()
-	io.CopyN(io.Discard, answer.Body, maxAnswerToDrain) // Janus ignores what stands in it
+	_, _ = io.CopyN(io.Discard, answer.Body, maxAnswerToDrain) // Janus ignores what stands in it
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: %s", errStatus, answer.Status)
 	}

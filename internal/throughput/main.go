@@ -94,8 +94,10 @@ func measure(ctx context.Context, events int, brokers, prefix string) error {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		defer cmd.Wait()
-		defer cmd.Process.Signal(syscall.SIGTERM)
+		defer func() {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			_ = cmd.Wait()
+		}()
 		if brokers, err = bufio.NewReader(out).ReadString('\n'); err != nil {
 			return fmt.Errorf("start the broker: %w", err)
 		}
