@@ -1,0 +1,181 @@
+// Command storm kills what it can, for as long as it is told, and then asks whether every call came out exactly once.
+//
+// It runs a real Kafka of one broker or three, ingest and processors as processes of their own, and emitters that post
+// multiplied recordings as Janus does: one request in flight each, sent again when the connection closed without an
+// answer. Processes and brokers are killed with -9 at random moments and started again. When all is settled, the records
+// that a reader of committed messages sees are compared with a fold of the same log that nobody disturbed, and the log
+// with what was answered.
+//
+//	go run ./internal/storm -kills-cdr 200 -kills-ingest 50
+//	go run ./internal/storm -brokers-count 3 -kills-broker 10 -kills-cdr 30
+//	go run ./internal/storm -kills-cdr 20 -python v/bin/python      read also by a consumer that is none of ours
+//
+// It needs what scripts/kafka.sh needs. The same seed makes the same traffic and the same plan of kills; what they hit
+// is left to the machine. Exit code 0: nothing lost, doubled or different; 1: something was, or a process ended by
+// itself; the folder with topics, states and logs is kept and named; 130: interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"januscdr/cdr"
+	"januscdr/janus"
+)
+
+// options are what the command line says.
+type options struct {
+	seed     uint64
+	duration time.Duration
+	dir      string
+	keep     bool
+	root     string
+	bin      string
+	port     int
+	python   string
+
+	brokers, processors, ingests, workers, emitters, copies int
+
+	partitions int
+	rate       float64
+
+	killsCDR, killsIngest, killsBroker, pausesCDR int
+
+	aim, wipe, away float64
+
+	sessionTimeout, transactionTimeout, commitInterval time.Duration
+	settle                                             time.Duration
+}
+
+func main() {
+	o := options{}
+	flag.Uint64Var(&o.seed, "seed", 0, "of traffic and kills; 0: a new one")
+	flag.DurationVar(&o.duration, "duration", 0, "time over which the kills are spread; 0: as the kills need it, or 1m without any")
+	flag.StringVar(&o.dir, "dir", "", "new folder for topics, states and logs; empty: a temporary one")
+	flag.BoolVar(&o.keep, "keep", false, "keep the folder even if all is well")
+	flag.StringVar(&o.root, "root", "", "checkout with scripts/ and cmd/; empty: the one this is run in")
+	flag.StringVar(&o.bin, "bin", "", "folder with ingest and cdr; empty: they are built")
+	flag.IntVar(&o.port, "port", 0, "first of 100 ports, below 32768; 0: free ones")
+	flag.StringVar(&o.python, "python", "", "a Python with confluent-kafka and fastavro, to read the records as a stranger would")
+	flag.IntVar(&o.brokers, "brokers-count", 1, "brokers: 1 or 3")
+	flag.IntVar(&o.processors, "processors", 3, "processes of `cdr run`")
+	flag.IntVar(&o.ingests, "ingests", 1, "processes of ingest; each emitter has one")
+	flag.IntVar(&o.workers, "workers", 2, "workers of each processor")
+	flag.IntVar(&o.emitters, "emitters", 4, "Janus servers")
+	flag.IntVar(&o.copies, "copies", 10, "clients of each recording and emitter at once")
+	flag.IntVar(&o.partitions, "partitions", 6, "partitions of the topics, at most 64")
+	flag.Float64Var(&o.rate, "rate", 1000, "events a second of all emitters")
+	flag.IntVar(&o.killsCDR, "kills-cdr", 0, "kills of processors")
+	flag.IntVar(&o.killsIngest, "kills-ingest", 0, "kills of ingest")
+	flag.IntVar(&o.killsBroker, "kills-broker", 0, "kills of brokers, one at a time")
+	flag.IntVar(&o.pausesCDR, "pauses-cdr", 0, "times a processor is stopped until others have its work, and goes on as if nothing had happened")
+	flag.Float64Var(&o.aim, "aim", 0.5, "share of the kills of processors that wait for a transaction to be open")
+	flag.Float64Var(&o.wipe, "wipe", 0.05, "share of the kills of processors that also lose the state directory")
+	flag.Float64Var(&o.away, "away", 0.1, "share of the kills of processors after which others take over, because the restart comes late")
+	flag.DurationVar(&o.sessionTimeout, "session-timeout", 6*time.Second, "of the processors")
+	flag.DurationVar(&o.transactionTimeout, "transaction-timeout", 5*time.Second, "of the processors")
+	flag.DurationVar(&o.commitInterval, "commit-interval", 100*time.Millisecond, "of the processors")
+	flag.DurationVar(&o.settle, "settle", 10*time.Minute, "patience until all is consumed and closed")
+	flag.Parse()
+
+	// An interrupt that comes twice must not leave processes behind, so it stays caught until all have ended.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o)
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "storm: interrupted, no verdict")
+		os.Exit(130)
+	default:
+		fmt.Fprintln(os.Stderr, "storm:", err)
+		os.Exit(1)
+	}
+}
+
+func (o *options) complete() error {
+	for o.seed == 0 {
+		o.seed = uint64(rand.Uint32())
+	}
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("what is %q? only flags are taken", flag.Arg(0))
+	case o.brokers != 1 && o.brokers != 3:
+		return fmt.Errorf("-brokers-count %d: 1 or 3", o.brokers)
+	case o.processors < 1 || o.processors > 9 || o.ingests < 1 || o.ingests > 9 || o.emitters < 1 || o.copies < 1:
+		return errors.New("-processors and -ingests go from 1 to 9, -emitters and -copies from 1")
+	case o.partitions < 1 || o.partitions > 64:
+		return fmt.Errorf("-partitions %d: 1 to 64", o.partitions)
+	case o.rate <= 0:
+		return fmt.Errorf("-rate %g: more than 0", o.rate)
+	}
+	if o.duration == 0 {
+		o.duration = max(time.Minute,
+			time.Duration(o.killsCDR)*6*time.Second/time.Duration(o.processors),
+			time.Duration(o.killsIngest)*5*time.Second/time.Duration(o.ingests),
+			time.Duration(o.killsBroker)*25*time.Second,
+			time.Duration(o.pausesCDR)*15*time.Second)
+	}
+	if o.root == "" {
+		wd, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		for o.root = wd; ; o.root = filepath.Dir(o.root) {
+			if _, err := os.Stat(filepath.Join(o.root, "scripts", "kafka.sh")); err == nil {
+				break
+			}
+			if o.root == filepath.Dir(o.root) {
+				return fmt.Errorf("find scripts/kafka.sh above %s: it is not there; run this in the checkout, or give -root", wd)
+			}
+		}
+	}
+	if o.dir == "" {
+		dir, err := os.MkdirTemp("", "storm")
+		if err != nil {
+			return err
+		}
+		o.dir = dir
+	}
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	o.dir = dir
+	return os.MkdirAll(o.dir, 0o755)
+}
+
+// limit is what silence is waited for: the shortest that the configuration takes, so that the end is near.
+const limit = time.Minute
+
+// policy is that of the processors; their settings say the same.
+func (o *options) policy() cdr.Policy {
+	p := cdr.DefaultPolicy()
+	p.Grace = janus.Micros(time.Second.Microseconds())
+	p.LegSilence = janus.Micros(limit.Microseconds())
+	p.LegSilenceWithoutStatistics = p.LegSilence
+	p.EmitterSilence = p.LegSilence
+	p.StubRetention = p.LegSilence
+	p.Partial.Every = p.LegSilence
+	return p
+}
+
+func (o *options) policySettings() map[string]string {
+	return map[string]string{
+		"POLICY_GRACE":           "1s",
+		"POLICY_LEG_SILENCE":     limit.String(),
+		"POLICY_EMITTER_SILENCE": limit.String(),
+		"POLICY_STUB_RETENTION":  limit.String(),
+		"POLICY_PARTIAL_EVERY":   limit.String(),
+
+		"POLICY_LEG_SILENCE_WITHOUT_STATISTICS": limit.String(),
+	}
+}
