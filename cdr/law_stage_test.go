@@ -31,6 +31,7 @@ type stage struct {
 	all   []said
 	rooms []string
 	next  uint64 // ids, participants and connections
+	brisk bool   // pauses are short
 }
 
 // client is a session in the making.
@@ -78,7 +79,11 @@ func (s *stage) say(e said, typ, subtype int, opaque, body string) {
 
 // pause draws a span: mostly short ones, some at the edge of what threads overtake, some long.
 func (s *stage) pause() janus.Micros {
-	scale := rapid.SampledFrom([]janus.Micros{1, 10, 40, 1000, 20_000, 300_000, 2_000_000}).Draw(s.T, "scale")
+	scales := []janus.Micros{1, 10, 40, 1000, 20_000, 300_000, 2_000_000}
+	if s.brisk {
+		scales = scales[:4]
+	}
+	scale := rapid.SampledFrom(scales).Draw(s.T, "scale")
 	return scale * janus.Micros(rapid.IntRange(1, 3).Draw(s.T, "pause"))
 }
 
@@ -156,7 +161,9 @@ func (l *line) connect(clientOffers bool, between func()) (up bool) {
 	l.jsep(clientOffers, "offer")
 	l.coreNow(16, 1, "gathering", `{"ice":"gathering","stream_id":1,"component_id":1}`)
 	if between != nil {
+		l.brisk = true // a plugin answers a message at once
 		between()
+		l.brisk = false
 	}
 	if l.rarely("never answered") {
 		return false
@@ -367,6 +374,9 @@ func (l *line) dial(over bool) {
 		}
 	})
 	if answered && up {
+		if l.maybe("with messages") {
+			l.tells(map[bool]string{true: "sip-in", false: "sip-out"}[out], `,"sip":"SIP/2.0 200 OK\\r\\nCall-ID: x\\r\\nCSeq: 7 INVITE\\r\\nContent-Length: 0\\r\\n\\r\\n"`)
+		}
 		l.tells("accepted", call+`,"username":"sip:bo@example.org"`)
 		l.media(l.reports())
 	}

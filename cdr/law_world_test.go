@@ -81,11 +81,10 @@ func (how play) run(log []Input) (outcome, error) {
 		p.Committed()
 	}
 	for i, in := range log {
-		stub := p.seesStub(in)
 		if err := p.Apply(in); err != nil {
 			return out, fmt.Errorf("input %d: %w", i, err)
 		}
-		if stub && p.seesStub(in) {
+		if p.seesStub(in) {
 			out.toStubs++
 		}
 		if how.each != nil {

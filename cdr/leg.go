@@ -123,6 +123,9 @@ func (l *leg) answer() (janus.Micros, AnswerBasis) {
 			}
 			return l.accepted, AnswerJoined
 		}
+		if l.kind == SIPCall && l.evidence != 0 {
+			return l.evidence, AnswerFirstEvidence
+		}
 		return 0, AnswerUnknown
 	case l.up != 0:
 		return l.up, AnswerWebRTCUp

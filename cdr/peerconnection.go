@@ -104,6 +104,12 @@ func (f *fold) peerConnection() {
 		for _, l := range all {
 			l.gathered = l.gathered || b.State == "gathering"
 		}
+	case *janus.DTLSState:
+		if b.State == "connected" { // webrtcup is its next word, if that is not lost
+			for _, l := range all {
+				l.proved(t)
+			}
+		}
 	case *janus.SelectedPair:
 		if t >= pc.pair {
 			pc.pair = t
@@ -174,12 +180,18 @@ func (f *fold) signed(t janus.Micros) {
 
 // proof notes an event that proves media. It answers the leg when webrtcup was lost.
 func (f *fold) proof(l *leg) {
-	if t := f.e.Time; l.evidence == 0 || t < l.evidence {
-		l.evidence = t
-		if l.up == 0 && l.accepted == 0 {
-			f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: t})
-		}
+	if t := f.e.Time; l.proved(t) && l.up == 0 && l.accepted == 0 {
+		f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: t})
 	}
+}
+
+// proved keeps the earliest proof.
+func (l *leg) proved(t janus.Micros) bool {
+	first := l.evidence == 0 || t < l.evidence
+	if first {
+		l.evidence = t
+	}
+	return first
 }
 
 // hangup ends a PeerConnection and what cannot live without it.

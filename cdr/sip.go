@@ -58,6 +58,9 @@ func (f *fold) sip(b *janus.PluginEvent) {
 	case "hangup":
 		f.sipHangup(b)
 	case "sip-in", "sip-out":
+		if l := h.unended(SIPCall); l != nil && accepts(b.SIP) {
+			l.proved(t) // `accepted` is the next word, if that is not lost
+		}
 		if l := h.unended(SIPCall); l != nil && strings.HasPrefix(b.SIP, "BYE ") && l.bye == InitiatorUnknown {
 			l.bye = ByRemote
 			if b.Name == "sip-out" {
@@ -66,6 +69,16 @@ func (f *fold) sip(b *janus.PluginEvent) {
 			f.p.conclude(RuleByeSeen, f.s, h, l, facts{at: t, word: l.bye.String()})
 		}
 	}
+}
+
+// accepts tells whether a SIP message is the 200 that answers an INVITE.
+func accepts(message string) bool {
+	if !strings.HasPrefix(message, "SIP/2.0 200 ") {
+		return false
+	}
+	_, after, _ := strings.Cut(message, "\r\nCSeq:")
+	line, _, _ := strings.Cut(after, "\r\n")
+	return strings.HasSuffix(line, " INVITE")
 }
 
 // callOf is the call with a Call-ID that an event at a time belongs to. An event may lack the Call-ID.
@@ -226,6 +239,9 @@ func (f *fold) shareParties(l *leg) {
 }
 
 func (l *leg) shareParties(pc *leg) {
+	if pc.callID != "" && l.callID != "" && pc.callID != l.callID {
+		return // it was that of another call, and its end was not seen
+	}
 	pc.role, pc.direction, pc.calling, pc.called, pc.display, pc.callID = l.role, l.direction, l.calling, l.called, l.display, l.callID
 }
 
