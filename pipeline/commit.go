@@ -20,6 +20,9 @@ import (
 // default: by then they have made up their mind.
 const endTimeout = 15 * time.Second
 
+// endPatience is how long the end of a transaction keeps the group waiting.
+const endPatience = 2 * time.Second
+
 // errUnknown says that nobody can tell whether a transaction was committed, or that it does not matter: the client and
 // all tasks are to be dropped, and the changelog to be asked.
 var errUnknown = errors.New("outcome of the transaction is not known")
@@ -69,11 +72,14 @@ func (w *worker) commit(ctx context.Context) error {
 // error that wraps errUnknown does not mean that they are not.
 func (w *worker) transaction(ctx context.Context, shares []*share, records []*kgo.Record) error {
 	began := time.Now()
+	w.at(BeforeBegin)
 	if err := w.session.Begin(); err != nil {
 		return w.unsettled(began, fmt.Errorf("begin transaction: %w", err))
 	}
+	w.at(AfterBegin)
 
 	promises := w.produce(ctx, records)
+	w.at(AfterProduce)
 	flush, cancel := context.WithTimeout(ctx, endTimeout)
 	err := w.session.Client().Flush(flush)
 	cancel()
@@ -83,10 +89,15 @@ func (w *worker) transaction(ctx context.Context, shares []*share, records []*kg
 	if err != nil {
 		return w.abort(ctx, began, err)
 	}
+	w.at(BeforeEnd)
 
 	end, cancel := context.WithTimeout(kgo.PreTxnCommitFnContext(ctx, w.offsets(shares)), endTimeout)
 	defer cancel()
+	// End waits for a heartbeat. A member that was thrown out has none until its callbacks have run, and they wait for us:
+	// let them in, and the session aborts by itself.
+	release := time.AfterFunc(endPatience, w.session.AllowRebalance)
 	done, err := w.session.End(end, kgo.TryCommit)
+	release.Stop()
 	if err != nil || !done {
 		w.p.metrics.commits.WithLabelValues(unknown).Inc()
 		if err == nil {
@@ -95,6 +106,7 @@ func (w *worker) transaction(ctx context.Context, shares []*share, records []*kg
 		return w.unsettled(began, fmt.Errorf("end transaction: %w", err))
 	}
 	w.p.metrics.commits.WithLabelValues(committed).Inc()
+	w.at(AfterEnd)
 	return nil
 }
 
@@ -197,6 +209,7 @@ func (w *worker) produce(ctx context.Context, records []*kgo.Record) *promises {
 				}
 			}
 		})
+		w.at(Producing)
 	}
 	return p
 }
@@ -220,6 +233,7 @@ func (w *worker) offsets(shares []*share) func(*kmsg.TxnOffsetCommitRequest) err
 // abort gives a transaction up whose messages did not all arrive. What was folded goes with it: the tasks are dropped.
 func (w *worker) abort(ctx context.Context, began time.Time, why error) error {
 	w.p.metrics.commits.WithLabelValues(aborted).Inc()
+	w.at(BeforeAbort)
 	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	// Only so that readers need not wait for the timeout; the next client would abort it, too.
@@ -256,6 +270,7 @@ func (w *worker) settled(shares []*share) error {
 		if err := t.store.Remember(ofChanges(s.step.Changes), at.bytes()); err != nil {
 			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, s.step.Next, err)
 		}
+		w.at(AfterRemember)
 		t.fold.Committed()
 		t.log.next, t.positionKey = at.next, s.position.Key
 		t.due = t.fold.Due()

@@ -28,13 +28,14 @@ type inbox struct {
 	killer  func()             // ends the client
 	asking  bool
 	since   time.Time // that the client asks for an assignment
+	soon    time.Time // until when it may be about to ask
 }
 
 // open begins a new life: what was left for the last one is nothing to us.
 func (b *inbox) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.offsets, b.killer, b.asking = nil, map[int32]int64{}, nil, false
+	b.events, b.offsets, b.killer, b.asking, b.soon = nil, map[int32]int64{}, nil, false, time.Time{}
 }
 
 func (b *inbox) put(e event) {
@@ -59,9 +60,11 @@ func (b *inbox) fenced() error {
 	return b.failed
 }
 
-func (b *inbox) wake() {
+// hurry says that a callback waits for the worker to let it in: the client is not joining, it waits for us.
+func (b *inbox) hurry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asking, b.soon = false, time.Time{}
 	b.wakeLocked()
 }
 
@@ -116,8 +119,11 @@ func (b *inbox) groupOffset(partition int32) (int64, bool) {
 	return offset, ok && offset >= 0
 }
 
-// joinAtMost bounds how long a transaction waits for the client to join.
-const joinAtMost = 30 * time.Second
+// joinAtMost bounds how long a transaction waits for the client to join, joinSoon how long it waits for it to begin.
+const (
+	joinAtMost = 30 * time.Second
+	joinSoon   = 250 * time.Millisecond
+)
 
 func (b *inbox) join(begins bool) {
 	b.mu.Lock()
@@ -125,7 +131,14 @@ func (b *inbox) join(begins bool) {
 	if begins && !b.asking {
 		b.since = time.Now()
 	}
-	b.asking = begins
+	b.asking, b.soon = begins, time.Time{}
+}
+
+// joinsSoon says that a revocation ended: mostly, the client asks for an assignment next.
+func (b *inbox) joinsSoon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.soon = time.Now().Add(joinSoon)
 }
 
 // joining tells whether the client is about to join the group's next generation. It would write down the generation
@@ -134,5 +147,5 @@ func (b *inbox) join(begins bool) {
 func (b *inbox) joining(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asking && now.Sub(b.since) < joinAtMost
+	return now.Before(b.soon) || b.asking && now.Sub(b.since) < joinAtMost
 }

@@ -61,6 +61,12 @@ type Options struct {
 
 	Registerer prometheus.Registerer // nil: counted in vain
 	Log        hclog.Logger          // nil: silent
+
+	// Probe is called between the steps of the protocol, for tests that let a process die or stand still there. Nil
+	// outside of them.
+	Probe func(Step)
+	// StoreProbe is the same of each state store: see statestore.Options.
+	StoreProbe func(statestore.Step) error
 }
 
 // EncodeFunc writes a record down as the value of a message.
@@ -301,6 +307,7 @@ func (p *Processor) storeOptions(partition int32) statestore.Options {
 			Cluster: p.place.cluster, Topic: p.opts.Topics.State, TopicID: p.place.stateID, Partition: partition,
 		},
 		MinFree: p.opts.MinFree,
+		Probe:   p.opts.StoreProbe,
 		Log:     p.log.Named("statestore").With("partition", partition),
 	}
 }

@@ -24,6 +24,7 @@ import (
 )
 
 func TestEveryRecordComesOutOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 4)
 	c.load(300)
 	p := c.start(t.TempDir())
@@ -118,6 +119,7 @@ func TestALostAnswerToEndTxnDoublesNothing(t *testing.T) {
 	final := errors.New("cut for good") // the client gives up; after the others it asks again
 	for _, lost := range []error{final, io.EOF, net.ErrClosed} {
 		t.Run(lost.Error(), func(t *testing.T) {
+			t.Parallel()
 			c := newCluster(t, 2)
 			cut := &cutter{key: int16(kmsg.EndTxn), err: lost}
 			p := c.start(t.TempDir(), func(o *Options) { o.Kafka.Dialer = cut.dial })
@@ -163,6 +165,7 @@ func TestALostAnswerToAnyRequestLosesAndDoublesNothing(t *testing.T) {
 }
 
 func TestAnUnknownServerErrorAtTheEndIsNotTakenForAnAnswer(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2)
 	p := c.start(t.TempDir())
 	c.load(50)
@@ -184,6 +187,7 @@ func TestAnUnknownServerErrorAtTheEndIsNotTakenForAnAnswer(t *testing.T) {
 func TestAFailedProduceAborts(t *testing.T) {
 	for _, topic := range []string{"cdr", "state", "dlq"} {
 		t.Run(topic, func(t *testing.T) {
+			t.Parallel()
 			c := newCluster(t, 2)
 			p := c.start(t.TempDir())
 			c.load(50)
@@ -227,6 +231,7 @@ func TestAFailedProduceAborts(t *testing.T) {
 }
 
 func TestEveryTransactionCarriesTheOffsetsOfWhatItTouches(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2)
 	c.policy.Grace = 200 * 1000 // 200 ms
 	var mu sync.Mutex
@@ -273,6 +278,7 @@ func TestEveryTransactionCarriesTheOffsetsOfWhatItTouches(t *testing.T) {
 }
 
 func TestTicksLetTheSessionsOfAnIdlePartitionEndAndThenItIsSilent(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	c.policy.Grace = 100 * 1000 // 100 ms
 	c.clock = time.Now()
@@ -306,6 +312,7 @@ func TestTicksLetTheSessionsOfAnIdlePartitionEndAndThenItIsSilent(t *testing.T) 
 }
 
 func TestTwoProcessesShareTheWorkAndARebalanceLosesNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 6)
 	c.load(100)
 	one := c.start(t.TempDir())
@@ -338,6 +345,7 @@ func TestTwoProcessesShareTheWorkAndARebalanceLosesNothing(t *testing.T) {
 }
 
 func TestASecondProcessOfTheSameNameStopsTheFirst(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2)
 	first := c.start(t.TempDir())
 	c.load(20)
@@ -353,6 +361,7 @@ func TestASecondProcessOfTheSameNameStopsTheFirst(t *testing.T) {
 }
 
 func TestEventsThatWereDeletedUnreadStopUsUnlessTheLossIsAccepted(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	c.load(20)
@@ -377,6 +386,7 @@ func TestEventsThatWereDeletedUnreadStopUsUnlessTheLossIsAccepted(t *testing.T) 
 }
 
 func TestAChangelogThatIsGoneStopsUsBeforeAllRecordsComeOutAgain(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	c.load(20)
 	p := c.start(t.TempDir())
@@ -396,6 +406,7 @@ func TestAChangelogThatIsGoneStopsUsBeforeAllRecordsComeOutAgain(t *testing.T) {
 }
 
 func TestABrokerThatForgotWhatItAcknowledgedStopsUs(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	c.load(20)
@@ -420,6 +431,7 @@ func TestABrokerThatForgotWhatItAcknowledgedStopsUs(t *testing.T) {
 }
 
 func TestAFullDiskStopsUsAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	c.load(50)
@@ -436,6 +448,7 @@ func TestAFullDiskStopsUsAndLosesNothing(t *testing.T) {
 }
 
 func TestAStoreThatMakesNoSenseIsBuiltAnew(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	c.load(50)
@@ -481,6 +494,7 @@ func TestAStoreThatMakesNoSenseIsBuiltAnew(t *testing.T) {
 }
 
 func TestAStateDirectoryOfAnotherClusterIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	c.load(5)
@@ -495,6 +509,7 @@ func TestAStateDirectoryOfAnotherClusterIsRefused(t *testing.T) {
 }
 
 func TestTheChangelogOfTheEmbeddedBrokerIsRewrittenBeforeItGrows(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	small := func(o *Options) { o.RewriteAfter = 200 }
@@ -526,6 +541,7 @@ func TestTheChangelogOfTheEmbeddedBrokerIsRewrittenBeforeItGrows(t *testing.T) {
 }
 
 func TestTopicsThatDoNotFitAreRefusedAtStart(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 2)
 	p := c.start(t.TempDir(), func(o *Options) { o.Topics.Partitions = 3 })
 	if err := p.fails(t); !errors.Is(err, kafka.ErrTopics) {

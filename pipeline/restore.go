@@ -101,6 +101,7 @@ func (w *worker) restoreInto(ctx context.Context, partition int32, store *states
 	if err != nil {
 		return nil, err
 	}
+	w.at(AfterBarrier)
 	span, err := w.replay(ctx, partition, store, barrier, log)
 	if err != nil {
 		return nil, err
@@ -116,6 +117,7 @@ func (w *worker) restoreInto(ctx context.Context, partition int32, store *states
 	if err := w.recall(ctx, t); err != nil {
 		return nil, err
 	}
+	w.at(AfterRestore)
 	log.Info("task restored", "position", t.next(), "open_sessions", fold.OpenSessions(), "took", time.Since(began).Round(time.Millisecond))
 	return t, nil
 }
@@ -199,6 +201,7 @@ func (w *worker) replayFrom(ctx context.Context, partition int32, store *statest
 		if err := store.Remember(ofRecords(records), checkpoint{next: at, at: time.Now()}.bytes()); err != nil {
 			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 		}
+		w.at(AfterReplay)
 		progress.read(len(records), at)
 	}
 	w.p.metrics.restores.WithLabelValues(kind).Inc()

@@ -120,6 +120,7 @@ func (w *worker) live(ctx context.Context) (err error) {
 		}
 		return w.unsettled(time.Now(), fmt.Errorf("initialise transactional id %s: %w", w.name, err))
 	}
+	w.at(AfterInit)
 	for {
 		if err := w.turn(lifetime); err != nil {
 			return err
@@ -165,6 +166,10 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		w.inbox.put(event{assigned: partitions[o.Topics.Events]})
 	}
 	revoked := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		w.inbox.joinsSoon()
+		w.inbox.put(event{revoked: partitions[o.Topics.Events], taken: len(partitions) > 0})
+	}
+	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		w.inbox.put(event{revoked: partitions[o.Topics.Events], taken: true})
 	}
 	session, err := kgo.NewGroupTransactSession(append(opts,
@@ -185,8 +190,8 @@ func (w *worker) join() (*kgo.GroupTransactSession, error) {
 		kgo.AdjustFetchOffsetsFn(w.placeholders),
 		kgo.OnPartitionsAssigned(assigned),
 		kgo.OnPartitionsRevoked(revoked),
-		kgo.OnPartitionsLost(revoked),
-		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { w.inbox.wake() }),
+		kgo.OnPartitionsLost(lost),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { w.inbox.hurry() }),
 		kgo.FetchMaxBytes(32<<20),
 		kgo.FetchMaxWait(500*time.Millisecond), // so long a task that is handed over may wait for a fetch without it
 		kgo.MaxConcurrentFetches(3),
