@@ -367,7 +367,7 @@ func (s *storm) verify(ctx context.Context) error {
 // stranger reads the records with scripts/external_consumer.py, which has nothing of ours but the schema.
 func (s *storm) stranger(ctx context.Context, want map[string]wanted) error {
 	cmd := exec.CommandContext(ctx, s.o.python, filepath.Join(s.o.root, "scripts", "external_consumer.py"),
-		"--brokers", strings.Join(s.kafka.addresses(), ","), "--topic", s.topics.CDR)
+		"--brokers", strings.Join(s.brokers, ","), "--topic", s.topics.CDR)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()

@@ -23,12 +23,13 @@ import (
 
 // storm is one run.
 type storm struct {
-	o      *options
-	kafka  *cluster
-	topics kafka.Topics
-	group  string
-	client *kgo.Client
-	admin  *kadm.Client
+	o       *options
+	kafka   *cluster
+	brokers []string
+	topics  kafka.Topics
+	group   string
+	client  *kgo.Client
+	admin   *kadm.Client
 
 	processors, ingests []*service
 
@@ -60,7 +61,7 @@ func (s *storm) bad() int {
 	return len(s.complaints)
 }
 
-func (s *storm) kafkaOptions() kafka.Options { return kafka.Options{Brokers: s.kafka.addresses()} }
+func (s *storm) kafkaOptions() kafka.Options { return kafka.Options{Brokers: s.brokers} }
 
 // run is a storm from the first process to the verdict.
 func run(ctx context.Context, o options) (err error) {
@@ -93,6 +94,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	s.kafka = &cluster{script: filepath.Join(o.root, "scripts", "kafka.sh"), dir: filepath.Join(o.dir, "kafka"), size: o.brokers, port: o.port}
+	s.brokers = s.kafka.addresses()
 	defer func() { err = errors.Join(err, s.kafka.stop()) }()
 	if err := s.kafka.start(ctx); err != nil {
 		return err
@@ -165,7 +167,7 @@ func (s *storm) makeTopics(ctx context.Context) (err error) {
 func (s *storm) makeServices() error {
 	o := s.o
 	shared := map[string]string{
-		"KAFKA_BROKERS":      strings.Join(s.kafka.addresses(), ","),
+		"KAFKA_BROKERS":      strings.Join(s.brokers, ","),
 		"TOPICS_EVENTS":      s.topics.Events,
 		"TOPICS_CDR":         s.topics.CDR,
 		"TOPICS_STATE":       s.topics.State,
@@ -333,10 +335,9 @@ func (s *storm) settle(ctx context.Context) error {
 	until := time.Now().Add(s.o.settle)
 	for calm := 0; calm < settledFor; {
 		why := s.unsettled(ctx)
-		if why == "" {
-			calm++
-		} else {
+		if calm++; why != "" {
 			calm = 0
+			s.watch.waitsFor(why)
 		}
 		if why != "" && time.Now().After(until) {
 			s.complain("not settled after %v: %s", s.o.settle, why)

@@ -27,6 +27,7 @@ type watch struct {
 	gap       time.Duration // the longest without any commit while there was work
 	partition time.Duration // the same for the partition that waited longest
 	which     int32
+	why       string // it is not settled yet
 }
 
 func newWatch(s *storm) *watch {
@@ -101,6 +102,13 @@ func (w *watch) saw(now time.Time, end, at map[int32]int64) {
 	w.end, w.at = end, at
 }
 
+// waitsFor notes why the end is not reached.
+func (w *watch) waitsFor(why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.why = why
+}
+
 func sum(offsets map[int32]int64) (n int64) {
 	for _, o := range offsets {
 		n += o
@@ -113,7 +121,7 @@ func (w *watch) line() string {
 	defer w.mu.Unlock()
 	f, o := w.s.faults, w.s.o
 	_, answered, _, repeats := w.s.ledger.counts()
-	return fmt.Sprintf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d  answered %d (tried again %d)  log %d lag %d  waits %.1fs (longest %.1fs)",
+	return fmt.Sprintf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d  answered %d (tried again %d)  log %d lag %d  waits %.1fs (longest %.1fs)  %s",
 		time.Since(w.began).Seconds(), f.cdr.Load(), o.killsCDR, f.ingest.Load(), o.killsIngest, f.broker.Load(), o.killsBroker,
-		f.pauses.Load(), o.pausesCDR, answered, repeats, sum(w.end), sum(w.end)-sum(w.at), time.Since(w.last).Seconds(), w.gap.Seconds())
+		f.pauses.Load(), o.pausesCDR, answered, repeats, sum(w.end), sum(w.end)-sum(w.at), time.Since(w.last).Seconds(), w.gap.Seconds(), w.why)
 }
