@@ -45,6 +45,9 @@ func (f *fold) resumes(l *leg) {
 		switch {
 		case b.Name == "calling" || b.Name == "incomingcall":
 		case b.CallID != "" && l.callID != "" && b.CallID != l.callID:
+			if l.resumed.at != 0 {
+				return // the offer was before
+			}
 		case (b.Name == "sip-in" || b.Name == "sip-out") && strings.HasPrefix(b.SIP, "INVITE "):
 		default:
 			return

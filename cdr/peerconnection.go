@@ -228,7 +228,7 @@ func (f *fold) seatPeerConnection(pc *leg) {
 	if m := f.h.firstMembership(); m != nil {
 		pc.sitsIn(m)
 	}
-	if c := f.h.unended(SIPCall); c != nil {
+	if c := f.h.unended(SIPCall); c != nil && c.hangTime == 0 { // else it has had its own
 		c.shareParties(pc)
 	}
 	if f.h.offered.Known() {

@@ -104,8 +104,8 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		return l
 	}
 	if old := h.unended(SIPCall); old != nil {
-		if t <= old.last && !setup {
-			return nil
+		if !setup && (t <= old.start || old.resumed.at == 0 || t < old.resumed.at) {
+			return nil // of a call before it
 		}
 		f.supersede(old)
 	}
@@ -138,13 +138,18 @@ func (f *fold) supersede(old *leg) {
 
 // guess is the direction of a call whose setup was not seen: by who offered, as far as that was seen.
 func (f *fold) guess(b *janus.PluginEvent) Direction {
+	var offer int8
 	if pc := f.h.unended(PeerConnection); pc != nil {
-		switch pc.offer {
-		case offerByClient:
-			return Originating
-		case offerByJanus:
-			return Terminating
+		offer = pc.offer
+		if pc.resumed.offer != 0 { // it may be the call before's
+			offer = pc.resumed.offer
 		}
+	}
+	switch offer {
+	case offerByClient:
+		return Originating
+	case offerByJanus:
+		return Terminating
 	}
 	switch {
 	case b.Name == "progressed" || b.Name == "accepting":
@@ -179,7 +184,7 @@ func (f *fold) sipHangup(b *janus.PluginEvent) {
 	if l == nil {
 		// The setup was lost; the PeerConnection shows that there was an attempt.
 		pc := h.unended(PeerConnection)
-		if pc == nil || h.lastEnd[SIPCall] >= pc.start || h.unended(SIPCall) != nil {
+		if h.unended(SIPCall) == nil && (pc == nil || h.lastEnd[SIPCall] >= pc.start) {
 			return
 		}
 		if l = f.call(b, f.guess(b), false); l == nil {
