@@ -23,6 +23,7 @@ func (f *fold) weigh(bytes int) {
 		return
 	}
 	s.truncated = true
+	f.p.conclude(RuleLeftOut, s, nil, nil, facts{word: "state"})
 	for _, keep := range []struct{ text, feeds, streams, handles int }{{128, 16, 16, 128}, {32, 2, 4, 32}, {32, 0, 1, 0}} {
 		f.shed(keep.text, keep.feeds, keep.streams, keep.handles)
 		if s.weight = s.size(); s.weight <= maxState/2 {

@@ -22,6 +22,7 @@ import (
 //	dup [N]                      the last N events come once more, byte for byte
 //	restart                      the partition goes on somewhere else, from its states
 //	flush                        the input is at its end
+//	each FROM..TO LINE           the line for each of these numbers, with the number in place of #
 //	policy KEY=VALUE...          before the first event: what the operator decided (grace, leg-silence, partial-every,
 //	                             silence-without-statistics, emitter-silence, stub, partial-volume, midnight, address, display)
 //	show WORD...                 what the records show besides: counts, media, lineage, ids, setup
@@ -95,6 +96,8 @@ func (s *script) readLine(line string) ([]act, error) {
 		s.depth++
 		defer func() { s.depth-- }()
 		return s.read(scene)
+	case "each":
+		return s.each(rest)
 	case "flush":
 		return []act{{what: actFlush, line: line}}, nil
 	case "restart":
@@ -138,6 +141,24 @@ const (
 	second = janus.Micros(1_000_000)
 	minute = 60 * second
 )
+
+// each reads a line for each of some numbers.
+func (s *script) each(rest string) ([]act, error) {
+	numbers, line, _ := strings.Cut(rest, " ")
+	var from, to int
+	if _, err := fmt.Sscanf(numbers, "%d..%d", &from, &to); err != nil {
+		return nil, fmt.Errorf("each FROM..TO LINE: %w", err)
+	}
+	var acts []act
+	for n := from; n <= to; n++ {
+		more, err := s.readLine(strings.ReplaceAll(line, "#", strconv.Itoa(n)))
+		if err != nil {
+			return nil, err
+		}
+		acts = append(acts, more...)
+	}
+	return acts, nil
+}
 
 // event appends one event.
 func (s *script) event(line string, w *words, kind cdr.Kind) ([]act, error) {
