@@ -82,6 +82,7 @@ type Survey struct {
 	More     bool     // there are even more: counting stopped
 	Near     []string // ids of sessions that are written alike, when nothing was found
 	Events   int64    // that were read
+	Emitters []string // that have sessions, some of them
 }
 
 // Bounds of a survey.
@@ -90,6 +91,7 @@ const (
 	maxFound    = 1000
 	maxSays     = 8
 	maxNear     = 3
+	maxEmitters = 20
 )
 
 type ref struct {
@@ -132,6 +134,9 @@ func Find(ctx context.Context, o Options, inputs Inputs, q Query) (*Survey, erro
 				return
 			}
 			r := ref{emitterOf(in, e), e.Session}
+			if len(s.Emitters) < maxEmitters && !slices.Contains(s.Emitters, r.emitter) {
+				s.Emitters = append(s.Emitters, strings.Clone(r.emitter))
+			}
 			if q.Emitter != "" && r.emitter != q.Emitter {
 				return
 			}
@@ -225,6 +230,7 @@ func (s *Survey) Join(other *Survey) {
 	s.Events += other.Events
 	s.More = s.More || other.More
 	s.Near = append(s.Near, other.Near...)
+	s.Emitters = append(s.Emitters, other.Emitters...)
 	slices.SortStableFunc(s.Found, func(a, b Found) int { return cmp.Compare(a.First, b.First) })
 }
 
@@ -273,6 +279,13 @@ func (s *Survey) nothing() string {
 	switch {
 	case s.Sessions == 0 && s.Events == 0:
 		return text + ": there are no events"
+	case s.Sessions == 0 && len(s.Emitters) > 0:
+		slices.Sort(s.Emitters)
+		names := slices.Compact(s.Emitters)
+		for i := range names {
+			names[i] = clean(names[i])
+		}
+		return text + ": it has no sessions; there are sessions of " + list(names)
 	case s.Sessions == 0:
 		return fmt.Sprintf("%s: %s, none of a session", text, many(s.Events, "event", "events"))
 	}

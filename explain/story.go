@@ -5,24 +5,22 @@ import "januscdr/janus"
 // Story is what happened in one session, in words. Its JSON form is what `cdr explain --json` writes. All texts may be
 // shown as they are; times are microseconds since the epoch, in the clock of the emitter.
 type Story struct {
-	Emitter   string       `json:"emitter"`
-	Session   string       `json:"session_id"`
-	From      Origin       `json:"from"`
-	Begin     janus.Micros `json:"begin"` // timestamp of its first event
-	End       janus.Micros `json:"end"`   // timestamp of its last event
-	Events    int          `json:"events"`
-	Open      bool         `json:"open"` // the session is open where the log ends
-	Headline  string       `json:"headline"`
-	Outcomes  []Outcome    `json:"outcomes"`
-	Handles   []Handle     `json:"handles"`
-	Timeline  []Entry      `json:"timeline"`
-	Records   []Account    `json:"records"`
-	Noticed   []string     `json:"noticed"`
-	Rules     []RuleUsed   `json:"rules"`
-	Personal  string       `json:"personal,omitempty"` // what the policy keeps out of this story
-	Sessions  []Bar        `json:"sessions"`           // its incarnations
-	drawnTo   janus.Micros // the latest moment that is drawn
-	drawnFrom janus.Micros
+	Emitter  string       `json:"emitter"`
+	Session  string       `json:"session_id"`
+	From     Origin       `json:"from"`
+	Begin    janus.Micros `json:"begin"` // timestamp of its first event
+	End      janus.Micros `json:"end"`   // timestamp of its last event
+	Events   int          `json:"events"`
+	Open     bool         `json:"open"` // the session is open where the log ends
+	Headline string       `json:"headline"`
+	Outcomes []Outcome    `json:"outcomes"`
+	Handles  []Handle     `json:"handles"`
+	Timeline []Entry      `json:"timeline"`
+	Records  []Account    `json:"records"`
+	Noticed  []string     `json:"noticed"`
+	Rules    []RuleUsed   `json:"rules"`
+	Personal string       `json:"personal,omitempty"` // what the policy keeps out of this story
+	Sessions []Bar        `json:"sessions"`           // its incarnations
 }
 
 // Origin says where the events lie.
@@ -39,6 +37,7 @@ type Outcome struct {
 	Leg        string `json:"leg"`
 	Text       string `json:"text"`
 	Chargeable bool   `json:"chargeable"`
+	Charged    string `json:"charged,omitempty"` // how long, where it is chargeable
 	Confidence string `json:"confidence"`
 }
 
@@ -61,6 +60,9 @@ type Bar struct {
 	Earliest janus.Micros `json:"end_earliest,omitempty"`
 	Latest   janus.Micros `json:"end_latest,omitempty"`
 	Open     bool         `json:"open,omitempty"` // it has no end where the log ends
+
+	Chargeable bool   `json:"chargeable,omitempty"`
+	Kind       string `json:"leg_kind,omitempty"`
 }
 
 // Kind sorts the entries of a timeline.

@@ -570,7 +570,9 @@ func (t *teller) drawing() {
 			bar := Bar{Name: name, Start: l.start, Answer: l.answer, End: l.told, Open: l.told == 0}
 			if l.record != nil {
 				bar = barOf(l.record, name)
+				bar.Chargeable = l.record.Chargeable
 			}
+			bar.Kind = l.ref.kind.String()
 			view.Legs = append(view.Legs, bar)
 		}
 		s.Handles = append(s.Handles, view)
@@ -600,7 +602,11 @@ func (t *teller) accounts() {
 		name := t.legName(l.ref.handle, l.ref.kind, l.ref.index)
 		switch {
 		case l.record != nil:
-			s.Outcomes = append(s.Outcomes, Outcome{Leg: name, Text: outcome(l.record), Chargeable: l.record.Chargeable, Confidence: l.record.Confidence.String()})
+			o := Outcome{Leg: name, Text: outcome(l.record), Chargeable: l.record.Chargeable, Confidence: l.record.Confidence.String()}
+			if o.Chargeable {
+				o.Charged = span(lasted(l.record))
+			}
+			s.Outcomes = append(s.Outcomes, o)
 		case l.start != 0:
 			text := "it is open where the log ends, since " + clockTime(l.start)
 			if l.answer != 0 {

@@ -22,6 +22,7 @@ bills reads that topic.`,
   cdr topics create                  make the topics
   cdr run                            process events until told to stop
   cdr tail                           watch the records
+  cdr explain SESSION                what happened in one session, and why its records say so
   cdr replay --verify                would the same records come out again?
   cdr config print --describe        all there is to configure, with its meaning`,
 	}
@@ -37,7 +38,7 @@ bills reads that topic.`,
 		}
 	}
 	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
-	add("look", newTail(environ), newReplay(environ))
+	add("look", newTail(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newConfig(environ), newHealthcheck(environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"januscdr/cdr"
+	"januscdr/config"
+	"januscdr/explain"
+	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
+	"januscdr/janus"
+)
+
+// explainOptions are the flags of `cdr explain`.
+type explainOptions struct {
+	query   explain.Query
+	html    string
+	json    bool
+	from    string
+	noFlush bool
+}
+
+func newExplain(environ []string) *cobra.Command {
+	o := explainOptions{}
+	cmd := &cobra.Command{
+		Use:   "explain [SESSION] [FILE]",
+		Short: "Tell what happened in one session, and why its records say so",
+		Long: `Tells the story of one session: its events in plain words, what was concluded at each and why, the
+records that came of it, how sure they are, and what is worth noticing. SESSION is a session id, or the
+first digits of a record_id, cdr_id or session_uid. --opaque-id, --call-id or --room find it too; where
+several sessions fit, they are listed.
+
+FILE has one event per line, plain or gzip, as for "cdr assemble"; - is standard input. Without FILE the
+events come from Kafka: the partition of the session is read from --from to its end and folded again,
+in no consumer group, and nothing is changed. The policy must be the one that the processors have.
+
+Secrets in events are not shown: no SDP, no tokens, of a SIP message its first line only.`,
+		Example: `  cdr explain 5133196797721488 events.jsonl
+  cdr explain 6fa9306f71a8 --html call.html
+  cdr explain --opaque-id sip-acct-77 events.jsonl.gz
+  cdr explain --call-id 46a3ba0d-5fe5-1240-a69e-4a2e6a0871bc --json`,
+		Args: cobra.MaximumNArgs(2),
+	}
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.events", "policy", "ingest.event_limit", "log")
+	f := cmd.Flags()
+	f.StringVar(&o.query.Emitter, "emitter", "", "the server, where several have a session with that id")
+	f.StringVar(&o.query.OpaqueID, "opaque-id", "", "the session with a handle of this `opaque id`")
+	f.StringVar(&o.query.CallID, "call-id", "", "the session with a SIP call of this `Call-ID`")
+	f.StringVar(&o.query.Room, "room", "", "a session in this `room`")
+	f.StringVar(&o.html, "html", "", "write a page to this `file` instead of text; - is standard output")
+	f.BoolVar(&o.json, "json", false, "write JSON instead of text")
+	f.StringVar(&o.from, "from", "earliest", "where to begin on Kafka: earliest or an `offset`")
+	f.BoolVar(&o.noFlush, "no-flush", false, "leave open what is open at the end of the file")
+	cmd.MarkFlagsMutuallyExclusive("html", "json")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.query.OpaqueID == "" && o.query.CallID == "" && o.query.Room == "" && len(args) > 0 {
+			o.query.ID, args = strings.ToLower(args[0]), args[1:]
+		}
+		if err := o.query.Check(); err != nil {
+			return &cli.UsageError{Err: err}
+		}
+		if len(args) > 1 {
+			return cli.Misused("name a session or --opaque-id, --call-id or --room, and one file at most")
+		}
+		begin, err := parseFrom(o.from, "earliest")
+		if err != nil {
+			return err
+		}
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
+			return err
+		}
+		p, err := policy(c)
+		if err != nil {
+			return err
+		}
+		var story *explain.Story
+		if len(args) == 1 {
+			story, err = o.ofFile(cmd, args[0], explain.Options{Policy: p, Source: cdr.Source{Topic: c.Topics.Events}, Ends: !o.noFlush}, int(c.Ingest.EventLimit))
+		} else {
+			if begin >= 0 && o.query.Session() == 0 {
+				return cli.Misused("--from: an offset belongs to one partition; name the session by its id")
+			}
+			story, err = o.ofKafka(cmd.Context(), wiring.Kafka(c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)), p, c.Topics.Events, begin)
+		}
+		if err != nil {
+			return err
+		}
+		return o.write(cmd.OutOrStdout(), cmd.ErrOrStderr(), story, environ)
+	}
+	return cmd
+}
+
+// ofFile makes the story of a session in a file.
+func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain.Options, limit int) (*explain.Story, error) {
+	file := &eventFile{path: path, limit: limit, complain: cmd.ErrOrStderr(), open: func(ctx context.Context) (io.ReadCloser, string, error) {
+		return openInput(ctx, path, cmd.InOrStdin())
+	}}
+	if path == "-" { // it is read twice, so it is kept
+		kept, err := keepInput(cmd.Context(), cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(kept)
+		file.open = func(ctx context.Context) (io.ReadCloser, string, error) {
+			in, _, err := openInput(ctx, kept, nil)
+			return in, "standard input", err
+		}
+	}
+	options.Name = path
+	if path == "-" {
+		options.Name = "standard input"
+	}
+	survey, err := explain.Find(cmd.Context(), options, file.inputs, o.query)
+	if err != nil {
+		return nil, err
+	}
+	found, err := survey.One()
+	if err != nil {
+		return nil, err
+	}
+	file.complain = io.Discard // once is enough
+	return explain.Tell(cmd.Context(), options, file.inputs, found.Emitter, found.Session)
+}
+
+// keepInput copies an input into a file that is removed by the caller.
+func keepInput(ctx context.Context, in io.Reader) (path string, err error) {
+	file, err := os.CreateTemp("", "cdr-explain-")
+	if err != nil {
+		return "", fmt.Errorf("keep standard input: %w", err)
+	}
+	_, err = io.Copy(file, &interruptible{ctx: ctx, in: in})
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("keep standard input: %w", err), os.Remove(file.Name()))
+	}
+	return file.Name(), nil
+}
+
+// eventFile is a file of events, which can be read again.
+type eventFile struct {
+	path     string
+	limit    int // bytes of a line
+	complain io.Writer
+	open     func(context.Context) (io.ReadCloser, string, error)
+}
+
+// inputs are the lines of the file, as `cdr assemble` takes them: what is no event is named and left out.
+func (f *eventFile) inputs(ctx context.Context, apply func(cdr.Input) error) error {
+	in, name, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var parser janus.Parser
+	lines := bufio.NewReaderSize(in, 64<<10)
+	latest := janus.Micros(0)
+	for offset := int64(0); ; offset++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		line, size, err := readLine(lines, f.limit)
+		if size == 0 && errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read %s: line %d: %w", name, offset+1, err)
+		}
+		line = bytes.TrimSpace(line)
+		switch {
+		case size > f.limit:
+			fmt.Fprintf(f.complain, "cdr: %s:%d: the line has %d bytes, more than ingest.event_limit (%s)\n", name, offset+1, size, config.Size(f.limit))
+			continue
+		case len(line) == 0:
+			continue
+		}
+		e, err := parser.Parse(line)
+		if err != nil {
+			fmt.Fprintf(f.complain, "cdr: %s:%d: %s\n", name, offset+1, printable(err.Error()))
+			continue
+		}
+		latest = max(latest, e.Time)
+		if err := apply(cdr.Input{Offset: offset, Append: latest, Value: bytes.Clone(line)}); err != nil {
+			return err
+		}
+	}
+}
+
+// write writes the story as it was asked for.
+func (o *explainOptions) write(out, stderr io.Writer, s *explain.Story, environ []string) error {
+	var b []byte
+	var err error
+	switch {
+	case o.html != "":
+		if b, err = explain.Page(s); err != nil {
+			return err
+		}
+		if o.html == "-" {
+			break
+		}
+		// It names people: others on this machine need not read it.
+		if err := os.WriteFile(o.html, b, 0o600); err != nil {
+			return fmt.Errorf("write page: %w", err)
+		}
+		fmt.Fprintf(stderr, "cdr: the story of session %s is in %s\n", s.Session, o.html)
+		return nil
+	case o.json:
+		if b, err = explain.JSON(s); err != nil {
+			return err
+		}
+	default:
+		b = explain.Text(s, colourful(out, environ))
+	}
+	if _, err := out.Write(b); err != nil {
+		return fmt.Errorf("write story: %w", err)
+	}
+	return nil
+}
+
+// colourful tells whether an output is a terminal whose user wants colours.
+func colourful(w io.Writer, environ []string) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 &&
+		!slices.ContainsFunc(environ, func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" })
+}

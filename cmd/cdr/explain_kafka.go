@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/cdr"
+	"januscdr/explain"
+	"januscdr/janus"
+	"januscdr/kafka"
+)
+
+// ofKafka makes the story of a session on the topic of events. It reads with clients of its own, in no group. A session
+// id leads to its partition; what else is known of a session is looked for in all of them.
+func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Policy, topic string, begin int64) (*explain.Story, error) {
+	client, err := connect(ctx, k, k.Log)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := kafka.Whole(ctx, client, topic)
+	client.Close()
+	if err != nil {
+		return nil, err
+	}
+	partitions := slices.Sorted(maps.Keys(whole))
+	if len(partitions) == 0 {
+		return nil, fmt.Errorf("read %s: it has no partitions; `cdr topics create` makes the topic", topic)
+	}
+	look := partitions
+	if id := o.query.Session(); id != 0 {
+		look = []int32{kafka.PartitionOf([]byte(id.String()), int32(len(partitions)))}
+	}
+	log := partitionLog{kafka: k, topic: topic, whole: whole, policy: p}
+	survey, err := log.find(ctx, look, begin, o.query)
+	if err != nil {
+		return nil, err
+	}
+	if len(survey.Found) == 0 && len(look) < len(partitions) && begin < 0 {
+		// All digits may be the beginning of another id, and for an unknown one the nearest is worth looking for.
+		others := slices.DeleteFunc(slices.Clone(partitions), func(n int32) bool { return n == look[0] })
+		more, err := log.find(ctx, others, begin, o.query)
+		if err != nil {
+			return nil, err
+		}
+		survey.Join(more)
+	}
+	found, err := survey.One()
+	if err != nil {
+		return nil, err
+	}
+	stretch := log.stretch(found.Partition, begin)
+	story, err := explain.Tell(ctx, log.options(found.Partition), log.inputs(found.Partition, begin), found.Emitter, found.Session)
+	if err == nil && stretch.From > 0 {
+		story.Noticed = append(story.Noticed, fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", stretch.From))
+	}
+	return story, err
+}
+
+// partitionLog is the topic of events as it is now.
+type partitionLog struct {
+	kafka  kafka.Options
+	topic  string
+	whole  map[int32]kafka.Range
+	policy cdr.Policy
+}
+
+func (l *partitionLog) find(ctx context.Context, partitions []int32, begin int64, q explain.Query) (*explain.Survey, error) {
+	all := &explain.Survey{Query: q}
+	for _, n := range partitions {
+		s, err := explain.Find(ctx, l.options(n), l.inputs(n, begin), q)
+		if err != nil {
+			return nil, err
+		}
+		all.Join(s)
+	}
+	return all, nil
+}
+
+func (l *partitionLog) options(partition int32) explain.Options {
+	return explain.Options{Policy: l.policy, Source: cdr.Source{Topic: l.topic, Partition: partition}, Name: fmt.Sprintf("%s, partition %d", l.topic, partition)}
+}
+
+// stretch is what is read of a partition: from the beginning that was asked for to where the log ends now.
+func (l *partitionLog) stretch(partition int32, begin int64) kafka.Range {
+	r := l.whole[partition]
+	if begin >= 0 {
+		r.From = min(max(r.From, begin), r.To)
+	}
+	return r
+}
+
+func (l *partitionLog) inputs(partition int32, begin int64) explain.Inputs {
+	return func(ctx context.Context, apply func(cdr.Input) error) error {
+		reader, err := kafka.NewReader(l.kafka, l.topic, map[int32]kafka.Range{partition: l.stretch(partition, begin)})
+		if err != nil {
+			return err
+		}
+		defer reader.Close()
+		for {
+			records, err := reader.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			for _, r := range records {
+				if err := apply(logInput(r)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// logInput is a record of the topic of events as the fold takes it.
+func logInput(k *kgo.Record) cdr.Input {
+	in := cdr.Input{Offset: k.Offset, Append: janus.Micros(k.Timestamp.UnixMicro()), Key: k.Key, Value: k.Value}
+	if emitter, ok := kafka.Header(k, kafka.HeaderEmitter); ok {
+		in.Emitter = string(emitter)
+	}
+	kind, _ := kafka.Header(k, kafka.HeaderKind)
+	switch string(kind) {
+	case kafka.KindCopy:
+		in.Kind = cdr.KindCopy
+	case kafka.KindTick:
+		in.Kind = cdr.KindTick
+	case kafka.KindAlive:
+		in.Kind = cdr.KindAlive
+	}
+	return in
+}
