@@ -57,6 +57,9 @@ func (s *Store) write(b batch) (err error) {
 			err = fmt.Errorf("write database %s: %v", s.opts.Dir, p)
 		}
 	}()
+	if err := s.at(BeforeStates); err != nil {
+		return err
+	}
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
 	for key, value := range b.states {
@@ -72,6 +75,9 @@ func (s *Store) write(b batch) (err error) {
 	if err := wb.Flush(); err != nil {
 		return fmt.Errorf("write database %s: %w", s.opts.Dir, err)
 	}
+	if err := s.at(BeforeCheckpoint); err != nil {
+		return err
+	}
 	err = s.db.Update(func(txn *badger.Txn) error {
 		if b.checkpoint == nil {
 			return txn.Delete(checkpointKey)
@@ -81,7 +87,7 @@ func (s *Store) write(b batch) (err error) {
 	if err != nil {
 		return fmt.Errorf("write checkpoint into database %s: %w", s.opts.Dir, err)
 	}
-	return nil
+	return s.at(AfterCheckpoint)
 }
 
 // room is an error when the disk has less than the reserve left after writing so many bytes: once into the log and
