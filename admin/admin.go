@@ -139,7 +139,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := server.Shutdown(stop); err != nil {
 		server.Close()
 	}
-	_ = <-served // always that it was closed
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve health and metrics on %s: %w", s.Addr(), err)
+	}
 	return nil
 }
 

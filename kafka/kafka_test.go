@@ -137,6 +137,29 @@ func TestWaitingEndsWhenKafkaComesAndWhenTheContextEnds(t *testing.T) {
 	}
 }
 
+func TestABrokerThatIsAwayIsOneLineNotTwo(t *testing.T) {
+	e := embedded(t, t.TempDir())
+	addrs := e.Addrs()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var lines bytes.Buffer
+	log := hclog.New(&hclog.LoggerOptions{Output: &lines, Mutex: &sync.Mutex{}})
+	cl, err := NewClient(Options{Brokers: addrs, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := WaitReady(ctx, cl, log); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	cl.Close()
+	if text := lines.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "waiting for kafka") || !strings.Contains(text, "refused") {
+		t.Fatalf("the log says\n%swant one line", text)
+	}
+}
+
 func TestTopicsThatWereCreatedFit(t *testing.T) {
 	cl := client(t, Options{Brokers: embedded(t, t.TempDir()).Addrs()})
 	ctx := within(t, 10*time.Second)
@@ -154,6 +177,58 @@ func TestTopicsThatWereCreatedFit(t *testing.T) {
 	real.Embedded = false
 	if err := CheckTopics(ctx, cl, real); !errors.Is(err, ErrTopics) || !strings.Contains(err.Error(), "cleanup.policy=compact`") {
 		t.Fatalf("a changelog that is deleted by age: got %v", err)
+	}
+}
+
+func TestTopicsAreThereWhenTheLastBrokerKnowsOfThem(t *testing.T) {
+	e := embedded(t, t.TempDir(), kfake.Ports(0, 0, 0))
+	cl := client(t, Options{Brokers: e.Addrs()})
+	ctx := within(t, 20*time.Second)
+	broker := e.Cluster()
+	late := map[int32]int{} // by broker: how often it was asked
+	broker.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		asked := request.(*kmsg.MetadataRequest)
+		node := broker.CurrentNode()
+		if len(asked.Topics) == 0 || node == 0 || late[node] >= 3 {
+			return nil, nil, false
+		}
+		late[node]++
+		response := asked.ResponseKind().(*kmsg.MetadataResponse)
+		for _, name := range asked.Topics {
+			topic := kmsg.NewMetadataResponseTopic()
+			topic.Topic, topic.ErrorCode = name.Topic, kerr.UnknownTopicOrPartition.Code
+			response.Topics = append(response.Topics, topic)
+		}
+		return response, nil, true
+	})
+	if created, err := CreateTopics(ctx, cl, ours()); err != nil || len(created) != 4 {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	if late[1] != 3 || late[2] != 3 {
+		t.Fatalf("the other brokers were asked %v times before they knew, want 3 each", late)
+	}
+	if err := CheckTopics(ctx, cl, ours()); err != nil {
+		t.Fatal(err)
+	}
+
+	// Another process may have made them just now, so that a check finds brokers that do not know of them yet.
+	var refusals int
+	broker.ControlKey(int16(kmsg.DescribeConfigs), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		if refusals++; refusals > 3 {
+			return nil, nil, false
+		}
+		response := request.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		for _, asked := range request.(*kmsg.DescribeConfigsRequest).Resources {
+			resource := kmsg.NewDescribeConfigsResponseResource()
+			resource.ResourceType, resource.ResourceName, resource.ErrorCode = asked.ResourceType, asked.ResourceName, kerr.UnknownTopicOrPartition.Code
+			response.Resources = append(response.Resources, resource)
+		}
+		return response, nil, true
+	})
+	if err := CheckTopics(ctx, cl, ours()); err != nil {
+		t.Fatal(err)
 	}
 }
 

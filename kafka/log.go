@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"strings"
+
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -26,6 +28,9 @@ func (l clientLog) Level() kgo.LogLevel {
 
 // Log writes one line.
 func (l clientLog) Log(level kgo.LogLevel, msg string, pairs ...any) {
+	if level <= kgo.LogLevelWarn && aboutConnection(msg) {
+		level = kgo.LogLevelInfo
+	}
 	switch level {
 	case kgo.LogLevelError:
 		l.log.Error(msg, pairs...)
@@ -36,4 +41,15 @@ func (l clientLog) Log(level kgo.LogLevel, msg string, pairs ...any) {
 	case kgo.LogLevelDebug:
 		l.log.Trace(msg, pairs...)
 	}
+}
+
+// aboutConnection tells whether a line is about one try to connect. Of a broker that is away there would be one every
+// other second; who needs it is told by an error, and WaitReady says at growing intervals what it waits for.
+func aboutConnection(msg string) bool {
+	for _, begin := range []string{"unable to open connection to broker", "unable to request api versions", "unable to initialize sasl", "read from broker"} {
+		if strings.HasPrefix(msg, begin) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -11,14 +9,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 // WaitReady waits until a broker answers. It tries for as long as the context lives, and says at growing intervals what
-// it waits for and why the last try failed. What waiting cannot mend is an error at once: wrong credentials, a
-// certificate that is not trusted. The error of an ended context wraps the context's.
+// it waits for and why the last try failed. What waiting cannot mend is an error at once, in one line with the remedy:
+// wrong or missing credentials or certificates, TLS where there is none, none where there is. The error of an ended
+// context wraps the context's.
 func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 	if log == nil {
 		log = hclog.NewNullLogger()
@@ -37,7 +34,7 @@ func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 			}
 			return nil
 		}
-		if final := refused(err); final != nil {
+		if final := refused(ctx, cl, err); final != nil {
 			return fmt.Errorf("connect to kafka at %s: %w", strings.Join(brokers, ","), final)
 		}
 		if ctx.Err() != nil {
@@ -59,34 +56,4 @@ func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 		}
 		pause = min(2*pause, 2*time.Second)
 	}
-}
-
-func loggingIn(cl *kgo.Client) bool {
-	mechanisms, _ := cl.OptValue(kgo.SASL).([]sasl.Mechanism)
-	return len(mechanisms) > 0
-}
-
-// refused is the error of a connection that no waiting will mend, in words for the operator; else nil.
-func refused(err error) error {
-	var unknown x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var plaintext tls.RecordHeaderError
-	switch {
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		return fmt.Errorf("the broker refuses our user or password, check the sasl settings: %w", err)
-	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		return fmt.Errorf("the broker does not offer our sasl mechanism, check the sasl settings: %w", err)
-	case errors.Is(err, kerr.IllegalSaslState):
-		return fmt.Errorf("the broker expects another way of logging in, check the sasl settings: %w", err)
-	case errors.As(err, &unknown):
-		return fmt.Errorf("the broker's certificate is not trusted, check the tls ca file: %w", err)
-	case errors.As(err, &name):
-		return fmt.Errorf("the broker's certificate is for another name, check the addresses or the tls server name: %w", err)
-	case errors.As(err, &invalid):
-		return fmt.Errorf("the broker's certificate is not valid: %w", err)
-	case errors.As(err, &plaintext):
-		return fmt.Errorf("the broker does not speak tls on this port, check the address or leave tls out: %w", err)
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Topics are the topics of an installation and what they must be like. A topic whose name is empty is left out: ingest
@@ -146,31 +147,73 @@ func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []stri
 			created = append(created, topic.name)
 		}
 	}
-	if len(created) > 0 {
-		if err := visible(ctx, admin, created); err != nil {
-			return created, err
-		}
-	}
-	return created, nil
+	// Also for those that were there: another process may have made them a moment ago.
+	return created, visible(ctx, cl, t.names())
 }
 
-// visible waits until the brokers tell of topics that they have just acknowledged: a broker other than the controller
-// learns of them a little later.
-func visible(ctx context.Context, admin *kadm.Client, names []string) error {
+func (t Topics) names() (names []string) {
+	for _, topic := range t.all() {
+		names = append(names, topic.name)
+	}
+	return names
+}
+
+const (
+	visiblePause  = 50 * time.Millisecond
+	visibleAnswer = 5 * time.Second // of one broker
+	visibleAtMost = 30 * time.Second
+)
+
+// visible waits until each broker knows of the topics, with a leader for each partition: one learns a little later of
+// them than the other, and whoever looks next may ask any. A broker that does not answer is not waited for: it will know
+// when it is back.
+func visible(ctx context.Context, cl *kgo.Client, names []string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, visibleAtMost, fmt.Errorf("not all brokers know of them after %v: are all brokers well?", visibleAtMost))
+	defer cancel()
+	brokers, err := kadm.NewClient(cl).ListBrokers(ctx)
+	if err != nil {
+		return fmt.Errorf("list brokers: %w", err)
+	}
+	ids := brokers.NodeIDs()
 	for {
-		details, err := admin.ListTopics(ctx, names...)
-		if err != nil {
-			return fmt.Errorf("list topics: %w", err)
+		for len(ids) > 0 && knows(ctx, cl.Broker(int(ids[0])), names) {
+			ids = ids[1:]
 		}
-		if details.Error() == nil {
+		if len(ids) == 0 && ctx.Err() == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for new topics %s: %w", strings.Join(names, ", "), ctx.Err())
-		case <-time.After(50 * time.Millisecond):
+			return fmt.Errorf("wait for new topics %s: %w", strings.Join(names, ", "), context.Cause(ctx))
+		case <-time.After(visiblePause):
 		}
 	}
+}
+
+func knows(ctx context.Context, broker *kgo.Broker, names []string) bool {
+	ctx, cancel := context.WithTimeout(ctx, visibleAnswer)
+	defer cancel()
+	ask := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		ask.Topics = append(ask.Topics, topic)
+	}
+	answer, err := broker.RetriableRequest(ctx, ask)
+	response, ok := answer.(*kmsg.MetadataResponse)
+	if err != nil || !ok {
+		return true
+	}
+	for _, topic := range response.Topics {
+		if notYet(topic.ErrorCode) || slices.ContainsFunc(topic.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return notYet(p.ErrorCode) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func notYet(code int16) bool {
+	return code == kerr.UnknownTopicOrPartition.Code || code == kerr.LeaderNotAvailable.Code
 }
 
 // ErrTopics is what an error of CheckTopics wraps when the topics do not fit, as opposed to when they could not be
@@ -180,11 +223,7 @@ var ErrTopics = errors.New("topics do not fit")
 // CheckTopics looks whether the topics are what they must be. The error names all that is wrong, each with the reason
 // and the command that mends it.
 func CheckTopics(ctx context.Context, cl *kgo.Client, t Topics) error {
-	topics := t.all()
-	var names []string
-	for _, topic := range topics {
-		names = append(names, topic.name)
-	}
+	topics, names := t.all(), t.names()
 	if len(names) == 0 {
 		return nil
 	}
@@ -199,21 +238,9 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, t Topics) error {
 			present = append(present, name)
 		}
 	}
-	configs := map[string]map[string]string{}
-	if len(present) > 0 {
-		described, err := admin.DescribeTopicConfigs(ctx, present...)
-		if err != nil {
-			return fmt.Errorf("check topics: describe topics: %w", err)
-		}
-		for _, resource := range described {
-			if resource.Err != nil {
-				return fmt.Errorf("check topics: describe topic %s: %w", resource.Name, resource.Err)
-			}
-			configs[resource.Name] = map[string]string{}
-			for _, config := range resource.Configs {
-				configs[resource.Name][config.Key] = config.MaybeValue()
-			}
-		}
+	configs, err := settings(ctx, admin, present)
+	if err != nil {
+		return fmt.Errorf("check topics: %w", err)
 	}
 
 	want := t.Partitions
@@ -262,6 +289,44 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, t Topics) error {
 		return fmt.Errorf("check topics: %w: %s", ErrTopics, strings.Join(complaints, "; "))
 	}
 	return nil
+}
+
+// settingsTries is how often a broker is asked, one after the other, that does not know a topic yet of which another has
+// told.
+const settingsTries = 40
+
+// settings are the configurations of topics, by name.
+func settings(ctx context.Context, admin *kadm.Client, topics []string) (map[string]map[string]string, error) {
+	configs := map[string]map[string]string{}
+	for try := 1; len(topics) > 0; try++ {
+		described, err := admin.DescribeTopicConfigs(ctx, topics...)
+		if err != nil {
+			return nil, fmt.Errorf("describe topics: %w", err)
+		}
+		var late []string
+		for _, resource := range described {
+			switch {
+			case errors.Is(resource.Err, kerr.UnknownTopicOrPartition) && try < settingsTries:
+				late = append(late, resource.Name)
+				continue
+			case resource.Err != nil:
+				return nil, fmt.Errorf("describe topic %s: %w", resource.Name, resource.Err)
+			}
+			configs[resource.Name] = map[string]string{}
+			for _, config := range resource.Configs {
+				configs[resource.Name][config.Key] = config.MaybeValue()
+			}
+		}
+		if topics = late; len(topics) == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("describe topics: %w", ctx.Err())
+		case <-time.After(visiblePause):
+		}
+	}
+	return configs, nil
 }
 
 func harm(policy string, embedded bool) string {

@@ -15,7 +15,7 @@ import (
 )
 
 // A fortress is what `scripts/kafka.sh start-secure` made.
-type fortress struct{ sasl, ssl, ca, cert, key, password string }
+type fortress struct{ plain, sasl, ssl, ca, cert, key, password string }
 
 func secure(t *testing.T) fortress {
 	t.Helper()
@@ -38,7 +38,7 @@ func secure(t *testing.T) fortress {
 	at := func(port int) string { return net.JoinHostPort("localhost", strconv.Itoa(port)) }
 	file := func(name string) string { return filepath.Join(dir, "tls", name) }
 	return fortress{
-		sasl: at(port + 2), ssl: at(port + 3), ca: file("ca.pem"), cert: file("client.crt"), key: file("client.key"),
+		plain: at(port), sasl: at(port + 2), ssl: at(port + 3), ca: file("ca.pem"), cert: file("client.crt"), key: file("client.key"),
 		password: strings.TrimSpace(string(password)),
 	}
 }
@@ -90,5 +90,30 @@ func TestAWrongPasswordEndsTheStartAndIsSaid(t *testing.T) {
 	}
 	if strings.Contains(string(out), wrong) {
 		t.Errorf("told the password: %s", out)
+	}
+}
+
+func TestAMistakeAboutTLSEndsTheStartInOneLine(t *testing.T) {
+	t.Parallel()
+	f := secure(t)
+	for name, scene := range map[string]struct {
+		settings []string
+		want     string
+	}{
+		"tls for a port without":     {[]string{"KAFKA_BROKERS", f.plain, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca}, "leave tls out"},
+		"no tls for a port with tls": {[]string{"KAFKA_BROKERS", f.ssl}, "switch tls on"},
+		"no certificate":             {[]string{"KAFKA_BROKERS", f.ssl, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca}, "give a tls certificate and key"},
+		"no login":                   {[]string{"KAFKA_BROKERS", f.sasl, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca}, "set the sasl mechanism (it has "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, our("cdr"), "topics", "check")
+			cmd.Env = environment(topics(scene.settings...))
+			out, err := cmd.CombinedOutput()
+			if err == nil || ctx.Err() != nil || !strings.Contains(string(out), scene.want) || strings.Count(string(out), "\n") != 1 {
+				t.Errorf("error %v, want one early line with %q, got\n%s", err, scene.want, out)
+			}
+		})
 	}
 }
