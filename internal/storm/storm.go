@@ -175,21 +175,21 @@ func (s *storm) makeServices() error {
 		"TOPICS_PARTITIONS":  strconv.Itoa(o.partitions),
 		"TOPICS_REPLICATION": strconv.Itoa(o.brokers),
 	}
-	died := func(s2 *service, err error) {
-		s.complain("%s ended by itself: %v, see %s", s2.name, err, s2.log)
+	died := func(p *service, err error) {
+		s.complain("%s ended by itself: %v, see %s", p.name, err, p.log)
 		time.Sleep(time.Second) // as whoever supervises it would
-		if err := s2.start(); err != nil {
+		if err := p.start(); err != nil {
 			s.complain("%v", err)
 		}
 	}
-	service1 := func(name string, port int, command ...string) (*service, error) {
+	newService := func(name string, port int, command ...string) (*service, error) {
 		dir := filepath.Join(o.dir, name)
 		command[0] = filepath.Join(o.bin, command[0])
 		return &service{name: name, args: command, died: died, log: filepath.Join(dir, "log"), state: filepath.Join(dir, "state"),
 			admin: fmt.Sprintf("127.0.0.1:%d", port)}, os.MkdirAll(dir, 0o755)
 	}
 	for i := range o.processors {
-		p, err := service1(fmt.Sprintf("cdr-%d", i+1), o.port+60+i, "cdr", "run")
+		p, err := newService(fmt.Sprintf("cdr-%d", i+1), o.port+60+i, "cdr", "run")
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func (s *storm) makeServices() error {
 		s.processors = append(s.processors, p)
 	}
 	for i := range o.ingests {
-		p, err := service1(fmt.Sprintf("ingest-%d", i+1), o.port+80+i, "ingest")
+		p, err := newService(fmt.Sprintf("ingest-%d", i+1), o.port+80+i, "ingest")
 		if err != nil {
 			return err
 		}
