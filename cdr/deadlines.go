@@ -139,7 +139,7 @@ func (p *Partition) silence(em *knownEmitter) error {
 		if err := p.load(k); err != nil {
 			return err
 		}
-		if k.silence > em.alive { // it lived on
+		if k.silence != d.at { // it lived on: its turn comes when it is due, as it does after a restart, which queues it there
 			p.index.watch(p, k, k.s)
 			continue
 		}
