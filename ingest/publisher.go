@@ -78,8 +78,12 @@ func (t *trouble) now(now time.Time) string {
 	return t.why
 }
 
-// NewKafkaPublisher makes the producer; it connects when it has something to write. The metrics may be shared.
+// NewKafkaPublisher makes the producer; it connects when it has something to write. The metrics may be shared;
+// nil: counted in vain.
 func NewKafkaPublisher(o Options, m *metrics) (*KafkaPublisher, error) {
+	if m == nil {
+		m = newMetrics(nil)
+	}
 	var more []kgo.Opt
 	if o.Registerer != nil {
 		more = append(more, kgo.WithHooks(kprom.NewMetrics("januscdr_ingest_kafka", kprom.Registerer(o.Registerer))))

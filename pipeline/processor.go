@@ -24,6 +24,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/avro"
@@ -243,8 +244,24 @@ func (p *Processor) Run(ctx context.Context) error {
 	return nil
 }
 
-// arrive looks at the topics and learns what identifies them.
+// arrive looks at the topics until the brokers can tell of them: after a change of leaders it takes a moment.
 func (p *Processor) arrive(ctx context.Context) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxBackoff) {
+		err := p.look(ctx)
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		p.log.Warn("the brokers cannot tell of the topics yet, asking again", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// look looks at the topics and learns what identifies them.
+func (p *Processor) look(ctx context.Context) error {
 	if err := kafka.CheckTopics(ctx, p.side, p.opts.Topics); err != nil {
 		return err
 	}
