@@ -51,3 +51,16 @@ func tellLines(t *testing.T, name string, lines [][]byte, q Query) *Story {
 	}
 	return s
 }
+
+// firstSession is the id of the first session of some events.
+func firstSession(t *testing.T, lines [][]byte) string {
+	t.Helper()
+	var parser janus.Parser
+	for _, b := range lines {
+		if e, err := parser.Parse(b); err == nil && e.Session != 0 {
+			return e.Session.String()
+		}
+	}
+	t.Fatal("no session")
+	return ""
+}

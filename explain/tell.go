@@ -608,18 +608,20 @@ func (t *teller) accounts() {
 			}
 			s.Outcomes = append(s.Outcomes, o)
 		case l.start != 0:
-			text := "it is open where the log ends, since " + clockTime(l.start)
+			text := name + " since " + clockTime(l.start)
 			if l.answer != 0 {
 				text += ", answered at " + clockTime(l.answer)
 			}
 			if l.told != 0 {
-				text += "; its end at " + clockTime(l.told) + " is told, the record is to come"
+				text += ", until " + clockTime(l.told) + "; its record is to come, when late events are waited for no more"
+			} else {
+				text += "; it is open where the log ends"
 			}
 			s.Outcomes = append(s.Outcomes, Outcome{Leg: name, Text: text})
 		}
 	}
 	if s.Headline == "" {
-		s.Headline = fmt.Sprintf("%s; the session is open where the log ends", many(len(t.handles), "handle", "handles"))
+		s.Headline = fmt.Sprintf("%s: %s; the session is open where the log ends", dateTime(s.Begin), many(len(t.handles), "handle", "handles"))
 	}
 	hidden := func(d cdr.Disclosure) bool { return d != cdr.Emit }
 	for _, h := range t.handles {

@@ -70,7 +70,7 @@ func (p *printer) title(text, aside string) {
 }
 
 func (p *printer) head(s *Story) {
-	p.line("%s", p.paint(bold, "Session "+s.Session+" on "+s.Emitter))
+	p.block("", 0, bold, "Session "+s.Session+" on "+s.Emitter)
 	p.block("", 0, "", s.Headline)
 	where := fmt.Sprintf("%s, offsets %d to %d of %s", many(s.Events, "event", "events"), s.From.First, s.From.Last, s.From.Name)
 	p.block("", 0, dim, where)

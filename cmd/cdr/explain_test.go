@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/explain"
+	"januscdr/internal/captures"
+	"januscdr/internal/cli"
+	"januscdr/kafka"
+)
+
+// The session of the recording of SIP calls.
+const sipSession = "5133196797721488"
+
+func TestAStoryIsToldFromAFileFromAPipeAndPacked(t *testing.T) {
+	t.Chdir(t.TempDir())
+	events := file(t, "1.1-f_sip")
+	if err := os.WriteFile("events.jsonl", []byte(events), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fromFile := says(t, "", "explain", sipSession, "events.jsonl")
+	if fromFile.code != cli.OK || fromFile.err != "" || !strings.Contains(fromFile.out, "alice called sip:bob@127.0.0.1:5070") || strings.Contains(fromFile.out, "\x1b") {
+		t.Fatalf("%+v", fromFile)
+	}
+	fromPipe := says(t, events, "explain", "--opaque-id", "sip-acct-77", "-")
+	if got := strings.Replace(fromPipe.out, "standard input", "events.jsonl", 1); fromPipe.code != cli.OK || got != fromFile.out {
+		t.Errorf("another story from a pipe: %+v", fromPipe)
+	}
+	left, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), "cdr-explain-") {
+			t.Errorf("%s is left behind", e.Name())
+		}
+	}
+}
+
+func TestTheRecordsOfAStoryAreThoseOfAssemble(t *testing.T) {
+	events := file(t, "1.1-f_sip")
+	assembled := says(t, events, "assemble", "-")
+	told := says(t, events, "explain", sipSession, "-", "--json")
+	var story explain.Story
+	if err := json.Unmarshal([]byte(told.out), &story); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(assembled.out, "\n"); len(story.Records) != lines || lines == 0 {
+		t.Fatalf("%d records are told, %d are assembled", len(story.Records), lines)
+	}
+	for _, a := range story.Records {
+		if !strings.Contains(assembled.out, `"record_id":"`+a.RecordID+`"`) {
+			t.Errorf("nobody assembles %s", a.RecordID)
+		}
+	}
+}
+
+func TestAPageIsWrittenForOneReader(t *testing.T) {
+	t.Chdir(t.TempDir())
+	got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html", "call.html")
+	if got.code != cli.OK || got.out != "" || got.err != "cdr: the story of session "+sipSession+" is in call.html\n" {
+		t.Errorf("%+v", got)
+	}
+	info, err := os.Stat("call.html")
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(err, info)
+	}
+	page, err := os.ReadFile("call.html")
+	if err != nil || !strings.HasPrefix(string(page), "<!doctype html>") {
+		t.Errorf("%v %.100s", err, page)
+	}
+	if got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html", "-"); got.out != strings.ReplaceAll(string(page), "call.html", "-") || got.err != "" {
+		t.Errorf("another page on standard output, %s", got.err)
+	}
+	if got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html", "no/such/folder.html"); got.code != cli.Failed || !strings.HasPrefix(got.err, "cdr: write page: ") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestWhoAsksForNothingOrForTooMuchIsTold(t *testing.T) {
+	for line, want := range map[string]string{
+		"explain":                         "say which session",
+		"explain abc -":                   "at least 6 digits",
+		"explain --room 1 a b":            "one file at most",
+		"explain 1 --room 1":              "", // 1 is the file
+		"explain 1 - --html x --json":     "none of the others can be",
+		"explain abcdef --from 17":        "an offset belongs to one partition",
+		"explain 1 --from yesterday":      "no place to begin at",
+		"explain 1 absent.jsonl":          "open absent.jsonl",
+		"explain 12345678 -":              "there are no events",
+		"explain 1 - --policy-grace soon": "grace",
+	} {
+		got := says(t, "", strings.Fields(line)...)
+		if got.code == cli.OK || !strings.Contains(got.err, want) || got.out != "" {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+}
+
+func TestWhatIsNoEventIsNamedOnceByExplain(t *testing.T) {
+	got := says(t, "nonsense\n"+file(t, "1.1-f_sip"), "explain", sipSession, "-")
+	if got.code != cli.OK || strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "cdr: standard input:1: ") {
+		t.Errorf("code %d, %s", got.code, got.err)
+	}
+	if !strings.Contains(got.out, "offsets 4 to 147 of") {
+		t.Errorf("the broken line does not count as a line:\n%.400s", got.out)
+	}
+}
+
+func TestAStoryIsToldFromThePartitionOfTheSession(t *testing.T) {
+	s := newSite(t)
+	if got := s.says("topics", "create"); got.code != cli.OK {
+		t.Fatal(got)
+	}
+	s.happens("1.1-f_sip")
+	s.happens("1.1-a_echotest")
+	if got := s.says("explain", sipSession); got.code != cli.OK || !strings.Contains(got.out, "SIP call 1 since 00:28:13.668, answered at 00:28:15.173, until 00:28:23.199; its") {
+		t.Errorf("before the grace is over: %+v", got)
+	}
+	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte(sipSession), Timestamp: time.Now().Add(time.Minute),
+		Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}}})
+	fold := s.says("explain", sipSession)
+	if fold.code != cli.OK || !strings.Contains(fold.out, "alice called sip:bob@127.0.0.1:5070") || !strings.Contains(fold.out, "janus.events, partition ") {
+		t.Fatalf("%+v", fold)
+	}
+	for _, args := range [][]string{{"--opaque-id", "sip-acct-77"}, {sipSession, "--from", "0"}} {
+		if got := s.says(append([]string{"explain"}, args...)...); got != fold {
+			t.Errorf("%v: another story: %+v", args, got)
+		}
+	}
+	if got := s.says("explain", sipSession[:15]); got.code != cli.Failed || !strings.Contains(got.err, "did you mean "+sipSession+"?") {
+		t.Errorf("%+v", got)
+	}
+	// A record of an unknown session, on a log that goes on.
+	events := captures.Events("1.1-f_sip")
+	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte("4711"),
+		Value: []byte(strings.ReplaceAll(string(events[3]), sipSession, "4711"))})
+	if got := s.says("explain", "4711"); got.code != cli.OK || !strings.Contains(got.out, "the session is open where the log ends") {
+		t.Errorf("%+v", got)
+	}
+	// Nothing was written, and no group was made.
+	if got := s.says("tail", "--from", "earliest", "--once"); got.out != "" {
+		t.Errorf("records: %s", got.out)
+	}
+}

@@ -1,0 +1,78 @@
+package explain
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A page as a browser lays it out: on a phone nothing sticks out but the drawing, which scrolls in its own box.
+func TestThePageFitsPhonesAndScreens(t *testing.T) {
+	browser, err := exec.LookPath("chromium")
+	if err != nil || testing.Short() {
+		t.Skip("chromium is not installed, or there is no time for it: nobody lays the page out")
+	}
+	long := strings.Repeat("x", 100) // a name without a place to break it
+	number := func(text string) int {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, scene := range scenes[1:2] {
+		s := tell(t, scene.recording, Query{OpaqueID: scene.opaque})
+		s.Headline, s.Handles[0].OpaqueID = s.Headline+" "+long, long
+		page, err := Page(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page = []byte(strings.ReplaceAll(string(page), "<details>", "<details open>"))
+		mux := http.NewServeMux()
+		mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Write(page)
+		})
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, measure) })
+		server := httptest.NewServer(mux)
+		t.Cleanup(server.Close)
+		out, err := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir="+t.TempDir(),
+			"--virtual-time-budget=5000", "--dump-dom", server.URL+"/").Output()
+		if err != nil {
+			t.Fatalf("chromium: %v", err)
+		}
+		results := regexp.MustCompile(`width (\d+): page (\d+), drawing (\d+) in (\d+)`).FindAllStringSubmatch(string(out), -1)
+		if len(results) != 3 {
+			t.Fatalf("%s: chromium measured %q", scene.name, out)
+		}
+		for _, m := range results {
+			if m[2] != m[1] {
+				t.Errorf("%s: at a width of %s the page takes %s", scene.name, m[1], m[2])
+			}
+			if m[1] == "390" && number(m[3]) <= number(m[4]) {
+				t.Errorf("%s: at a width of %s the drawing (%s) does not scroll in its box (%s)", scene.name, m[1], m[3], m[4])
+			}
+		}
+	}
+}
+
+// measure lays the page out at three widths.
+const measure = `<!doctype html><body><script>
+for (const width of [320, 390, 1200]) {
+  const frame = document.createElement("iframe");
+  frame.style = "border:0;height:2000px;width:" + width + "px";
+  frame.onload = () => {
+    const page = frame.contentDocument.documentElement, box = frame.contentDocument.querySelector(".picture");
+    const p = document.createElement("p");
+    p.textContent = "width " + width + ": page " + page.scrollWidth + ", drawing " + box.scrollWidth + " in " + box.clientWidth;
+    document.body.append(p);
+  };
+  frame.src = "/page";
+  document.body.append(frame);
+}
+</script>`

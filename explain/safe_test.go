@@ -1,0 +1,238 @@
+package explain
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+
+	"januscdr/internal/captures"
+)
+
+// written are all forms of a story.
+func written(t *testing.T, s *Story) map[string]string {
+	t.Helper()
+	page, err := Page(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := JSON(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"page": string(page), "json": string(data), "text": string(Text(s, false)), "colours": string(Text(s, true))}
+}
+
+// hostile are names that somebody may choose.
+var hostile = []string{
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'-alert(1)-'`, `</title></style></svg><svg onload=alert(1)>`,
+	`javascript:alert(1)`, "\x1b[2J\x1b]0;owned\x07", "\u202egnirts\u202c\u2066", "{leg} {word} %s %d {{.Session}}", "a\r\nSet-Cookie: b", strings.Repeat("x", 4000), "\x00\xff\xfe",
+}
+
+func TestNamesThatClientsChooseSteerNeitherTerminalNorBrowser(t *testing.T) {
+	for _, name := range hostile {
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside := string(quoted[1 : len(quoted)-1])
+		lines := [][]byte{}
+		for _, b := range captures.Events("1.1-c_videoroom") {
+			for _, mine := range []string{"Zoë 🎧", "bill-2024-A17", "janus-par-01"} {
+				b = bytes.ReplaceAll(b, []byte(mine), []byte(inside))
+			}
+			lines = append(lines, b)
+		}
+		survey, err := Find(t.Context(), options(name), recorded(lines), Query{ID: "1621078475626805"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := survey.One()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Tell(t.Context(), options(name), recorded(lines), found.Emitter, found.Session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms := written(t, s)
+		plain := strings.Count(string(mustPage(t, "1.1-c_videoroom", "bill-2024-A17")), "<")
+		if got := strings.Count(forms["page"], "<"); got != plain && len(name) < 512 { // a longer one is noticed in the page
+			t.Errorf("%.40q: the page has %d tags, not %d", name, got, plain)
+		}
+		for _, form := range []string{"text", "json", "page"} {
+			if i := strings.IndexFunc(forms[form], func(r rune) bool {
+				return r != '\n' && (r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069)
+			}); i >= 0 {
+				t.Errorf("%.40q: the %s steers: %q", name, form, forms[form][max(0, i-40):i+20])
+			}
+		}
+		for line := range strings.SplitSeq(forms["text"], "\n") {
+			if columns(line) > Width {
+				t.Errorf("%.40q: %d columns: %s", name, columns(line), line)
+			}
+		}
+	}
+}
+
+func mustPage(t *testing.T, recording, opaque string) []byte {
+	t.Helper()
+	b, err := Page(tell(t, recording, Query{OpaqueID: opaque}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSecretsAreNeverShown(t *testing.T) {
+	lines := [][]byte{}
+	secrets := []string{"tok-4711", "pin-4711", "geheim", "digest-4711", "ice-pwd", "a=fingerprint", "nonce="}
+	for _, b := range captures.Events("1.1-f_sip") {
+		b = bytes.ReplaceAll(b, []byte(`sip:bob@`), []byte(`sip:bob:geheim@`))
+		b = bytes.ReplaceAll(b, []byte(`sip:frank@127.0.0.1:5080`), []byte(`sips:frank@127.0.0.1:5080?Authorization=digest-4711`))
+		b = bytes.ReplaceAll(b, []byte(`"event":"registered"`), []byte(`"event":"registered","token":"tok-4711","pin":"pin-4711","secret":"geheim"`))
+		lines = append(lines, b)
+	}
+	all := bytes.Join(lines, nil)
+	for _, secret := range secrets {
+		if !bytes.Contains(all, []byte(secret)) {
+			t.Fatalf("the events have no %q: nothing is tested", secret)
+		}
+	}
+	for form, text := range written(t, tellLines(t, "secrets", lines, Query{OpaqueID: "sip-acct-77"})) {
+		for _, secret := range secrets {
+			if i := strings.Index(text, secret); i >= 0 {
+				t.Errorf("%s: %q", form, text[max(0, i-60):min(len(text), i+60)])
+			}
+		}
+	}
+}
+
+func TestThePageRefersToNothing(t *testing.T) {
+	reference := regexp.MustCompile(`(?i)(?:\b(?:href|src|srcset|action|data|poster|background|xlink:href)\s*=\s*"([^"]*)"|url\(([^)]*)\)|@import\s+(\S+))`)
+	for _, scene := range scenes {
+		page := string(mustPage(t, scene.recording, scene.opaque))
+		ids := map[string]bool{}
+		for _, m := range regexp.MustCompile(`\bid="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+			if ids[m[1]] {
+				t.Errorf("%s: two elements are %q", scene.name, m[1])
+			}
+			ids[m[1]] = true
+		}
+		n := 0
+		for _, m := range reference.FindAllStringSubmatch(page, -1) {
+			n++
+			if to := m[1] + m[2] + m[3]; !strings.HasPrefix(to, "#") || !ids[to[1:]] {
+				t.Errorf("%s: %s", scene.name, m[0])
+			}
+		}
+		if n == 0 || strings.Contains(page, "<script") || strings.Contains(page, "http://") || strings.Contains(page, "https://") || strings.Contains(page, "ZgotmplZ") {
+			t.Errorf("%s: %d references, or a script, or an address, or something that the template refused", scene.name, n)
+		}
+	}
+}
+
+// The page has one first heading, no level is skipped, each figure has words, and all that opens closes.
+func TestThePageIsInOrder(t *testing.T) {
+	for _, scene := range scenes {
+		d := xml.NewDecoder(bytes.NewReader(mustPage(t, scene.recording, scene.opaque)))
+		d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+		level, first := 0, 0
+		var open []string
+		for {
+			token, err := d.RawToken()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", scene.name, err)
+			}
+			switch e := token.(type) {
+			case xml.StartElement:
+				name := e.Name.Local
+				switch name {
+				case "meta", "br", "input":
+					continue
+				case "h1", "h2", "h3":
+					if n := int(name[1] - '0'); n > level+1 {
+						t.Errorf("%s: %s after level %d", scene.name, name, level)
+					} else {
+						level = n
+					}
+					if name == "h1" {
+						first++
+					}
+				case "svg":
+					words := false
+					for _, a := range e.Attr {
+						words = words || a.Name.Local == "aria-labelledby" || a.Name.Local == "aria-hidden"
+					}
+					if !words {
+						t.Errorf("%s: a picture without words", scene.name)
+					}
+				}
+				open = append(open, name)
+			case xml.EndElement:
+				if len(open) == 0 || open[len(open)-1] != e.Name.Local {
+					t.Fatalf("%s: </%s> closes %v", scene.name, e.Name.Local, open)
+				}
+				open = open[:len(open)-1]
+			}
+		}
+		if first != 1 || len(open) != 0 {
+			t.Errorf("%s: %d first headings, open: %v", scene.name, first, open)
+		}
+	}
+}
+
+// Text has a contrast of 4.5 at least on what it stands on, bars and marks 3, by day and by night (WCAG 2, 1.4.3 and 1.4.11).
+func TestColoursCanBeToldApart(t *testing.T) {
+	roots := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(pageText, -1)
+	if len(roots) != 2 {
+		t.Fatalf("%d palettes", len(roots))
+	}
+	for i, root := range roots {
+		palette := map[string]string{}
+		for _, m := range regexp.MustCompile(`--(\w+): (#\w{6})`).FindAllStringSubmatch(root[1], -1) {
+			palette[m[1]] = m[2]
+		}
+		check := func(least float64, grounds []string, names ...string) {
+			for _, name := range names {
+				for _, ground := range grounds {
+					if c := contrast(t, palette[name], palette[ground]); c < least {
+						t.Errorf("palette %d: %s on %s has a contrast of %.2f, want %.1f", i, name, ground, c, least)
+					}
+				}
+			}
+		}
+		check(4.5, []string{"paper", "panel"}, "ink", "soft", "link", "exact", "bounded", "estimated")
+		check(4.5, []string{"glow"}, "ink", "soft")
+		check(3, []string{"paper", "panel"}, "signal", "plugin", "connect", "media", "elsewhere", "time", "hatch", "answered", "free")
+	}
+}
+
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	light := func(colour string) float64 {
+		var r, g, b uint8
+		if _, err := fmt.Sscanf(colour, "#%02x%02x%02x", &r, &g, &b); err != nil {
+			t.Fatalf("%q: %v", colour, err)
+		}
+		part := func(v uint8) float64 {
+			x := float64(v) / 255
+			if x <= 0.04045 {
+				return x / 12.92
+			}
+			return math.Pow((x+0.055)/1.055, 2.4)
+		}
+		return 0.2126*part(r) + 0.7152*part(g) + 0.0722*part(b)
+	}
+	x, y := light(a), light(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
