@@ -47,6 +47,7 @@ var rooms = []room{
 	{name: "internal/wiring", rooms: []string{"config", "kafka", "internal/cli"}},
 	{name: "internal/storm", rooms: []string{"*"}}, // a command, but no part of the product
 	{name: "internal/wounds"}, // a command, but no part of the product
+	{name: "internal/simulation", tests: []string{"*"}},
 	{name: "internal/house"},
 	{name: "internal/docs", tests: []string{"janus", "cdr", "avro", "replay"}},
 	{name: "internal/e2e", tests: []string{"*"}},

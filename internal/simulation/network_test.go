@@ -1,0 +1,279 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// harm is what may happen to a request and its answer.
+type harm int
+
+const (
+	unharmed    harm = iota
+	cutBefore        // the connection is cut, and the broker never sees the request
+	cutAfter         // the broker does what it is asked, and the connection is cut before the answer comes
+	lateRequest      // the request is held up
+	lateAnswer       // the answer is held up
+	lostRequest      // the request vanishes, the connection stays
+	lostAnswer       // the answer vanishes, the connection stays
+	harms
+)
+
+var harmNames = [...]string{"unharmed", "cut before", "cut after", "late request", "late answer", "lost request", "lost answer"}
+
+func (h harm) String() string { return harmNames[h] }
+
+// line is the wire between one process and the broker: all its connections. What happens on it is told to the log.
+type line struct {
+	world *world
+	owner string
+
+	mu     sync.Mutex
+	rng    *rand.Rand
+	conns  map[*conn]bool
+	down   bool          // for good: the process is dead
+	frozen chan struct{} // closed when the process goes on; nil when it runs
+	rate   float64       // how many requests are harmed
+	armed  []armed
+}
+
+// armed is harm that waits for the nth request of a kind from now on.
+type armed struct {
+	key  kmsg.Key
+	nth  int
+	harm harm
+	then func() // called when it happened; not under any lock
+}
+
+func newLine(w *world, owner string, seed uint64) *line {
+	return &line{world: w, owner: owner, rng: rand.New(rand.NewPCG(seed, 1)), conns: map[*conn]bool{}}
+}
+
+var errCut = errors.New("the connection is cut")
+
+func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := l.wait(); err != nil {
+		return nil, err
+	}
+	inner, err := l.world.network().DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		inner.Close()
+		return nil, errCut
+	}
+	c := &conn{Conn: inner, line: l, asked: map[int32]question{}}
+	l.conns[c] = true
+	return c, nil
+}
+
+// wait waits while the process is frozen.
+func (l *line) wait() error {
+	l.mu.Lock()
+	down, frozen := l.down, l.frozen
+	l.mu.Unlock()
+	if down {
+		return errCut
+	}
+	if frozen != nil {
+		<-frozen
+		return l.wait()
+	}
+	return nil
+}
+
+// cut ends all connections; for good when the process is dead.
+func (l *line) cut(forGood bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = l.down || forGood
+	if forGood && l.frozen != nil {
+		close(l.frozen)
+		l.frozen = nil
+	}
+	for c := range l.conns {
+		c.Conn.Close()
+	}
+	clear(l.conns)
+}
+
+func (l *line) freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.frozen == nil && !l.down {
+		l.frozen = make(chan struct{})
+	}
+}
+
+func (l *line) thaw() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.frozen != nil {
+		close(l.frozen)
+		l.frozen = nil
+	}
+}
+
+func (l *line) weather(rate float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rate = rate
+	if rate == 0 {
+		l.armed = nil
+	}
+}
+
+func (l *line) arm(a armed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = append(l.armed, a)
+}
+
+// fate decides what happens to a request, and how long it is held up if it is.
+func (l *line) fate(key kmsg.Key) (h harm, delay time.Duration, then func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delay = time.Duration(l.rng.Int64N(int64(4 * time.Second)))
+	for i := range l.armed {
+		a := &l.armed[i]
+		if a.key != key {
+			continue
+		}
+		a.nth--
+		if a.nth > 0 {
+			continue
+		}
+		h, then = a.harm, a.then
+		l.armed = append(l.armed[:i], l.armed[i+1:]...)
+		break
+	}
+	if h == unharmed && l.rate > 0 && l.rng.Float64() < l.rate {
+		h = harm(1 + l.rng.IntN(int(harms)-1))
+		if l.rng.IntN(3) > 0 && (h == lostRequest || h == lostAnswer) { // each costs the timeout of a request
+			h = cutAfter
+		}
+	}
+	if h != unharmed {
+		l.world.tell("%s: %v of %s", l.owner, h, key.Name())
+		l.world.count("wire: " + h.String())
+	}
+	return h, delay, then
+}
+
+// question is a request without an answer so far.
+type question struct {
+	key   kmsg.Key
+	harm  harm
+	delay time.Duration
+	then  func()
+}
+
+// conn is one connection. franz-go writes one request at a time: four bytes of length, two of the key, two of the
+// version, four of the number that the answer repeats.
+type conn struct {
+	net.Conn
+	line *line
+
+	mu    sync.Mutex
+	asked map[int32]question
+
+	rest []byte // of the answer that is being read; used by the reader only
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.line.wait(); err != nil {
+		return 0, err
+	}
+	if len(b) < 12 {
+		return 0, fmt.Errorf("a request of %d bytes", len(b))
+	}
+	key, number := kmsg.Key(binary.BigEndian.Uint16(b[4:])), int32(binary.BigEndian.Uint32(b[8:]))
+	h, delay, then := c.line.fate(key)
+	switch h {
+	case cutBefore:
+		c.Close()
+		if then != nil {
+			then()
+		}
+		return 0, errCut
+	case lateRequest:
+		time.Sleep(delay)
+	case lostRequest:
+		return len(b), nil
+	}
+	c.mu.Lock()
+	c.asked[number] = question{key, h, delay, then}
+	c.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	for len(c.rest) == 0 {
+		var head [8]byte
+		if _, err := io.ReadFull(c.Conn, head[:]); err != nil {
+			return 0, err
+		}
+		answer := make([]byte, 4+binary.BigEndian.Uint32(head[:]))
+		copy(answer, head[:])
+		if _, err := io.ReadFull(c.Conn, answer[8:]); err != nil {
+			return 0, err
+		}
+		number := int32(binary.BigEndian.Uint32(head[4:]))
+		c.mu.Lock()
+		q := c.asked[number]
+		delete(c.asked, number)
+		c.mu.Unlock()
+		if err := c.line.wait(); err != nil {
+			return 0, err
+		}
+		switch q.harm {
+		case cutAfter:
+			c.Close()
+			if q.then != nil {
+				q.then()
+			}
+			return 0, errCut
+		case lateAnswer:
+			time.Sleep(q.delay)
+		case lostAnswer:
+			continue
+		}
+		if q.then != nil && q.harm == unharmed {
+			q.then()
+		}
+		c.rest = answer
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (c *conn) Close() error {
+	c.line.mu.Lock()
+	delete(c.line.conns, c)
+	c.line.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// network is the virtual network of the bubble; a broker that starts anew gets a new one, so that no connection of the
+// old one lives on.
+func (w *world) network() *kfake.VirtualNetwork {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wires
+}

@@ -1,0 +1,239 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/avro"
+	"januscdr/cdr"
+	"januscdr/janus"
+	"januscdr/kafka"
+)
+
+// states is a map as cdr.States.
+type states map[string][]byte
+
+func (s states) Get(key []byte) ([]byte, error) { return s[string(key)], nil }
+
+func (s states) Scan(prefix []byte, f func(key, value []byte) error) error {
+	for _, key := range slices.Sorted(maps.Keys(s)) {
+		if strings.HasPrefix(key, string(prefix)) {
+			if err := f([]byte(key), s[key]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// truth is what the fold says of a partition of the log.
+type truth struct {
+	records [][]byte
+	parked  [][]byte
+	states  states
+}
+
+// fold says what should have come out of a partition of the log up to an offset: one record after the other, without
+// Kafka, stores, batches and crashes.
+func fold(policy cdr.Policy, partition int32, log []*kgo.Record, to int64) (truth, error) {
+	t := truth{states: states{}}
+	p, err := cdr.Open(policy, cdr.Source{Topic: topics.Events, Partition: partition}, t.states)
+	if err != nil {
+		return t, err
+	}
+	for _, r := range log {
+		if r.Offset >= to {
+			break
+		}
+		if err := p.Apply(input(r)); err != nil {
+			return t, err
+		}
+		step := p.Step()
+		for i := range step.Records {
+			value, err := avro.Encode(&step.Records[i])
+			if err != nil {
+				return t, err
+			}
+			t.records = append(t.records, value)
+		}
+		for _, parked := range step.Parked {
+			t.parked = append(t.parked, parked.Input.Value)
+		}
+		for _, change := range step.Changes {
+			if change.Value == nil {
+				delete(t.states, string(change.Key))
+			} else {
+				t.states[string(change.Key)] = change.Value
+			}
+		}
+		p.Committed()
+	}
+	return t, nil
+}
+
+// input reads a record of the log, by the words of the design rather than by the code of the pipeline.
+func input(r *kgo.Record) cdr.Input {
+	in := cdr.Input{Offset: r.Offset, Append: janus.Micros(r.Timestamp.UnixMicro()), Key: r.Key, Value: r.Value}
+	kinds := map[string]cdr.Kind{"event": cdr.KindEvent, "copy": cdr.KindCopy, "tick": cdr.KindTick, "alive": cdr.KindAlive}
+	for _, h := range r.Headers {
+		switch h.Key {
+		case "januscdr-kind":
+			in.Kind = kinds[string(h.Value)]
+		case "januscdr-emitter":
+			in.Emitter = string(h.Value)
+		}
+	}
+	return in
+}
+
+// verdict is what the oracle found, and over how much.
+type verdict struct {
+	events, records, parked, states int
+	complaints                      []string
+}
+
+func (v *verdict) complain(format string, args ...any) {
+	v.complaints = append(v.complaints, fmt.Sprintf(format, args...))
+}
+
+// judge compares what is committed in the topics with what the fold says of the event log up to the offsets that the
+// group has committed: the records and the parked events in order and byte for byte, and the states that the changelog
+// leaves.
+func judge(client *kgo.Client, o kafka.Options, policy cdr.Policy, committed map[int32]int64) (v verdict, err error) {
+	log, err := read(client, o, topics.Events)
+	if err != nil {
+		return v, err
+	}
+	got, err := read(client, o, topics.CDR)
+	if err != nil {
+		return v, err
+	}
+	changes, err := read(client, o, topics.State)
+	if err != nil {
+		return v, err
+	}
+	dlq, err := read(client, o, topics.DLQ)
+	if err != nil {
+		return v, err
+	}
+	for partition := range topics.Partitions {
+		want, err := fold(policy, partition, log[partition], committed[partition])
+		if err != nil {
+			return v, err
+		}
+		v.events += len(log[partition])
+		v.records += len(want.records)
+		v.parked += len(want.parked)
+		v.states += len(want.states)
+		compare(&v, "records", partition, got[partition], want.records)
+		compare(&v, "parked events", partition, dlq[partition], want.parked)
+		gapless(&v, partition, got[partition])
+
+		have := states{}
+		for _, r := range changes[partition] {
+			switch {
+			case string(r.Key) == "b": // a barrier
+			case r.Value == nil:
+				delete(have, string(r.Key))
+			default:
+				have[string(r.Key)] = r.Value
+			}
+		}
+		if !maps.EqualFunc(have, want.states, bytes.Equal) {
+			v.complain("partition %d: the changelog leaves %d states, want %d: %s", partition, len(have), len(want.states), firstDifference(have, want.states))
+		}
+	}
+	return v, nil
+}
+
+func firstDifference(have, want states) string {
+	keys := slices.Collect(maps.Keys(have))
+	for key := range want {
+		if have[key] == nil {
+			keys = append(keys, key)
+		}
+	}
+	for _, key := range slices.Sorted(slices.Values(keys)) {
+		if !bytes.Equal(have[key], want[key]) {
+			return fmt.Sprintf("%q is %d bytes, want %d", key, len(have[key]), len(want[key]))
+		}
+	}
+	return "none"
+}
+
+func compare(v *verdict, what string, partition int32, got []*kgo.Record, want [][]byte) {
+	if len(got) != len(want) {
+		v.complain("partition %d: %d %s came out, want %d", partition, len(got), what, len(want))
+	}
+	for i := range min(len(got), len(want)) {
+		if bytes.Equal(got[i].Value, want[i]) {
+			continue
+		}
+		r, _ := avro.Decode(got[i].Value)
+		w, _ := avro.Decode(want[i])
+		v.complain("partition %d: number %d of the %s, at offset %d, is\n%+v\nwant\n%+v", partition, i, what, got[i].Offset, r, w)
+		return
+	}
+}
+
+// gapless looks at what a reader of the records can see without the log: that none is missing and none is twice.
+func gapless(v *verdict, partition int32, got []*kgo.Record) {
+	var last int64
+	seen := map[string]bool{}
+	for i, r := range got {
+		record, err := avro.Decode(r.Value)
+		if err != nil {
+			v.complain("partition %d: number %d of the records: %v", partition, i, err)
+			return
+		}
+		if n := int64(record.LocalRecordSequenceNumber); i > 0 && n != last+1 {
+			v.complain("partition %d: record %d of the sequence follows record %d", partition, n, last)
+			return
+		}
+		last = int64(record.LocalRecordSequenceNumber)
+		if id := record.RecordID.String(); seen[id] {
+			v.complain("partition %d: record %s came out twice", partition, id)
+		} else {
+			seen[id] = true
+		}
+	}
+}
+
+// read reads what is committed in a topic, by partition.
+func read(client *kgo.Client, o kafka.Options, topic string) (map[int32][]*kgo.Record, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	ranges, err := kafka.Whole(ctx, client, topic)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(o, topic, ranges)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	all := map[int32][]*kgo.Record{}
+	for {
+		records, err := reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", topic, err)
+		}
+		for _, r := range records {
+			all[r.Partition] = append(all[r.Partition], r)
+		}
+	}
+}
