@@ -141,7 +141,7 @@ func draw(s *Story) *drawing {
 			}
 			m := shape{Class: "mark " + string(e.Kind), Href: fmt.Sprintf("#e%d", i+1), Title: text, Path: markPath(e.Kind, x(e.Time), cy)}
 			if e.Until > e.Time && x(e.Until)-x(e.Time) > 1 {
-				m.Path += fmt.Sprintf("M%g %gH%gV%gH%gZ", x(e.Time), cy-1, x(e.Until), cy+1, x(e.Time))
+				m.Path += fmt.Sprintf("M%g %gV%gH%gV%gZ", x(e.Time), cy-1, cy+1, x(e.Until), cy-1) // turned as the mark is, or they would cut holes
 			}
 			d.Marks = append(d.Marks, m)
 		}

@@ -11,7 +11,7 @@ import (
 
 // rule is what people are told of a rule of the fold.
 type rule struct {
-	says    string // the conclusion in the story: {leg}, {at}, {limit}, {word}, {ends}
+	says    string // the conclusion in the story: {leg}, {at}, {limit}, {word}, {ends}, {whose}, {record}
 	means   string // the rule, whatever the case
 	money   string // what follows for the invoice
 	section string // of docs/records.md, where it is explained
@@ -159,7 +159,7 @@ var ruleOf = map[cdr.TraceRule]rule{
 		"A SIP call ends when the plugin says hangup.",
 		"Charging ends here, to the microsecond.", secEnds},
 	cdr.RuleLegEndedHangup: {
-		"{leg} ends at {at}, because its PeerConnection is gone; late events may come for {limit}",
+		"{leg} ends at {at}, because {whose} says so; late events may come for {limit}",
 		"A PeerConnection, and what cannot live without it, ends with its hangup.",
 		"Charging ends here, to the microsecond.", secEnds},
 	cdr.RuleLegEndedByPlugin: {
@@ -256,7 +256,10 @@ func (t *teller) sentence(c conclusion) string {
 	if c.At != 0 {
 		at = clockTime(c.At)
 	}
-	word, ends := clean(c.Word), ""
+	word, ends, whose := clean(c.Word), "", "its hangup"
+	if c.LegKind != cdr.PeerConnection {
+		whose = "the hangup of its PeerConnection"
+	}
 	switch c.Rule {
 	case cdr.RuleConnectionLost:
 		if c.closed {
@@ -288,7 +291,7 @@ func (t *teller) sentence(c conclusion) string {
 		record = "the record of " + t.subject(c) + " goes out: record " + emitted(c.record)
 	}
 	return strings.NewReplacer(
-		"{leg}", t.subject(c), "{at}", at, "{limit}", span(c.Limit), "{word}", word, "{ends}", ends, "{record}", record,
+		"{leg}", t.subject(c), "{at}", at, "{limit}", span(c.Limit), "{word}", word, "{ends}", ends, "{whose}", whose, "{record}", record,
 	).Replace(r.says)
 }
 

@@ -30,6 +30,22 @@ func TestEachRuleOfTheFoldHasItsSentence(t *testing.T) {
 	}
 }
 
+// A sentence leaves no gap, whatever it is about, and does not read what a client chose as a gap.
+func TestNoSentenceHasAGap(t *testing.T) {
+	tale := &teller{handles: []*handleTale{{id: 1}, {id: 2}}, legs: map[legRef]*legTale{}}
+	for i := range cdr.TraceRules {
+		for _, kind := range []cdr.LegKind{cdr.LegKindUnknown, cdr.PeerConnection, cdr.SIPCall, cdr.RoomMembership} {
+			for _, word := range []string{"", "{leg}", cdr.EndEmitterRestart.String(), cdr.ByLocal.String(), cdr.CauseTimeLimit.String()} {
+				c := conclusion{Conclusion: cdr.Conclusion{Rule: cdr.TraceRule(i), Handle: 1, LegKind: kind, At: 1e15, Limit: 5e6, Word: word}, record: &cdr.Record{}}
+				got := tale.sentence(c)
+				if strings.Contains(strings.ReplaceAll(got, "{leg}", ""), "{") || strings.Contains(got, "  ") || word == "" && strings.Contains(got, "{leg}") {
+					t.Errorf("%s: %s", cdr.TraceRule(i), got)
+				}
+			}
+		}
+	}
+}
+
 func TestEachFieldOfARecordIsExplained(t *testing.T) {
 	for _, f := range fields(&cdr.Record{RecordType: cdr.Leg}) {
 		if f.Meaning == "" {

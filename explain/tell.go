@@ -383,11 +383,23 @@ type notes struct {
 	disorder   int
 	furthest   janus.Micros
 	newest     janus.Micros
+	lost       janus.Micros // when its connection was lost, while it lived
+	survived   bool         // the client did something long after that
 	parked     []string
 	beyond     int
 }
 
 func (n *notes) event(e *janus.Event) {
+	if n.lost != 0 && e.Time > n.lost+1_000_000 {
+		switch b := e.Body.(type) { // what only a client that is there again can have done
+		case *janus.JSEP:
+			n.survived = n.survived || b.FromClient
+		case *janus.PeerConnectionHangup:
+			n.survived = n.survived || b.Reason == "Janus API"
+		case *janus.SessionDestroyed:
+			n.survived = true
+		}
+	}
 	if back := n.newest - e.Time; back > 0 {
 		n.disorder++
 		n.furthest = max(n.furthest, back)
@@ -397,6 +409,10 @@ func (n *notes) event(e *janus.Event) {
 
 func (n *notes) conclusion(c *conclusion) {
 	switch c.Rule {
+	case cdr.RuleConnectionLost:
+		if !c.closed {
+			n.lost = c.At
+		}
 	case cdr.RuleDuplicate:
 		n.duplicates++
 	case cdr.RuleLateEvent:
@@ -650,6 +666,9 @@ func (t *teller) noticed() {
 	}
 	if s.Open && !t.o.Ends {
 		say("The session is open where the log ends: records may still come.")
+	}
+	if n.survived {
+		say("The connection was lost at %s and the session lived on: its client has claimed it over another one.", clockTime(n.lost))
 	}
 	if n.grace > 0 {
 		say("%s after the close and %s still counted.", comes(n.grace), was(n.grace))
