@@ -59,25 +59,34 @@ func (c *cluster) addresses() []string {
 	return all
 }
 
-// kill ends broker n, from 1, with -9, and waits until it is gone.
-func (c *cluster) kill(n int) error {
+// broker finds the process of broker n, from 1. It fails when that does not run: the number in a file may be somebody
+// else's by now.
+func (c *cluster) broker(n int) (pid int, runs func() bool, err error) {
 	broker := filepath.Join(c.dir, fmt.Sprintf("b%d", n))
 	text, err := os.ReadFile(filepath.Join(broker, "pid"))
 	if err != nil {
-		return fmt.Errorf("kill broker %d: %w", n, err)
+		return 0, nil, fmt.Errorf("find broker %d: %w", n, err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return fmt.Errorf("kill broker %d: %w", n, err)
+		return 0, nil, fmt.Errorf("find broker %d: %w", n, err)
 	}
-	// The number may be somebody else's by now.
 	properties := []byte(filepath.Join(broker, "server.properties"))
-	runs := func() bool {
+	runs = func() bool {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		return err == nil && bytes.Contains(line, properties)
 	}
 	if !runs() {
-		return fmt.Errorf("kill broker %d: it does not run, see %s", n, filepath.Join(broker, "log"))
+		return 0, nil, fmt.Errorf("find broker %d: it does not run, see %s", n, filepath.Join(broker, "log"))
+	}
+	return pid, runs, nil
+}
+
+// kill ends broker n with -9, and waits until it is gone.
+func (c *cluster) kill(n int) error {
+	pid, runs, err := c.broker(n)
+	if err != nil {
+		return err
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill broker %d: %w", n, err)
@@ -89,6 +98,22 @@ func (c *cluster) kill(n int) error {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("kill broker %d: pid %d does not go away", n, pid)
+}
+
+// pause stops broker n where it stands, and lets it go on after a while: it still takes itself for a leader then.
+func (c *cluster) pause(ctx context.Context, n int, d time.Duration) error {
+	pid, _, err := c.broker(n)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pause broker %d: %w", n, err)
+	}
+	sleep(ctx, d)
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		return fmt.Errorf("let broker %d go on: %w", n, err)
+	}
+	return nil
 }
 
 // freePorts finds the first of 100 ports in a row on which nobody listens, below 32768: above, an outgoing connection of

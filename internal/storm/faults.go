@@ -15,12 +15,20 @@ import (
 	"januscdr/kafka"
 )
 
+// Pauses of ingest and of brokers take up to so long: longer than a sender waits, and than a cluster waits for a leader.
+const (
+	ingestPause = 15 * time.Second
+	brokerPause = 12 * time.Second
+)
+
 // faults does what the plan says, and notes it. A fault can come before that of another service has healed, but not
 // before the last one of the same service has.
 type faults struct {
 	s    *storm
 	log  *os.File
 	open chan int32 // a partition of the changelog in which something was just written, not yet committed
+
+	brokers sync.Mutex // one at a time has a fault
 
 	cdr, ingest, broker, pauses, aimed, wiped, away atomic.Int64
 }
@@ -141,9 +149,10 @@ func (f *faults) killIngest(ctx context.Context, chance *rand.Rand, healing *syn
 	return nil
 }
 
-func (f *faults) pauseCDR(ctx context.Context, chance *rand.Rand) error {
-	d := time.Duration(chance.Float64() * float64(f.s.o.transactionTimeout+f.s.o.sessionTimeout))
-	victim, err := seize(ctx, chance, f.s.processors, nil)
+// pause stops one of some services for up to a time, and lets it go on as if nothing had happened.
+func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*service, most time.Duration) error {
+	d := time.Duration(chance.Float64() * float64(most))
+	victim, err := seize(ctx, chance, from, nil)
 	if err != nil {
 		return err
 	}
@@ -156,8 +165,24 @@ func (f *faults) pauseCDR(ctx context.Context, chance *rand.Rand) error {
 	return nil
 }
 
+// pauseBroker stops a broker for so long that others may lead in its place, and lets it go on.
+func (f *faults) pauseBroker(ctx context.Context, chance *rand.Rand) error {
+	f.brokers.Lock()
+	defer f.brokers.Unlock()
+	n, d := 1+chance.IntN(f.s.o.brokers), time.Duration(chance.Float64()*float64(brokerPause))
+	f.note("broker %d pauses for %v", n, d.Round(time.Millisecond))
+	if err := f.s.kafka.pause(ctx, n, d); err != nil {
+		return err
+	}
+	f.pauses.Add(1)
+	f.note("broker %d goes on", n)
+	return nil
+}
+
 // killBroker kills a broker, starts it again, and waits until all brokers run.
 func (f *faults) killBroker(ctx context.Context, chance *rand.Rand) error {
+	f.brokers.Lock()
+	defer f.brokers.Unlock()
 	n := 1 + chance.IntN(f.s.o.brokers)
 	if err := f.s.kafka.kill(n); err != nil {
 		return err

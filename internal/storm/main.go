@@ -47,7 +47,7 @@ type options struct {
 	partitions int
 	rate       float64
 
-	killsCDR, killsIngest, killsBroker, pausesCDR int
+	killsCDR, killsIngest, killsBroker, pausesCDR, pausesIngest, pausesBroker int
 
 	aim, wipe, away float64
 
@@ -77,6 +77,8 @@ func main() {
 	flag.IntVar(&o.killsIngest, "kills-ingest", 0, "kills of ingest")
 	flag.IntVar(&o.killsBroker, "kills-broker", 0, "kills of brokers, one at a time")
 	flag.IntVar(&o.pausesCDR, "pauses-cdr", 0, "times a processor is stopped until others have its work, and goes on as if nothing had happened")
+	flag.IntVar(&o.pausesIngest, "pauses-ingest", 0, "times an ingest is stopped, up to longer than a sender waits, and goes on")
+	flag.IntVar(&o.pausesBroker, "pauses-broker", 0, "times a broker is stopped, up to longer than a leader may be silent, and goes on")
 	flag.Float64Var(&o.aim, "aim", 0.5, "share of the kills of processors that wait for a transaction to be open")
 	flag.Float64Var(&o.wipe, "wipe", 0.05, "share of the kills of processors that also lose the state directory")
 	flag.Float64Var(&o.away, "away", 0.1, "share of the kills of processors after which others take over, because the restart comes late")
@@ -122,7 +124,7 @@ func (o *options) complete() error {
 			time.Duration(o.killsCDR)*6*time.Second/time.Duration(o.processors),
 			time.Duration(o.killsIngest)*5*time.Second/time.Duration(o.ingests),
 			time.Duration(o.killsBroker)*25*time.Second,
-			time.Duration(o.pausesCDR)*15*time.Second)
+			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second)
 	}
 	if o.root == "" {
 		wd, err := os.Getwd()

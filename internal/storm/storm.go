@@ -282,7 +282,13 @@ func (s *storm) rage(ctx context.Context) error {
 	strike(1, o.killsCDR, func(ctx context.Context, chance *rand.Rand) error { return f.killCDR(ctx, chance, &healing) })
 	strike(2, o.killsIngest, func(ctx context.Context, chance *rand.Rand) error { return f.killIngest(ctx, chance, &healing) })
 	strike(3, o.killsBroker, f.killBroker)
-	strike(4, o.pausesCDR, f.pauseCDR)
+	strike(4, o.pausesCDR, func(ctx context.Context, chance *rand.Rand) error {
+		return f.pause(ctx, chance, s.processors, o.transactionTimeout+o.sessionTimeout)
+	})
+	strike(5, o.pausesIngest, func(ctx context.Context, chance *rand.Rand) error {
+		return f.pause(ctx, chance, s.ingests, ingestPause)
+	})
+	strike(6, o.pausesBroker, f.pauseBroker)
 	plan.Go(func() error {
 		if !sleep(striking, o.duration) {
 			return striking.Err()

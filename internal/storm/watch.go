@@ -123,5 +123,5 @@ func (w *watch) line() string {
 	_, answered, _, repeats := w.s.ledger.counts()
 	return fmt.Sprintf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d  answered %d (tried again %d)  log %d lag %d  waits %.1fs (longest %.1fs)  %s",
 		time.Since(w.began).Seconds(), f.cdr.Load(), o.killsCDR, f.ingest.Load(), o.killsIngest, f.broker.Load(), o.killsBroker,
-		f.pauses.Load(), o.pausesCDR, answered, repeats, sum(w.end), sum(w.end)-sum(w.at), time.Since(w.last).Seconds(), w.gap.Seconds(), w.why)
+		f.pauses.Load(), o.pausesCDR+o.pausesIngest+o.pausesBroker, answered, repeats, sum(w.end), sum(w.end)-sum(w.at), time.Since(w.last).Seconds(), w.gap.Seconds(), w.why)
 }
