@@ -9,6 +9,9 @@ import (
 // stateVersion is the version of what is kept in states and position. A program refuses another one.
 const stateVersion = 1
 
+// ErrStateVersion is what an error of Open wraps when a state was written by a program of another version of states.
+var ErrStateVersion = errors.New("state is of another version")
+
 var errBroken = errors.New("state is cut off or damaged")
 
 // codec writes a state or reads it: the same walk over the fields does both, so the two can't disagree. A field is a
@@ -171,7 +174,7 @@ func decode(b []byte, fields func(*codec)) error {
 	var v int64
 	num(&c, 1, &v)
 	if c.err == nil && v != stateVersion {
-		return fmt.Errorf("state has version %d, this program knows %d: finish with the program that wrote it, or rebuild the state from the log", v, stateVersion)
+		return fmt.Errorf("%w: it has %d, this program knows %d", ErrStateVersion, v, stateVersion)
 	}
 	fields(&c)
 	if c.err == nil {

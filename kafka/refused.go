@@ -92,7 +92,7 @@ func byProbe(ctx context.Context, cl *kgo.Client, err error) error {
 	brokers, _ := cl.OptValue(kgo.SeedBrokers).([]string)
 	if !loggingIn(cl) {
 		for _, broker := range cl.SeedBrokers() {
-			if final := wantsLogin(ctx, broker); final != nil {
+			if final := wantsLogin(ctx, broker); final != nil && !answers(ctx, cl) {
 				return final
 			}
 		}
@@ -123,6 +123,14 @@ func wantsLogin(ctx context.Context, broker *kgo.Broker) error {
 		return fmt.Errorf("the broker wants a login: set the sasl mechanism (it has %s), user and password", strings.Join(handshake.SupportedMechanisms, ", "))
 	}
 	return errors.New("the broker wants a login: set the sasl mechanism, user and password")
+}
+
+// answers tells whether a broker answers without a login by now: the embedded one takes the beginning of a login for a
+// good question also where it wants none.
+func answers(ctx context.Context, cl *kgo.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return cl.Ping(ctx) == nil
 }
 
 func loggingIn(cl *kgo.Client) bool {

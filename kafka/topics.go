@@ -31,6 +31,9 @@ type Topics struct {
 
 	EventsRetentionBytes int64 // bound of one partition of Events; 0: none
 
+	// RequireDurable makes CheckTopics refuse topics that do not survive the loss of a broker.
+	RequireDurable bool
+
 	// Embedded is set for the embedded broker, whose compaction can lose committed states while a transaction is open:
 	// there the changelog is not compacted, its owner rewrites it instead.
 	Embedded bool
@@ -221,68 +224,17 @@ func notYet(code int16) bool {
 var ErrTopics = errors.New("topics do not fit")
 
 // CheckTopics looks whether the topics are what they must be. The error names all that is wrong, each with the reason
-// and the command that mends it.
+// and the command that mends it. What is only weak is no error, except for durability where Topics.RequireDurable is
+// set: see InspectTopics.
 func CheckTopics(ctx context.Context, cl *kgo.Client, t Topics) error {
-	topics, names := t.all(), t.names()
-	if len(names) == 0 {
-		return nil
-	}
-	admin := kadm.NewClient(cl)
-	details, err := admin.ListTopics(ctx, names...)
-	if err != nil {
-		return fmt.Errorf("check topics: list topics: %w", err)
-	}
-	var present []string
-	for _, name := range names {
-		if details.Has(name) && details[name].Err == nil {
-			present = append(present, name)
-		}
-	}
-	configs, err := settings(ctx, admin, present)
+	findings, err := InspectTopics(ctx, cl, t)
 	if err != nil {
 		return fmt.Errorf("check topics: %w", err)
 	}
-
-	want := t.Partitions
-	if want <= 0 && t.Events != "" {
-		want = int32(len(details[t.Events].Partitions))
-	}
 	var complaints []string
-	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
-	for _, topic := range topics {
-		detail, ok := details[topic.name]
-		switch {
-		case !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
-			complain("topic %s (%s) does not exist: create it with `cdr topics create`", topic.name, topic.what)
-			continue
-		case errors.Is(detail.Err, kerr.TopicAuthorizationFailed):
-			complain("topic %s (%s) may not be described by us: grant it with `kafka-acls --add --operation Describe --topic %s --allow-principal User:...`",
-				topic.name, topic.what, topic.name)
-			continue
-		case detail.Err != nil:
-			return fmt.Errorf("check topics: topic %s: %w", topic.name, detail.Err)
-		}
-		if have := int32(len(detail.Partitions)); topic.aligned && want > 0 && have != want {
-			if topic.name == t.Events {
-				complain("topic %s (%s) has %d partitions, the configuration says %d, and a session must stay in its partition: set the partitions of the configuration to %d, or take new topic names and create them with `cdr topics create`",
-					topic.name, topic.what, have, want, have)
-			} else {
-				complain("topic %s (%s) has %d partitions, but partition n belongs to partition n of the %d of %s: take another topic name, or delete it if it is empty (`kafka-topics --delete --topic %s`), then `cdr topics create`",
-					topic.name, topic.what, have, want, t.Events, topic.name)
-			}
-		}
-		config := configs[topic.name]
-		if have := config["cleanup.policy"]; have != topic.policy {
-			complain("topic %s (%s) has cleanup.policy=%s, which %s: mend it with `%s`",
-				topic.name, topic.what, have, harm(topic.policy, t.Embedded), alter(topic.name, "cleanup.policy="+topic.policy))
-		}
-		if have := config["message.timestamp.type"]; topic.append && have != "LogAppendTime" {
-			complain("topic %s (%s) has message.timestamp.type=%s, so time in the log would be that of any sender's clock: mend it with `%s`",
-				topic.name, topic.what, have, alter(topic.name, "message.timestamp.type=LogAppendTime"))
-		}
-		if have, err := strconv.Atoi(config["max.message.bytes"]); err == nil && have < MaxMessageBytes {
-			complain("topic %s (%s) has max.message.bytes=%d, so a large event would not fit: mend it with `%s`",
-				topic.name, topic.what, have, alter(topic.name, fmt.Sprintf("max.message.bytes=%d", MaxMessageBytes)))
+	for _, f := range findings {
+		if f.Verdict == Broken {
+			complaints = append(complaints, f.Reason+": "+f.Remedy)
 		}
 	}
 	if len(complaints) > 0 {

@@ -87,6 +87,8 @@ var (
 	ErrAhead      = errors.New("kafka has lost data that it acknowledged")
 	ErrBroken     = errors.New("state is broken")
 	ErrTooLarge   = errors.New("record is too large for its topic")
+	ErrForeign    = errors.New("changelog belongs to another event log")
+	ErrVersion    = errors.New("states are of another version of this program")
 )
 
 const (
@@ -180,7 +182,8 @@ var legal = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 // Run works until the context ends, and returns nil then: what was read is committed, or left to the next start, and
 // the stores are closed. It waits for Kafka as long as it takes. Any other end is an error that needs a person: topics
-// that do not fit, wrong credentials, a full disk, ErrFenced, ErrOutOfRange, ErrAhead, ErrBroken, ErrTooLarge.
+// that do not fit, wrong credentials, a full disk, ErrFenced, ErrOutOfRange, ErrAhead, ErrBroken, ErrTooLarge,
+// ErrForeign, ErrVersion.
 func (p *Processor) Run(ctx context.Context) error {
 	p.board.reset(p.opts.Workers)
 	side, err := kafka.NewClient(p.opts.Kafka,
@@ -246,6 +249,9 @@ func (p *Processor) Run(ctx context.Context) error {
 
 // arrive looks at the topics until the brokers can tell of them: after a change of leaders it takes a moment.
 func (p *Processor) arrive(ctx context.Context) error {
+	if _, err := kafka.Cluster(ctx, p.side); err != nil {
+		return err
+	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxBackoff) {
 		err := p.look(ctx)
 		if err == nil || !kerr.IsRetriable(err) {

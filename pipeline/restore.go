@@ -38,7 +38,10 @@ type restored struct {
 // restore makes the task of a partition. The error wraps the context's when that ended.
 func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger) (t *task, err error) {
 	// One after the other: the task that this process had before may still be closing its store.
-	slot := w.p.slots[partition]
+	slot, known := w.p.slots[partition]
+	if !known {
+		return nil, w.grown(partition)
+	}
 	select {
 	case slot <- struct{}{}:
 	case <-ctx.Done():
@@ -67,7 +70,7 @@ func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger)
 			t.free = free
 			return t, nil
 		}
-		if !errors.Is(err, errStates) || attempt == asideAttempts {
+		if !errors.Is(err, errStates) || errors.Is(err, ErrVersion) || attempt == asideAttempts {
 			return nil, and(err, store.Close())
 		}
 		// What the store has makes no sense. The changelog has the truth.
@@ -106,8 +109,14 @@ func (w *worker) restoreInto(ctx context.Context, partition int32, store *states
 	if err != nil {
 		return nil, err
 	}
+	if err := w.claim(ctx, partition, store, log); err != nil {
+		return nil, err
+	}
 	fold, err := cdr.Open(w.p.opts.Policy, cdr.Source{Topic: w.p.opts.Topics.Events, Partition: partition}, store)
-	if err != nil {
+	switch {
+	case errors.Is(err, cdr.ErrStateVersion):
+		return nil, w.otherVersion(partition, err)
+	case err != nil:
 		return nil, fmt.Errorf("restore partition %d: %w: %w: %w", partition, ErrBroken, errStates, err)
 	}
 	t := &task{partition: partition, fold: fold, store: store, log: span}
@@ -125,21 +134,14 @@ func (w *worker) restoreInto(ctx context.Context, partition int32, store *states
 // barrier appends a mark to the changelog partition and returns its offset. Whoever had the partition before us lost it
 // before we got it: all they wrote lies before the mark, or can only be aborted.
 func (w *worker) barrier(ctx context.Context, partition int32) (int64, error) {
-	acked := make(chan error, 1)
-	record := &kgo.Record{
+	offset, err := w.append(ctx, &kgo.Record{
 		Topic: w.p.opts.Topics.State, Partition: partition, Key: []byte(barrierKey),
 		Value: []byte(w.name), // for a person who looks: who took over
+	})
+	if err != nil {
+		return 0, fmt.Errorf("restore partition %d: append barrier to %s: %w", partition, w.p.opts.Topics.State, err)
 	}
-	w.p.side.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
-	select {
-	case err := <-acked:
-		if err != nil {
-			return 0, fmt.Errorf("restore partition %d: append barrier to %s: %w", partition, w.p.opts.Topics.State, err)
-		}
-		return record.Offset, nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return offset, nil
 }
 
 // replay tells the store what the changelog says from the store's checkpoint on, until a record at or beyond the

@@ -615,7 +615,7 @@ func (w *worker) gone(ctx context.Context, partition int32, err error) error {
 
 // final is the error when trying again would not help, else nil.
 func (w *worker) final(err error) error {
-	for _, sentinel := range []error{ErrBroken, ErrAhead, ErrOutOfRange, ErrFenced, ErrTooLarge, statestore.ErrForeign, statestore.ErrFull} {
+	for _, sentinel := range []error{ErrBroken, ErrAhead, ErrOutOfRange, ErrFenced, ErrTooLarge, ErrForeign, ErrVersion, statestore.ErrForeign, statestore.ErrFull} {
 		if errors.Is(err, sentinel) {
 			return err
 		}

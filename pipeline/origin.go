@@ -1,0 +1,137 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/statestore"
+)
+
+// Positions are numbers, and mean something in one event log only. So each partition of the changelog says which one it
+// belongs to, under this key, beside the states.
+const originKey = "o"
+
+// origin is the event log that a changelog belongs to, and the group that works on both.
+type origin struct {
+	Cluster    string `json:"cluster"`
+	Topic      string `json:"topic"`
+	TopicID    string `json:"topic_id"` // a topic that was deleted and made again has another one
+	Partitions int32  `json:"partitions"`
+	Group      string `json:"group"`
+}
+
+func (o origin) bytes() []byte {
+	b, err := json.Marshal(o)
+	if err != nil {
+		panic("pipeline: " + err.Error()) // texts and numbers only
+	}
+	return b
+}
+
+// differs says what has become of the event log since the changelog was begun, and what to do; empty when nothing has.
+func (o origin) differs(now origin, state string) (what, remedy string) {
+	anew := "give the changelog and the group new names (topics.state, group) and delete the state directory; sessions that were open will be reported from what comes"
+	switch {
+	case o.Cluster != now.Cluster:
+		return fmt.Sprintf("it was written for cluster %s, and we are connected to %s", o.Cluster, now.Cluster),
+			"connect to that cluster (kafka.brokers), or, if it is gone and " + state + " is a copy, " + anew
+	case o.Topic != now.Topic:
+		return fmt.Sprintf("it was written for the topic %s, not %s", o.Topic, now.Topic),
+			"set topics.events to " + o.Topic + ", or give the changelog a name of its own (topics.state)"
+	case o.TopicID != now.TopicID:
+		return fmt.Sprintf("topic %s was deleted and made again since, and its offsets began anew", o.Topic), anew
+	case o.Partitions != now.Partitions:
+		return fmt.Sprintf("topic %s had %d partitions and has %d now, and sessions that were open then are continued in other partitions", o.Topic, o.Partitions, now.Partitions),
+			"if nothing was written since, finish with `cdr topics grow --partitions N`, else " + anew
+	}
+	return "", ""
+}
+
+// origin is that of what we work on.
+func (p *Processor) origin() origin {
+	return origin{
+		Cluster: p.place.cluster, Topic: p.opts.Topics.Events, TopicID: kadm.TopicID(p.place.eventsID).String(),
+		Partitions: p.place.partitions, Group: p.opts.Group,
+	}
+}
+
+// claim makes sure that a changelog partition, as it is restored, belongs to our event log, and that no other group works
+// on it. One that says nothing yet becomes ours.
+func (w *worker) claim(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) error {
+	b, err := store.Get([]byte(originKey))
+	if err != nil {
+		return fmt.Errorf("restore partition %d: %w", partition, err)
+	}
+	ours := w.p.origin()
+	if b != nil {
+		var was origin
+		if err := json.Unmarshal(b, &was); err != nil {
+			return fmt.Errorf("restore partition %d: read origin of %s: %w: %w: %w", partition, w.p.opts.Topics.State, ErrBroken, errStates, err)
+		}
+		if what, remedy := was.differs(ours, w.p.opts.Topics.State); what != "" {
+			return fmt.Errorf("restore partition %d of %s: %w: %s: %s", partition, w.p.opts.Topics.State, ErrForeign, what, remedy)
+		}
+		if was == ours {
+			return nil
+		}
+		if err := w.alone(ctx, partition, was.Group); err != nil {
+			return err
+		}
+		log.Info("changelog is taken over from another group", "from", was.Group, "to", ours.Group)
+	}
+	// Whoever restores after us reads it from the log; it is before all we commit.
+	if _, err := w.append(ctx, &kgo.Record{Topic: w.p.opts.Topics.State, Partition: partition, Key: []byte(originKey), Value: ours.bytes()}); err != nil {
+		return fmt.Errorf("restore partition %d: write origin to %s: %w", partition, w.p.opts.Topics.State, err)
+	}
+	one := func(yield func(key, value []byte) bool) { yield([]byte(originKey), ours.bytes()) }
+	if err := store.Remember(one, store.Checkpoint()); err != nil {
+		return fmt.Errorf("restore partition %d: %w", partition, err)
+	}
+	return nil
+}
+
+// alone is an error while another group has members: the two would each bring out every record. It is tried again, since
+// those that stopped are members until their session timeout.
+func (w *worker) alone(ctx context.Context, partition int32, group string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	described, err := w.p.admin.DescribeGroups(ctx, group)
+	if err != nil {
+		return fmt.Errorf("restore partition %d: look at group %s: %w", partition, group, err)
+	}
+	if n := len(described[group].Members); n > 0 {
+		return fmt.Errorf("restore partition %d: group %s has %d members and works on %s, too, so each record would come out twice: stop it (and wait for its session timeout), or give group %s topics of its own",
+			partition, group, n, w.p.opts.Topics.State, w.p.opts.Group)
+	}
+	return nil
+}
+
+// append writes a record without a transaction and returns its offset.
+func (w *worker) append(ctx context.Context, record *kgo.Record) (int64, error) {
+	acked := make(chan error, 1)
+	w.p.side.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
+	select {
+	case err := <-acked:
+		return record.Offset, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// grown is for a partition that was not there when we started.
+func (w *worker) grown(partition int32) error {
+	return fmt.Errorf("partition %d of %s: %w: the topic had %d partitions when we started and has more now, and a session must stay in its partition: stop all processors and ingest, see `cdr topics grow --help`",
+		partition, w.p.opts.Topics.Events, ErrForeign, w.p.place.partitions)
+}
+
+// otherVersion is for states that we cannot read. They stay as they are.
+func (w *worker) otherVersion(partition int32, why error) error {
+	return fmt.Errorf("restore partition %d: %w, nothing was changed: start the version that wrote them, or a later one; to go back to an earlier one, let that one finish first (docs/operations.md, upgrade): %w",
+		partition, ErrVersion, why)
+}
