@@ -237,7 +237,7 @@ func (t *teller) add(e Entry) {
 		t.notes.beyond++
 		return
 	}
-	t.story.Timeline = append(entries, e)
+	t.story.Timeline = append(t.story.Timeline, e)
 }
 
 // alike tells whether the same follows from two events, and nothing of weight.

@@ -146,7 +146,7 @@ func pad(text string, to int) string {
 }
 
 func (p *printer) records(s *Story) {
-	p.title("Records", "as they stand on the topic of records")
+	p.title("Records", "as these events make them under this policy")
 	if len(s.Records) == 0 {
 		p.line("  none yet")
 	}
