@@ -88,22 +88,17 @@ func (w *world) reboot(h *host) {
 	disk := "as it was"
 	switch n := w.rng.IntN(10); {
 	case n == 0:
-		w.ordinal++
-		h.dir = filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", h.name, w.ordinal))
+		h.dir = w.newDisk(h, "")
 		disk = "empty"
 	case n <= 2 && len(h.kept) > 0:
 		from := h.kept[w.rng.IntN(len(h.kept))]
-		w.ordinal++
-		h.dir = filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", h.name, w.ordinal))
-		w.copyDir(from, h.dir)
+		h.dir = w.newDisk(h, from)
 		disk = "an older copy, " + filepath.Base(from)
 	case n == 3:
 		other := w.hosts[w.rng.IntN(len(w.hosts))]
 		if other != h && len(other.kept) > 0 {
 			from := other.kept[w.rng.IntN(len(other.kept))]
-			w.ordinal++
-			h.dir = filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", h.name, w.ordinal))
-			w.copyDir(from, h.dir)
+			h.dir = w.newDisk(h, from)
 			disk = "that of another host, " + filepath.Base(from)
 		}
 	}
@@ -225,11 +220,11 @@ func (w *world) twin() {
 	if frozen {
 		first.line.freeze()
 	}
-	w.ordinal++
-	dir := filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", h.name, w.ordinal))
+	image := ""
 	if len(h.kept) > 0 {
-		w.copyDir(h.kept[w.rng.IntN(len(h.kept))], dir)
+		image = h.kept[w.rng.IntN(len(h.kept))]
 	}
+	dir := w.newDisk(h, image)
 	h.lives++
 	second := w.process(h, fmt.Sprintf("%s#%d", h.name, h.lives), dir)
 	w.tell("%s: twin of %s, which is cut off: %v", second.name, first.name, frozen)
@@ -305,9 +300,8 @@ func (w *world) joinOne() {
 }
 
 func (w *world) newHost() {
-	w.ordinal++
-	name := string(rune('a' + len(w.hosts)))
-	h := &host{name: name, workers: 1 + w.rng.IntN(2), dir: filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", name, w.ordinal))}
+	h := &host{name: string(rune('a' + len(w.hosts))), workers: 1 + w.rng.IntN(2)}
+	h.dir = w.newDisk(h, "")
 	w.hosts = append(w.hosts, h)
 	w.start(h)
 }

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -251,7 +252,7 @@ func TestReread(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broker.Close()
-	o := kafka.Options{Brokers: broker.Addrs()}
+	o := kafka.Options{Brokers: broker.Addrs(), Dialer: new(net.Dialer).DialContext}
 	client, err := kafka.NewClient(o)
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,7 @@ type host struct {
 	name    string
 	workers int
 	dir     string   // the disk as the next start finds it
-	kept    []string // older copies of it
+	kept    []string // images of it, older ones too; nobody works on them
 	lives   int
 	up      *process
 	again   time.Time // when to start again, if it is not up
@@ -338,9 +338,7 @@ func (p *process) letGo() {
 func (w *world) kill(p *process) {
 	p.line.cut(true)
 	synctest.Wait()
-	w.ordinal++
-	next := filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", p.host.name, w.ordinal))
-	w.copyDir(p.dir, next)
+	image := w.newDisk(p.host, p.dir)
 	p.mu.Lock()
 	p.dead = true
 	p.mu.Unlock()
@@ -348,8 +346,8 @@ func (w *world) kill(p *process) {
 	p.cancel()
 	w.gone = append(w.gone, p)
 	if p.host.up == p {
-		p.host.kept = append(p.host.kept, p.host.dir)
-		p.host.dir, p.host.up = next, nil
+		p.host.kept = append(p.host.kept, image)
+		p.host.dir, p.host.up = w.newDisk(p.host, image), nil // what still runs of it writes to the old one
 	}
 	w.count("kills")
 }
@@ -367,10 +365,7 @@ func (w *world) end(p *process) {
 func (w *world) ended(p *process) {
 	if p.host.up == p {
 		p.host.up = nil
-		w.ordinal++
-		copied := filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", p.host.name, w.ordinal))
-		w.copyDir(p.dir, copied)
-		p.host.kept = append(p.host.kept, copied)
+		p.host.kept = append(p.host.kept, w.newDisk(p.host, p.dir))
 	}
 	p.line.cut(true)
 	if p.err == nil {
@@ -380,6 +375,16 @@ func (w *world) ended(p *process) {
 	if !slices.ContainsFunc(w.excused, func(err error) bool { return errors.Is(p.err, err) }) {
 		w.fail("%s ended by itself: %v", p.name, p.err)
 	}
+}
+
+// newDisk is a copy of a disk; an empty one when from is empty.
+func (w *world) newDisk(h *host, from string) string {
+	w.ordinal++
+	dir := filepath.Join(w.dir, fmt.Sprintf("disk-%s-%d", h.name, w.ordinal))
+	if from != "" {
+		w.copyDir(from, dir)
+	}
+	return dir
 }
 
 // look notices processes that ended by themselves, and starts hosts again whose time has come.
