@@ -62,6 +62,7 @@ type Topics struct {
 	Events, CDR, State, DLQ string
 	Partitions              int
 	Replication             int // -1: the default of the brokers
+	RequireDurable          bool
 	RetentionEvents         time.Duration
 	RetentionCDR            time.Duration
 	RetentionDLQ            time.Duration

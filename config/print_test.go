@@ -48,6 +48,7 @@ topics:
   dlq: janus.dlq # default
   partitions: 24 # file januscdr.yaml:2
   replication: -1 # default
+  require_durable: false # default
   retention_events: 7d # default
   retention_cdr: 90d # default
   retention_dlq: 90d # default

@@ -94,6 +94,8 @@ var table = []*key{
 		about: "partitions of each topic; they bound how far the work can be spread, and are chosen once"},
 	{name: "topics.replication", def: "-1", min: -1, max: 100, at: func(c *Config) any { return &c.Topics.Replication },
 		about: "copies of each partition when topics are made; -1: the default of the brokers"},
+	{name: "topics.require_durable", def: "false", at: func(c *Config) any { return &c.Topics.RequireDurable },
+		about: "refuse topics that do not survive the loss of a broker (three copies, min.insync.replicas 2); false: warn"},
 	{name: "topics.retention_events", def: "7d", min: hour, max: 3650 * day, at: func(c *Config) any { return &c.Topics.RetentionEvents },
 		about: "how long events are kept; as long can be replayed, and the processor must never be away for longer"},
 	{name: "topics.retention_cdr", def: "90d", min: hour, max: 36500 * day, at: func(c *Config) any { return &c.Topics.RetentionCDR },

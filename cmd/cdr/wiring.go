@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -124,6 +125,17 @@ func ensureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, creat
 			return err
 		}
 		return fmt.Errorf("%w\nmissing topics are made by `cdr topics create`, or by --create-topics", err)
+	}
+	findings, err := kafka.InspectTopics(ctx, client, t)
+	if err != nil {
+		return err
+	}
+	weak := map[string][]string{}
+	for _, f := range kafka.Weaknesses(findings) {
+		weak[f.Promise] = append(weak[f.Promise], f.Subject)
+	}
+	for _, promise := range slices.Sorted(maps.Keys(weak)) {
+		log.Warn("a promise is weak, cdr check tells why", "promise", promise, "topics", strings.Join(slices.Compact(weak[promise]), ","))
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func Topics(c *config.Config) kafka.Topics {
 	t := c.Topics
 	return kafka.Topics{
 		Events: t.Events, CDR: t.CDR, State: t.State, DLQ: t.DLQ,
-		Partitions: int32(t.Partitions), Replication: int16(t.Replication),
+		Partitions: int32(t.Partitions), Replication: int16(t.Replication), RequireDurable: t.RequireDurable,
 		EventsRetention: t.RetentionEvents, CDRRetention: t.RetentionCDR, DLQRetention: t.RetentionDLQ,
 	}
 }
