@@ -15,10 +15,13 @@ import (
 	"januscdr/kafka"
 )
 
-// Pauses of ingest and of brokers take up to so long: longer than a sender waits, and than a cluster waits for a leader.
+// Pauses of ingest and of brokers take up to so long: longer than a sender waits, and than a cluster waits for a
+// leader.
 const (
 	ingestPause = 15 * time.Second
 	brokerPause = 12 * time.Second
+
+	brokerRest = 6 * time.Second // between two faults of brokers: without work there is nothing to disturb
 )
 
 // faults does what the plan says, and notes it. A fault can come before that of another service has healed, but not
@@ -176,6 +179,7 @@ func (f *faults) pauseBroker(ctx context.Context, chance *rand.Rand) error {
 	}
 	f.pauses.Add(1)
 	f.note("broker %d goes on", n)
+	sleep(ctx, brokerRest)
 	return nil
 }
 
@@ -195,6 +199,7 @@ func (f *faults) killBroker(ctx context.Context, chance *rand.Rand) error {
 		return err
 	}
 	f.note("broker %d started", n)
+	sleep(ctx, brokerRest)
 	return nil
 }
 

@@ -256,6 +256,11 @@ func TestAPartitionThatWaitsIsTold(t *testing.T) {
 	look(3*time.Second, 30, 10)
 	look(time.Second, 30, 30)
 	look(time.Minute, 30, 30)
+	at = at.Add(90 * time.Second)
+	w.sawNothing(at)
+	if w.gap != 90*time.Second {
+		t.Errorf("nothing was seen for 90s, told %v", w.gap)
+	}
 	if w.partition != 5*time.Second || w.which != 0 {
 		t.Errorf("partition %d waited %v, want 5s of partition 0", w.which, w.partition)
 	}

@@ -66,6 +66,8 @@ func (w *watch) run(ctx context.Context) {
 	for sleep(ctx, lookEvery) {
 		if end, at, err := w.s.offsets(ctx); err == nil {
 			w.saw(time.Now(), end, at)
+		} else {
+			w.sawNothing(time.Now())
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
@@ -100,6 +102,13 @@ func (w *watch) saw(now time.Time, end, at map[int32]int64) {
 		w.last = now
 	}
 	w.end, w.at = end, at
+}
+
+// sawNothing takes that nobody answered: there is no commit then, and work enough.
+func (w *watch) sawNothing(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gap = max(w.gap, now.Sub(w.last))
 }
 
 // waitsFor notes why the end is not reached.
