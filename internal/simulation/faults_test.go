@@ -365,7 +365,7 @@ func (w *world) brokerError() {
 		w.excuse(pipeline.ErrFenced)
 	}
 	w.tell("broker: %s answers %s, %d times, topic %q", kind.key.Name(), err.Message, count, f.Topic)
-	w.broker.Cluster().Fault(f)
+	w.answers = append(w.answers, w.broker.Cluster().Fault(f))
 }
 
 func (w *world) brokerRestart() {
@@ -401,4 +401,10 @@ func (p *process) setDisk(d diskFault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.disk = d
+}
+
+// refuseOne lets the broker refuse one message of the next transaction.
+func (w *world) refuseOne() {
+	w.answers = append(w.answers, w.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topics.State, Err: kerr.NotEnoughReplicas, Count: 1},
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topics.State, Err: kerr.InvalidTxnState, Count: 1}))
 }

@@ -142,7 +142,7 @@ func judge(client *kgo.Client, o kafka.Options, policy cdr.Policy, committed map
 		have := states{}
 		for _, r := range changes[partition] {
 			switch {
-			case string(r.Key) == "b": // a barrier
+			case string(r.Key) == "b", string(r.Key) == "o": // a barrier; whose changelog it is
 			case r.Value == nil:
 				delete(have, string(r.Key))
 			default:

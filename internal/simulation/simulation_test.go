@@ -83,7 +83,7 @@ func simulate(t *testing.T, seed uint64) (o outcome) {
 			w.keep()
 		}
 	})
-	if o.kept == "" {
+	if o.kept == "" || *brief {
 		os.RemoveAll(dir)
 	}
 	return o
@@ -122,6 +122,9 @@ func (w *world) heal() {
 	for _, l := range w.lines() {
 		l.weather(0)
 		l.thaw()
+	}
+	for _, a := range w.answers {
+		a.Remove()
 	}
 	for _, h := range w.hosts {
 		if h.up != nil {

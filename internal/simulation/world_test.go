@@ -62,6 +62,7 @@ type world struct {
 	all       []*process
 	feeder    *feeder
 	ordinal   int // of directories
+	answers   []*kfake.FaultHandle
 
 	mu       sync.Mutex
 	began    time.Time

@@ -1,0 +1,354 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var whichWounds = flag.String("simulation.wounds", "short", "wounds to try: short, all, or names with commas")
+
+// woundRuns is in how many runs a wound must be noticed.
+const woundRuns = 50
+
+// wound is a deliberate fault of the program: a text of a file, and what stands there instead. The program is built with
+// it by go build -overlay, so nothing of it is ever in the product.
+type wound struct {
+	name  string
+	short bool // tried with every test
+	edits []edit
+
+	// equal says why nobody can notice, for wounds of things that are held twice; they are tried all the same.
+	equal string
+}
+
+type edit struct{ file, old, new string }
+
+var wounds = []wound{
+	{name: "position in a transaction before the states", edits: []edit{{
+		"pipeline/commit.go", "	promises := w.produce(ctx, records)\n", `	var positions []*kgo.Record
+	for _, s := range shares {
+		positions = append(positions, s.position)
+	}
+	first := w.produce(ctx, positions)
+	if err := w.session.Client().Flush(ctx); err != nil || first.first() != nil {
+		return w.abort(ctx, began, errors.New("positions"))
+	}
+	if done, err := w.session.End(kgo.PreTxnCommitFnContext(ctx, w.offsets(shares)), kgo.TryCommit); err != nil || !done {
+		return w.unsettled(began, errors.New("positions"))
+	}
+	if err := w.session.Begin(); err != nil {
+		return w.unsettled(began, err)
+	}
+	w.at(AfterBegin)
+	rest := records[:0:0]
+	for _, r := range records {
+		if !slices.Contains(positions, r) {
+			rest = append(rest, r)
+		}
+	}
+	promises := w.produce(ctx, rest)
+`}, {"pipeline/commit.go", "	\"fmt\"\n", "	\"fmt\"\n	\"slices\"\n"}}},
+
+	{name: "store before the commit", short: true, edits: []edit{{
+		"pipeline/commit.go", "	began := time.Now()\n	if err := w.transaction(ctx, shares, records); err != nil {", `	began := time.Now()
+	for _, s := range shares {
+		if err := s.task.store.Remember(ofChanges(s.step.Changes), s.task.store.Checkpoint()); err != nil {
+			return err
+		}
+	}
+	if err := w.transaction(ctx, shares, records); err != nil {`}}},
+
+	{name: "offsets outside of the transaction", edits: []edit{{
+		"pipeline/commit.go", "		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}\n", "		req.Topics = nil\n",
+	}, {
+		"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
+	w.at(AfterEnd)
+	offsets := map[string]map[int32]kgo.EpochOffset{w.p.opts.Topics.Events: {}}
+	for _, s := range shares {
+		offsets[w.p.opts.Topics.Events][s.task.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.step.Next}
+	}
+	w.session.Client().CommitOffsetsSync(ctx, offsets, nil)
+`}}},
+
+	{name: "unknown is taken for committed", short: true, edits: []edit{{
+		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", "		return nil\n"}}},
+
+	{name: "unknown is taken for aborted, and tried again", edits: []edit{{
+		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", `		again := make([]*kgo.Record, len(records))
+		for i, r := range records {
+			again[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
+		}
+		for _, s := range shares {
+			for i, r := range records {
+				if r == s.position {
+					s.position = again[i]
+				}
+			}
+		}
+		return w.transaction(ctx, shares, again)
+`}}},
+
+	{name: "not committed is not looked at", edits: []edit{{
+		"pipeline/commit.go", "	if err != nil || !done {\n", "	_ = done\n	if err != nil {\n"}}},
+
+	{name: "the client goes on after an unknown outcome", edits: []edit{{
+		"pipeline/worker.go", "	if err := w.commit(ctx); err != nil {\n		return err\n	}\n", `	if err := w.commit(ctx); err != nil && (!errors.Is(err, errUnknown) || strings.Contains(err.Error(), "begin")) {
+		return err
+	} else if err != nil {
+		w.since = time.Time{}
+		return nil
+	}
+`}, {"pipeline/worker.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
+
+	{name: "promises are not looked at", edits: []edit{{
+		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return w.abort", "	_ = promises\n	if err != nil {\n		return w.abort"}}},
+
+	{name: "the fold is kept after an abort", edits: []edit{{
+		"pipeline/commit.go", "	return w.unsettled(began, why)\n}\n\n// unsettled", "	return nil // and the store is told\n}\n\n// unsettled"}}},
+
+	{name: "no barrier, the end of what is stable instead", edits: []edit{{
+		"pipeline/restore.go", "	return offset, nil\n}\n\n// replay tells", `	end, err := w.offsetOf(ctx, w.p.admin.ListCommittedOffsets, w.p.opts.Topics.State, partition)
+	_ = offset
+	return end - 1, err
+}
+
+// replay tells`}, {
+		"pipeline/restore.go", "	offset, err := w.append(ctx, &kgo.Record{\n", "	offset, err := int64(0), error(nil)\n	_ = (&kgo.Record{\n"}}},
+
+	{name: "no barrier, the checkpoint is trusted", edits: []edit{{
+		"pipeline/restore.go", "	for at := from; at <= barrier; {\n", "	for at := from; at <= barrier && kind == \"cold\"; {\n"}}},
+
+	{name: "the restore stops one record before the barrier", edits: []edit{{
+		"pipeline/restore.go", "	for at := from; at <= barrier; {\n", "	if c, ok := readCheckpoint(store.Checkpoint()); ok && barrier > c.next {\n		barrier--\n	}\n	for at := from; at < barrier; {\n"}},
+		equal: "the last record before a barrier is the mark of a transaction or another barrier, neither of which is a state"},
+
+	{name: "the restore reads what is not committed", edits: []edit{{
+		"kafka/reader.go", "		kgo.FetchIsolationLevel(kgo.ReadCommitted()),\n", "		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),\n"}}},
+
+	{name: "deletions are not replayed", edits: []edit{{
+		"pipeline/changelog.go", "			if isBarrier(r.Key) {\n", "			if isBarrier(r.Key) || r.Value == nil {\n"}}},
+
+	{name: "a store older than the changelog is kept", edits: []edit{{
+		"pipeline/restore.go", "			log.Info(\"state store is older than the changelog and starts empty\", \"checkpoint\", c.next, \"log_start\", first)\n			err = store.Reset()\n", "			log.Info(\"state store is older than the changelog\", \"checkpoint\", c.next, \"log_start\", first)\n"}}},
+
+	{name: "the checkpoint before the states", edits: []edit{{
+		"statestore/flush.go", "	wb := s.db.NewWriteBatch()\n", `	if err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(checkpointKey, b.checkpoint) }); err != nil {
+		return err
+	}
+	if err := s.at(BeforeCheckpoint); err != nil {
+		return err
+	}
+	wb := s.db.NewWriteBatch()
+`}}},
+
+	{name: "the checkpoint is too far", edits: []edit{{
+		"pipeline/commit.go", "		at := checkpoint{next: s.position.Offset + 1, at: now}\n", "		at := checkpoint{next: s.position.Offset + 2 + int64(len(s.step.Changes)), at: now}\n"}}},
+
+	{name: "a failed write of the store is forgotten", edits: []edit{{
+		"statestore/flush.go", "			s.failed = err\n", "			s.flushing = batch{}\n"}}},
+
+	{name: "the window of duplicates is not refilled", edits: []edit{{
+		"pipeline/restore.go", "		from := max(first, next-cdr.WindowSize)\n", "		from := max(first, next)\n"}}},
+
+	{name: "a task lives on when its partition is taken", edits: []edit{{
+		"pipeline/worker.go", "			closing = and(closing, w.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, w.drop(partition))\n			w.start(ctx, partition, 1)\n", `		}
+		for _, partition := range e.assigned {
+			if t := w.tasks[partition]; t != nil {
+				w.restored[partition] = t
+				delete(w.tasks, partition)
+				continue
+			}
+			closing = and(closing, w.drop(partition))
+			w.start(ctx, partition, 1)
+`}, {"pipeline/worker.go", "			if err := w.drop(partition); err != nil {\n				w.log.Warn(\"task was not closed in order\"", "			if err := error(nil); err != nil {\n				w.log.Warn(\"task was not closed in order\""}}},
+
+	{name: "the group's offset counts, not the position", edits: []edit{{
+		"pipeline/worker.go", "		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})\n", `		from := t.next()
+		if group, ok := w.inbox.groupOffset(partition); ok {
+			from = group
+		}
+		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: from}}})
+`}}, equal: "both are in the same transaction, and the group tells no offset that is not stable"},
+
+	{name: "a timer fires without a tick in the log", edits: []edit{{
+		"pipeline/tick.go", "		t.ticked = now\n", `		t.ticked = now
+		if err := t.fold.Apply(cdr.Input{Offset: t.next(), Kind: cdr.KindTick, Append: janus.Micros(now.UnixMicro())}); err == nil {
+			t.dirty = true
+			if w.since.IsZero() {
+				w.since = now
+			}
+			continue
+		}
+`}, {"pipeline/tick.go", "	\"januscdr/cdr\"\n", "	\"januscdr/cdr\"\n	\"januscdr/janus\"\n"}}},
+
+	{name: "a timer fires when its tick is appended, not when it is read", edits: []edit{{
+		"pipeline/tick.go", "		t.ticked = now\n", `		t.ticked = now
+		if next := t.next(); next > 0 {
+			if err := t.fold.Apply(cdr.Input{Offset: max(next, t.end), Kind: cdr.KindTick, Append: janus.Micros(now.UnixMicro())}); err == nil {
+				t.dirty = true
+				if w.since.IsZero() {
+					w.since = now
+				}
+			}
+		}
+`}, {"pipeline/tick.go", "	\"januscdr/cdr\"\n", "	\"januscdr/cdr\"\n	\"januscdr/janus\"\n"}}},
+
+	{name: "parked events outside of the transaction", edits: []edit{{
+		"pipeline/commit.go", "			records = append(records, w.parked(t.partition, parked))\n", "			w.p.side.Produce(context.Background(), w.parked(t.partition, parked), nil)\n"}}},
+
+	{name: "records outside of the transaction", edits: []edit{{
+		"pipeline/commit.go", "			records = append(records, r)\n", "			w.p.side.Produce(context.Background(), r, nil)\n"}}},
+
+	{name: "old changelog is deleted before the new one is committed", edits: []edit{{
+		"pipeline/rewrite.go", "	if err := w.transaction(ctx, []*share{s}, records); err != nil {\n", `	var old kadm.Offsets
+	old.AddOffset(w.p.opts.Topics.State, t.partition, t.log.next, -1)
+	w.p.admin.DeleteRecords(ctx, old)
+	if err := w.transaction(ctx, []*share{s}, records); err != nil {
+`}}},
+
+	{name: "the transactional id is not initialised", edits: []edit{{
+		"pipeline/worker.go", "	if _, _, err := w.session.Client().ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
+
+	{name: "another transactional id at each start", edits: []edit{{
+		"pipeline/worker.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(w.name+time.Now().String()),\n"}}},
+
+	{name: "what was folded once is folded again", edits: []edit{{
+		"cdr/partition.go", "	if p.started && in.Offset < p.pos.next {\n", "	if false {\n"}},
+		equal: "the client delivers from the position on, and no offset twice"},
+}
+
+// TestEachWoundStillFits fails when the program has changed where a wound is cut.
+func TestEachWoundStillFits(t *testing.T) {
+	for _, w := range wounds {
+		if _, err := w.cut(); err != nil {
+			t.Errorf("%s: %v", w.name, err)
+		}
+	}
+}
+
+// cut makes the wounded files.
+func (w wound) cut() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, e := range w.edits {
+		text, ok := files[e.file]
+		if !ok {
+			var err error
+			if text, err = os.ReadFile(filepath.Join("../..", e.file)); err != nil {
+				return nil, err
+			}
+		}
+		if n := bytes.Count(text, []byte(e.old)); n != 1 {
+			return nil, fmt.Errorf("%s has this %d times, want once:\n%s", e.file, n, e.old)
+		}
+		files[e.file] = bytes.Replace(text, []byte(e.old), []byte(e.new), 1)
+	}
+	return files, nil
+}
+
+// TestWoundsAreNoticed builds the program with each wound and lets the directed tests and some seeds look at it.
+func TestWoundsAreNoticed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("each wound is a build")
+	}
+	var table strings.Builder
+	for _, w := range wounds {
+		switch *whichWounds {
+		case "all":
+		case "short":
+			if !w.short {
+				continue
+			}
+		default:
+			if !strings.Contains(","+*whichWounds+",", ","+w.name+",") {
+				continue
+			}
+		}
+		began := time.Now()
+		by, err := w.noticed(t.Context(), t.TempDir())
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", w.name, err)
+			by = "NOT TRIED"
+		case by == "" && w.equal != "":
+			by = "by nobody: " + w.equal
+		case by == "":
+			t.Errorf("%s: nobody notices in %d runs", w.name, woundRuns)
+			by = "BY NOBODY"
+		}
+		fmt.Fprintf(&table, "%-60s %5.1fs  %s\n", w.name, time.Since(began).Seconds(), by)
+		fmt.Fprintf(os.Stderr, "%-60s %5.1fs  %s\n", w.name, time.Since(began).Seconds(), by)
+	}
+	t.Logf("wound, how long it took, who noticed\n%s", table.String())
+}
+
+var caught = regexp.MustCompile(`CAUGHT by run (\d+), seed (\d+): (.*)`)
+
+// noticed says who notices a wound, or is empty.
+func (w wound) noticed(ctx context.Context, dir string) (string, error) {
+	files, err := w.cut()
+	if err != nil {
+		return "", err
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, text := range files {
+		real, err := filepath.Abs(filepath.Join("../..", name))
+		if err != nil {
+			return "", err
+		}
+		fake := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(fake, text, 0o644); err != nil {
+			return "", err
+		}
+		overlay.Replace[real] = fake
+	}
+	b, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	list, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "wounded.test")
+	if err := os.WriteFile(list, b, 0o644); err != nil {
+		return "", err
+	}
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-tags", "synctests", "-overlay", list, "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w: %s", err, out)
+	}
+	for _, run := range [][]string{
+		{"-test.run", "^TestScene", "-test.failfast"},
+		{"-test.run", "^TestNothingIsLost", "-simulation.brief", "-simulation.from", "20000", "-simulation.seeds", fmt.Sprint(woundRuns)},
+	} {
+		program := exec.CommandContext(ctx, program, append(run, "-test.timeout", "3m")...)
+		program.Env = append(os.Environ(), "TMPDIR="+dir)
+		out, err := program.CombinedOutput()
+		var failed *exec.ExitError
+		switch {
+		case err == nil:
+		case !errors.As(err, &failed):
+			return "", err
+		default:
+			if m := caught.FindSubmatch(out); m != nil {
+				return fmt.Sprintf("run %s (seed %s): %.160s", m[1], m[2], m[3]), nil
+			}
+			for line := range strings.Lines(string(out)) {
+				if strings.Contains(line, "FAIL: TestScene") || strings.HasPrefix(line, "panic:") {
+					return strings.TrimSpace(strings.TrimPrefix(line, "--- FAIL: ")), nil
+				}
+			}
+			return fmt.Sprintf("%.200s", out), nil
+		}
+	}
+	return "", nil
+}
