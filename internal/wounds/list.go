@@ -37,7 +37,7 @@ var wounds = []wound{
 	{"Times", "a negative span becomes zero", "it stays", "emit.go", "t.end.time = floor\n", "\n"},
 
 	// Ends.
-	{"Ends", "hangup ends a PeerConnection", "it does not", "peerconnection.go", "f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)\n\t}\n\tfor", "}\n\tfor"},
+	{"Ends", "hangup ends a PeerConnection", "it does not", "peerconnection.go", "f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)\n\t}\n\tfor", "_ = l\n\t}\n\tfor"},
 	{"Ends", "detached ends what is open on the handle", "it does not", "ends.go", "case h.gone != 0:\n\t\te = told(EndHandleDetached, h.gone, \"\")\n", ""},
 	{"Ends", "detached within 1 s of timeout is the timeout's", "it is the handle's", "ends.go", "case h.gone != 0 && s.timedOut != 0 && together(h.gone, s.timedOut):\n\t\te = s.timeout(l.alive())\n", ""},
 	{"Ends", "detached within 1 s of destroyed is the session's", "it is the handle's", "ends.go", "case h.gone != 0 && s.destroyed != 0 && together(h.gone, s.destroyed):\n\t\te = told(EndSessionDestroyed, h.gone, \"\")\n", ""},
