@@ -1,12 +1,19 @@
 package cdr
 
-import "januscdr/janus"
+import (
+	"slices"
+
+	"januscdr/janus"
+)
 
 // handle folds the event into its handle and the handle's legs.
 func (f *fold) handle() {
 	s, e := f.s, f.e
 	h := s.find(e.Handle)
 	if h == nil {
+		if slices.Contains(s.past, e.Handle) {
+			return
+		}
 		if h = s.attach(f, e); h == nil {
 			return
 		}
@@ -63,9 +70,13 @@ func (s *session) attach(f *fold, e *janus.Event) *handle {
 		if idle < 0 {
 			return nil
 		}
-		s.handles = append(s.handles[:idle], s.handles[idle+1:]...)
+		s.lose(s.handles[idle])
+		s.handles = slices.Delete(s.handles, idle, idle+1)
 	}
 	h := &handle{id: e.Handle, last: e.Time}
+	for kind := range h.next {
+		h.next[kind] = s.lostLegs
+	}
 	s.handles = append(s.handles, h)
 	f.p.conclude(RuleHandleOpened, s, h, nil, facts{at: e.Time})
 	return h

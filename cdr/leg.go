@@ -32,6 +32,18 @@ func (f *fold) open(h *handle, kind LegKind) *leg {
 	return l
 }
 
+// openBeside makes a leg that may be one of several of its kind. The end of one that is still kept does not stand in its
+// way, for it may have overtaken the event at hand; an event from before that is an old one that comes again.
+func (f *fold) openBeside(h *handle, kind LegKind) *leg {
+	last := h.lastEnd[kind]
+	if f.e.Time > last-overtaken && slices.ContainsFunc(h.legs, func(l *leg) bool { return l.kind == kind }) {
+		h.lastEnd[kind] = 0
+	}
+	l := f.open(h, kind)
+	h.lastEnd[kind] = last
+	return l
+}
+
 // current is the leg of a kind that an event at time t belongs to: one that is open, or one whose end is not before t.
 func (h *handle) current(kind LegKind, t janus.Micros) *leg {
 	var found *leg
@@ -47,6 +59,15 @@ func (h *handle) current(kind LegKind, t janus.Micros) *leg {
 		}
 	}
 	return found
+}
+
+// old tells whether a time is not after the end of the leg of the same kind before l: what is said of it was about that
+// one, and comes again. A clock that was set back so far looks the same.
+func (h *handle) old(l *leg, t janus.Micros) bool {
+	if l.told { // lastEnd is its own
+		return l.index > 0 && t < l.start-overtaken
+	}
+	return t <= h.lastEnd[l.kind] && t < l.start
 }
 
 // unended is the leg of a kind of which no event has told the end.

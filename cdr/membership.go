@@ -11,11 +11,7 @@ func (f *fold) join(room, user janus.ID, display string) {
 			return
 		}
 	}
-	// The end of another membership does not stand in the way of this one: a text room handle may be in several rooms.
-	last := h.lastEnd[RoomMembership]
-	h.lastEnd[RoomMembership] = 0
-	m := f.open(h, RoomMembership)
-	h.lastEnd[RoomMembership] = last
+	m := f.openBeside(h, RoomMembership) // a text room handle may be in several rooms
 	if m == nil {
 		return
 	}

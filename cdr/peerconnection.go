@@ -73,12 +73,12 @@ func companion(plugin string) LegKind {
 // beside are the PeerConnection of the moment and what shares its life on this handle.
 func (f *fold) beside() (pc *leg, all []*leg) {
 	t := f.e.Time
-	if pc = f.h.current(PeerConnection, t); pc == nil {
+	if pc = f.h.current(PeerConnection, t); pc == nil || f.h.old(pc, t) {
 		return nil, nil
 	}
 	all = append(all, pc)
 	if kind := companion(f.h.plugin); kind != LegKindUnknown {
-		if l := f.h.current(kind, t); l != nil {
+		if l := f.h.current(kind, t); l != nil && l.index == pc.index {
 			all = append(all, l)
 		}
 	}
@@ -205,7 +205,7 @@ func (f *fold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 	}
 	for _, l := range f.h.legs {
 		switch {
-		case l.told:
+		case l.told || t < l.start:
 		case l.kind == SIPCall: // the plugin says BYE now, and its own `hangup` tells the end
 			if l.hangTime == 0 {
 				l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)

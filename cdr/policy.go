@@ -252,6 +252,7 @@ const maxTerms = 1024
 const (
 	maxText       = 512 // bytes of any string that is kept
 	maxHandles    = 256 // handles of a session that are kept at a time
+	maxPast       = 64  // handles of a session that are forgotten, by id
 	maxOpenLegs   = 64  // legs of a session that are open or in their grace at a time
 	maxClosedLegs = 512 // legs whose ids a SESSION record lists
 	maxStreams    = 64  // media and layers of one leg
@@ -268,6 +269,9 @@ const togetherSpan = second
 
 // shutdownSpan is how long after an emitter's `shutdown` its ends are still the shutdown's.
 const shutdownSpan = 2 * second
+
+// overtaken is how far events of different threads may come out of order. Seen were some 100 µs.
+const overtaken = 10 * millisecond
 
 // stepBack is how far a handle's timestamps may go back before its emitter's clock is suspected. Events of one handle
 // come from one thread; others were seen out of order by some 100 µs.

@@ -1,6 +1,8 @@
 package cdr
 
 import (
+	"slices"
+
 	"januscdr/janus"
 )
 
@@ -172,17 +174,34 @@ func (s *session) find(id janus.HandleID) *handle {
 	return nil
 }
 
-// forget drops handles that are gone and have nothing open any more. Their ids do not come again.
+// forget drops handles that are gone and have nothing open any more.
 func (s *session) forget(now, grace janus.Micros) {
 	kept := s.handles[:0]
 	for _, h := range s.handles {
 		if h.gone != 0 && len(h.legs) == 0 && h.goneAt+grace <= now {
+			s.lose(h)
 			continue
 		}
 		kept = append(kept, h)
 	}
 	clear(s.handles[len(kept):])
 	s.handles = kept
+}
+
+// lose notes of a handle that is not kept any more what must not be forgotten. The id of one that is gone does not come
+// again, but old events of it may: they would open legs that were reported. Another one may go on: its next leg must not
+// get the number of an earlier one.
+func (s *session) lose(h *handle) {
+	if h.gone == 0 {
+		for _, n := range h.next {
+			s.lostLegs = max(s.lostLegs, n)
+		}
+		return
+	}
+	if len(s.past) >= maxPast {
+		s.past = slices.Delete(s.past, 0, 1)
+	}
+	s.past = append(s.past, h.id)
 }
 
 // transportLost notes that the session's connection is gone. The session itself may be claimed by another one.

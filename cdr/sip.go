@@ -84,7 +84,7 @@ func accepts(message string) bool {
 // callOf is the call with a Call-ID that an event at a time belongs to. An event may lack the Call-ID.
 func (h *handle) callOf(id string, t janus.Micros) *leg {
 	l := h.current(SIPCall, t)
-	if l == nil || id != "" && l.callID != "" && l.callID != id {
+	if l == nil || h.old(l, t) || id != "" && l.callID != "" && l.callID != id {
 		return nil
 	}
 	return l
@@ -104,7 +104,7 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		return l
 	}
 	if old := h.unended(SIPCall); old != nil {
-		if !setup && (t <= old.start || old.resumed.at == 0 || t < old.resumed.at) {
+		if h.old(old, t) || !setup && (t <= old.start || old.resumed.at == 0 || t < old.resumed.at) {
 			return nil // of a call before it
 		}
 		f.supersede(old)
@@ -163,18 +163,13 @@ func (f *fold) guess(b *janus.PluginEvent) Direction {
 // missed is a call that was refused because the account was busy: this one event is all that Janus tells of it.
 func (f *fold) missed(b *janus.PluginEvent) {
 	h, t := f.h, f.e.Time
-	// It stands beside the call that keeps the account busy, so the end of that one does not matter.
-	last := h.lastEnd[SIPCall]
-	h.lastEnd[SIPCall] = 0
-	l := f.open(h, SIPCall)
-	if l != nil {
+	if l := f.openBeside(h, SIPCall); l != nil { // the call that keeps the account busy goes on
 		f.take(l)
 		l.direction, l.role, l.missed, l.by = Terminating, Callee, true, ByLocal
 		l.calling, l.called = keep(b.Caller, &l.cut), keep(b.Callee, &l.cut)
 		l.told, l.toldBasis, l.toldTime, l.toldReason = true, EndSIPHangup, t, "missed_call"
 		f.close(l)
 	}
-	h.lastEnd[SIPCall] = last
 }
 
 // sipHangup ends a call. A code of 200 alone does not mean that it was answered.

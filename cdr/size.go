@@ -47,6 +47,7 @@ func (f *fold) shed(text, feeds, streams, handles int) {
 	for _, h := range s.handles {
 		if len(h.legs) == 0 {
 			if idle++; idle > handles {
+				s.lose(h)
 				continue
 			}
 		}

@@ -50,6 +50,9 @@ type session struct {
 	clockSuspect bool
 	truncated    bool
 
+	past     []janus.HandleID // the last handles that are gone and forgotten
+	lostLegs int32            // most legs of a kind of a handle that was not gone and is not kept any more
+
 	weight, unweighed int32 // bytes of this state when it was measured, and of the events since
 }
 
@@ -279,6 +282,8 @@ func (s *session) fields(c *codec) {
 	flag(c, 35, &s.truncated)
 	num(c, 36, &s.weight)
 	num(c, 37, &s.unweighed)
+	list(c, 38, &s.past, func(c *codec, id *janus.HandleID) { num(c, 1, id) })
+	num(c, 39, &s.lostLegs)
 }
 
 func (b *stub) fields(c *codec) {

@@ -16,7 +16,7 @@ func (f *fold) videoCall(b *janus.PluginEvent) {
 		}
 	case "hangup":
 		pc := f.h.current(PeerConnection, f.e.Time)
-		if pc == nil || pc.hangTime != 0 && f.e.Time >= pc.hangTime {
+		if pc == nil || f.h.old(pc, f.e.Time) || pc.hangTime != 0 && f.e.Time >= pc.hangTime {
 			return // more than one comes: the first one says what happened
 		}
 		pc.hangTime, pc.hangWord = f.e.Time, keep(b.Reason, &pc.cut)
