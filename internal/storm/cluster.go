@@ -91,8 +91,17 @@ func (c *cluster) kill(n int) error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill broker %d: %w", n, err)
 	}
+	// A process that ends has no command line any more some time before it gives up its port.
+	address := c.addresses()[n-1]
+	listens := func() bool {
+		connection, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = connection.Close()
+		}
+		return err == nil
+	}
 	for range 500 {
-		if !runs() {
+		if !runs() && !listens() {
 			return nil
 		}
 		time.Sleep(20 * time.Millisecond)
