@@ -38,7 +38,7 @@ bills reads that topic.`,
 		}
 	}
 	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
-	add("look", newTail(environ), newExplain(environ), newReplay(environ))
+	add("look", newCheck(environ), newTail(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newConfig(environ), newHealthcheck(environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root

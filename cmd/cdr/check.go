@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"januscdr/config"
+	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
+	"januscdr/kafka"
+)
+
+func newCheck(environ []string) *cobra.Command {
+	var asJSON, strict bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say of each promise whether this cluster can keep it",
+		Long: `Looks at the brokers, the topics and the consumer group, and says of each promise whether it can be kept:
+
+  OK      it is kept
+  WEAK    it is kept as long as all goes well; the line says what must not happen, and what to do
+  BROKEN  it is not kept, or was not
+
+It changes nothing. Exits with 1 if anything is BROKEN, or with --strict if anything is WEAK. What the
+promises are, and what else they hang on, is in docs/guarantees.md.`,
+		Example: `  cdr check
+  cdr check --strict --json | jq -r .verdict`,
+		Args: cobra.NoArgs,
+	}
+	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "transaction_timeout", "log")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, for machines")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if anything is WEAK, too")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
+			return err
+		}
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		client, err := connect(cmd.Context(), wiring.Kafka(c, log), log)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		findings, err := kafka.Inspect(cmd.Context(), client, wiring.Topics(c), kafka.Work{Group: c.Group, TransactionTimeout: c.TransactionTimeout})
+		if err != nil {
+			return err
+		}
+		worst := kafka.OK
+		for _, f := range findings {
+			worst = max(worst, f.Verdict)
+		}
+		if asJSON {
+			err = json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"verdict": worst, "findings": findings})
+		} else {
+			err = showFindings(cmd.OutOrStdout(), findings)
+		}
+		if err != nil {
+			return fmt.Errorf("write findings: %w", err)
+		}
+		if worst == kafka.Broken || strict && worst == kafka.Weak {
+			return cli.ErrSilent
+		}
+		return nil
+	}
+	return cmd
+}
+
+// showFindings writes them for a person: promise by promise, the worst first.
+func showFindings(w io.Writer, findings []kafka.Finding) error {
+	var text strings.Builder
+	var promises []string
+	worst := map[string]kafka.Verdict{}
+	for _, f := range findings {
+		if !slices.Contains(promises, f.Promise) {
+			promises = append(promises, f.Promise)
+		}
+		worst[f.Promise] = max(worst[f.Promise], f.Verdict)
+	}
+	slices.SortStableFunc(promises, func(a, b string) int { return int(worst[b]) - int(worst[a]) })
+	for _, promise := range promises {
+		fmt.Fprintf(&text, "%-6s  %s\n", worst[promise], promise)
+		of := slices.DeleteFunc(slices.Clone(findings), func(f kafka.Finding) bool { return f.Promise != promise })
+		slices.SortStableFunc(of, func(a, b kafka.Finding) int { return int(b.Verdict) - int(a.Verdict) })
+		for _, f := range of {
+			reason := f.Reason
+			if !strings.Contains(reason, f.Subject) {
+				reason = f.Subject + " " + reason
+			}
+			fmt.Fprintf(&text, "          %-6s  %s\n", f.Verdict, reason)
+			if f.Remedy != "" {
+				fmt.Fprintf(&text, "                  -> %s\n", f.Remedy)
+			}
+		}
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
