@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,5 +22,37 @@ func TestAnElectionOfLeadersAtTheStartIsWaitedFor(t *testing.T) {
 	}
 	if c.check() == 0 {
 		t.Fatal("no record came out")
+	}
+}
+
+// Of the requests by which a processor looks at the topics another one fails in each run.
+func TestATopicOfWhichNothingIsToldAtTheStartIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for n := range 6 {
+		c := newCluster(t, 1)
+		c.load(20)
+		asked := 0
+		c.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "dlq", Err: kerr.LeaderNotAvailable, Count: 1,
+			When: func(kmsg.Request) bool { asked++; return asked > n }})
+		p := c.start(t.TempDir())
+		c.caughtUp(p)
+		p.stop(t)
+		if c.check() == 0 {
+			t.Fatal("no record came out")
+		}
+	}
+}
+
+func TestBrokersThatGoAwayAtTheStartAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	c.load(20)
+	cut := &cutter{key: int16(kmsg.DescribeConfigs), err: errors.New("cut for good")} // while the topics are looked at
+	cut.armed.Store(1)
+	p := c.start(t.TempDir(), func(o *Options) { o.Kafka.Dialer = cut.dial })
+	c.caughtUp(p)
+	p.stop(t)
+	if cut.cuts.Load() != 1 {
+		t.Fatalf("%d connections were cut, want 1", cut.cuts.Load())
 	}
 }

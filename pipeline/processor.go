@@ -247,14 +247,16 @@ func (p *Processor) Run(ctx context.Context) error {
 	return nil
 }
 
-// arrive looks at the topics until the brokers can tell of them: after a change of leaders it takes a moment.
+// arrive looks at the topics until the brokers can tell of them: they may be gone again, and after a change of leaders it
+// takes a moment.
 func (p *Processor) arrive(ctx context.Context) error {
 	if _, err := kafka.Cluster(ctx, p.side); err != nil {
 		return err
 	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxBackoff) {
 		err := p.look(ctx)
-		if err == nil || !kerr.IsRetriable(err) {
+		var said *kerr.Error
+		if err == nil || errors.Is(err, kafka.ErrTopics) || errors.As(err, &said) && !said.Retriable {
 			return err
 		}
 		p.log.Warn("the brokers cannot tell of the topics yet, asking again", "error", err)
@@ -262,6 +264,9 @@ func (p *Processor) arrive(ctx context.Context) error {
 		case <-ctx.Done():
 			return err
 		case <-time.After(pause):
+		}
+		if err := kafka.WaitReady(ctx, p.side, p.log); err != nil {
+			return err
 		}
 	}
 }
@@ -275,6 +280,11 @@ func (p *Processor) look(ctx context.Context) error {
 	meta, err := p.admin.Metadata(ctx, t.Events, t.State, t.DLQ)
 	if err != nil {
 		return fmt.Errorf("look at topics: %w", err)
+	}
+	for _, name := range []string{t.Events, t.State, t.DLQ} {
+		if err := meta.Topics[name].Err; err != nil {
+			return fmt.Errorf("look at topic %s: %w", name, err)
+		}
 	}
 	p.place = place{
 		cluster:    meta.Cluster,
