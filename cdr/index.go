@@ -213,7 +213,21 @@ func (x *index) watch(p *Partition, k *known, s *session) {
 	if k.silence != 0 && (k.queued == 0 || k.silence < k.queued) {
 		k.queued = k.silence
 		heap.Push(&em.due, deadline{at: k.silence, emitter: s.emitter, ref: k.ref})
+		em.due.prune(em.sessions, func(d deadline) bool {
+			k := x.sessions[d.ref]
+			return k != nil && !k.deleted && !k.stub && k.queued == d.at
+		})
 	}
+}
+
+// prune takes void entries out of a queue when they are many: what a session that is over was waiting for may be a day
+// away, and sessions come and go.
+func (q *deadlines) prune(alive int, current func(deadline) bool) {
+	if len(*q) <= 4*alive+1024 {
+		return
+	}
+	*q = slices.DeleteFunc(*q, func(d deadline) bool { return !current(d) })
+	heap.Init(q)
 }
 
 // nextDeadline is when, on the partition clock, something that is open is due at the earliest.
@@ -247,14 +261,33 @@ func (x *index) current(p *Partition, d deadline) (janus.Micros, bool) {
 	return d.at, k != nil && !k.deleted && k.at == d.at
 }
 
-// used notes the sessions of a step, for eviction.
-func (x *index) used(refs []sessionRef) {
+// used notes sessions that are in memory and were used, for eviction.
+func (x *index) used(refs ...sessionRef) {
 	for _, r := range refs {
 		if k := x.sessions[r]; k != nil {
 			k.uses++
 			x.recent = append(x.recent, r)
 		}
 	}
+	if len(x.recent) > 4*len(x.sessions)+1024 {
+		x.condense()
+	}
+}
+
+// condense leaves of each session its last use only.
+func (x *index) condense() {
+	for _, k := range x.sessions {
+		k.uses = 0
+	}
+	last := len(x.recent)
+	for i := len(x.recent) - 1; i >= 0; i-- {
+		if k := x.sessions[x.recent[i]]; k != nil && k.uses == 0 {
+			k.uses = 1
+			last--
+			x.recent[last] = x.recent[i]
+		}
+	}
+	x.recent = x.recent[:copy(x.recent, x.recent[last:])]
 }
 
 // evict forgets the decoded form of sessions that were not used for long.

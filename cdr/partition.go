@@ -274,7 +274,7 @@ func (p *Partition) Step() Step {
 		}
 		step.Changes = append(step.Changes, c)
 	}
-	p.index.used(p.stepKeys)
+	p.index.used(p.stepKeys...)
 	p.stepKeys = p.stepKeys[:0]
 	slices.SortFunc(step.Changes, func(a, b Change) int { return bytes.Compare(a.Key, b.Key) })
 	step.Changes = append(step.Changes, Change{Key: []byte(positionKey), Value: encode(nil, p.pos.fields)})
@@ -397,6 +397,7 @@ func (p *Partition) load(k *known) error {
 	k.s, err = readSession(key, b)
 	if err == nil {
 		p.index.cached++
+		p.index.used(k.ref)
 	}
 	return err
 }
