@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"januscdr/internal/cli"
 )
 
@@ -55,4 +57,56 @@ func TestACheckGivesAVerdictPerPromiseAndAnExitCode(t *testing.T) {
 	}
 	processor.stop(syscall.SIGTERM)
 	<-processor.done
+}
+
+func TestPartitionsAreAddedWhenNothingIsOpenAndAReplayMakesTheSameRecords(t *testing.T) {
+	s := newSite(t)
+	if got := s.says("topics", "create"); got.code != cli.OK {
+		t.Fatalf("%+v", got)
+	}
+	// A session that nobody ends, and one event that nobody reads.
+	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte("1"), Value: []byte(`{"emitter":"j","type":1,"timestamp":1700000000000000,"session_id":1,"event":{"name":"created"}}`)})
+	refused := s.says("topics", "grow", "--partitions", "5")
+	if refused.code != cli.Failed || refused.out != "" || !strings.Contains(refused.err, "1 events are not read yet") {
+		t.Fatalf("%+v", refused)
+	}
+	if got := s.says("topics", "grow"); got.code != cli.Usage {
+		t.Errorf("without a number: %+v", got)
+	}
+	work := func() {
+		t.Helper()
+		processor := s.start("run", "--admin-listen=", "--leave", "--policy-emitter-silence", "1s")
+		for {
+			got := s.says("topics", "grow", "--partitions", "5")
+			if got.code != cli.Failed || s.ctx.Err() != nil {
+				t.Fatalf("%+v\n%s", got, processor.err)
+			}
+			if strings.Contains(got.err, "members") && !strings.Contains(got.err, "are open") && !strings.Contains(got.err, "not read yet") {
+				break
+			}
+		}
+		processor.stop(syscall.SIGTERM)
+		<-processor.done
+		if processor.code != cli.OK {
+			t.Fatalf("%s", processor.err)
+		}
+	}
+	work()
+	if got := s.says("topics", "grow", "--partitions", "5"); got.code != cli.OK || !strings.Contains(got.out, "have 5 partitions\nset topics.partitions to 5") {
+		t.Fatalf("%+v", got)
+	}
+	if got := s.says("run", "--admin-listen="); got.code != cli.Failed || !strings.Contains(got.err, "set the partitions of the configuration to 5") {
+		t.Fatalf("with the old configuration: %+v", got)
+	}
+	s.environ = append(s.environ, "JANUSCDR_TOPICS_PARTITIONS=5")
+	s.happens("1.1-a_echotest")
+	processor := s.start("run", "--admin-listen=")
+	if got := s.says("tail", "--from", "earliest", "--count", "2"); got.code != cli.OK {
+		t.Fatalf("%+v", got)
+	}
+	processor.stop(syscall.SIGTERM)
+	<-processor.done
+	if got := s.says("replay", "--verify", "--policy-emitter-silence", "1s"); !strings.Contains(got.out, " 0 different ") {
+		t.Errorf("%+v", got)
+	}
 }
