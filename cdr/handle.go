@@ -36,7 +36,8 @@ func (f *fold) handle() {
 		f.learn(b.Plugin)
 	}
 	f.opens()
-	for _, l := range h.taking(e.Time) {
+	var few [few]*leg
+	for _, l := range h.taking(few[:0], e.Time) {
 		f.cuts(l)
 		f.take(l)
 		if stepped {

@@ -80,10 +80,9 @@ func (h *handle) unended(kind LegKind) *leg {
 	return nil
 }
 
-// taking are the legs that an event of the handle at time t is folded into: of each kind the one that ended not before
+// taking appends the legs that an event of the handle at time t is folded into: of each kind the one that ended not before
 // it, else those that are open.
-func (h *handle) taking(t janus.Micros) []*leg {
-	var legs []*leg
+func (h *handle) taking(legs []*leg, t janus.Micros) []*leg {
 	for _, l := range h.legs {
 		if l.told && t <= l.toldTime {
 			legs = append(legs, l)

@@ -363,7 +363,8 @@ func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
 	k.s.duplicates++
 	p.conclude(RuleDuplicate, k.s, nil, nil, facts{})
 	if h := k.s.find(e.Handle); h != nil {
-		for _, l := range h.taking(e.Time) {
+		var few [few]*leg
+		for _, l := range h.taking(few[:0], e.Time) {
 			if e.Time >= l.first {
 				l.duplicates++
 			}

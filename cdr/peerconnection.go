@@ -70,8 +70,8 @@ func companion(plugin string) LegKind {
 	return LegKindUnknown
 }
 
-// beside are the PeerConnection of the moment and what shares its life on this handle.
-func (f *fold) beside() (pc *leg, all []*leg) {
+// beside are the PeerConnection of the moment and what shares its life on this handle, appended to all.
+func (f *fold) beside(all []*leg) (pc *leg, _ []*leg) {
 	t := f.e.Time
 	if pc = f.h.current(PeerConnection, t); pc == nil || f.h.old(pc, t) {
 		return nil, nil
@@ -87,7 +87,8 @@ func (f *fold) beside() (pc *leg, all []*leg) {
 
 // peerConnection folds an event of Janus' core into the PeerConnection that it is about.
 func (f *fold) peerConnection() {
-	pc, all := f.beside()
+	var few [few]*leg
+	pc, all := f.beside(few[:0])
 	if pc == nil {
 		return
 	}

@@ -259,6 +259,9 @@ const (
 	maxFeeds      = 64  // feeds of one leg
 )
 
+// few is how many legs of a handle an event is about without asking for memory.
+const few = 4
+
 // maxStep is the most that the partition clock moves from one record to the next: so an outage of Kafka, or a jump of a
 // broker's clock, is not mistaken for silence.
 const maxStep = minute

@@ -8,7 +8,8 @@ func (f *fold) streaming(b *janus.PluginEvent) {
 	if b.Key != "status" {
 		return
 	}
-	pc, all := f.beside()
+	var few [few]*leg
+	pc, all := f.beside(few[:0])
 	if pc == nil {
 		return
 	}

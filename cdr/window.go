@@ -15,7 +15,7 @@ type window struct {
 }
 
 func newWindow() *window {
-	return &window{seed: maphash.MakeSeed(), seen: make(map[uint64]int64, WindowSize)}
+	return &window{seed: maphash.MakeSeed(), seen: make(map[uint64]int64)}
 }
 
 // repeated notes the record at offset and tells whether the same kind and bytes came within the window before it.
