@@ -316,7 +316,7 @@ func (l *line) perform() {
 			}
 		}
 	case pluginRecordPlay:
-		up := false
+		var up bool
 		if l.maybe("plays") {
 			l.tells("playout", `,"id":`+id)
 			up = l.connect(false, func() { l.tells("playing", `,"id":`+id) })

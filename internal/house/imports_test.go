@@ -46,7 +46,7 @@ var rooms = []room{
 	{name: "internal/cli"},
 	{name: "internal/wiring", rooms: []string{"config", "kafka", "internal/cli"}},
 	{name: "internal/storm", rooms: []string{"*"}}, // a command, but no part of the product
-	{name: "internal/wounds"}, // a command, but no part of the product
+	{name: "internal/wounds"},                      // a command, but no part of the product
 	{name: "internal/simulation", tests: []string{"*"}},
 	{name: "internal/house"},
 	{name: "internal/docs", tests: []string{"janus", "cdr", "avro", "replay"}},
