@@ -89,7 +89,7 @@ func (g *greedy) end(truncated bool) *Record {
 	if err := checkTold(outcome{records: g.records}, -1); err != nil {
 		g.Fatal(err)
 	}
-	const most = maxState + maxState/4 // and what came since it was last measured
+	const most = 64 << 10
 	if g.largest > most {
 		g.Errorf("a state has %d bytes, more than %d", g.largest, most)
 	}

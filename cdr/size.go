@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// maxState is the most bytes that the state of a session may have. It goes to Kafka as one record, which a broker
-// refuses beyond its max.message.bytes: a client that opens handles without end, with long names, would stop the
-// partition. No client in its senses comes near.
-const maxState = 256 << 10
+// maxState is the most bytes that the state of a session may have when an event of its own was folded; what the events
+// of others add (who left a room) stays within 64 KiB. A commit carries many states, and a broker refuses a record beyond
+// its max.message.bytes: a client that opens handles without end, with long names, would stop the partition. No client
+// in its senses comes near.
+const maxState = 60 << 10
 
 // weigh keeps the state of the session within maxState. An event adds no more to it than it has bytes, so the state is
 // written down to be measured only when so many have come as could have filled it.
@@ -24,8 +25,11 @@ func (f *fold) weigh(bytes int) {
 	}
 	s.truncated = true
 	f.p.conclude(RuleLeftOut, s, nil, nil, facts{word: "state"})
-	for _, keep := range []struct{ text, feeds, streams, handles int }{{128, 16, 16, 128}, {32, 2, 4, 32}, {32, 0, 1, 0}} {
+	for _, keep := range []struct{ text, feeds, streams, handles, legs int }{
+		{128, 16, 16, 128, maxClosedLegs}, {32, 2, 4, 32, maxClosedLegs / 2}, {16, 0, 1, 0, maxClosedLegs / 4},
+	} {
 		f.shed(keep.text, keep.feeds, keep.streams, keep.handles)
+		s.legs = slices.Clone(s.legs[:min(len(s.legs), keep.legs)]) // their number is counted besides
 		if s.weight = s.size(); s.weight <= maxState/2 {
 			return
 		}
@@ -59,9 +63,10 @@ func (f *fold) shed(text, feeds, streams, handles int) {
 			}
 			l.shed(text, feeds, streams)
 		}
-		for _, t := range []*string{&h.plugin, &h.opaqueID, &h.account, &h.offered.Text} {
+		for _, t := range []*string{&h.opaqueID, &h.account, &h.offered.Text} {
 			shorten(t, text)
 		}
+		shorten(&h.plugin, max(text, 32)) // Janus' own plugins stay what they are
 	}
 	clear(s.handles[len(kept):])
 	s.handles = kept
