@@ -56,3 +56,17 @@ func TestBrokersThatGoAwayAtTheStartAreWaitedFor(t *testing.T) {
 		t.Fatalf("%d connections were cut, want 1", cut.cuts.Load())
 	}
 }
+
+func TestABrokerThatGivesNoProducerIDKeepsNobodyFromBarriersAndTicks(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	c.load(20)
+	c.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.UnknownServerError, Count: -1,
+		When: func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID == nil }})
+	p := c.start(t.TempDir())
+	c.caughtUp(p)
+	p.stop(t)
+	if c.check() == 0 {
+		t.Fatal("no record came out")
+	}
+}

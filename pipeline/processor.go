@@ -111,7 +111,7 @@ type Processor struct {
 
 	// Of a run.
 	place    place
-	side     *kgo.Client // idempotent, without transactions: barriers and ticks
+	side     *kgo.Client // without transactions: barriers and ticks
 	admin    *kadm.Client
 	slots    map[int32]chan struct{} // one task of this process per partition: its state directory is used by one
 	restores chan struct{}           // bounds restores at once
@@ -189,7 +189,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	side, err := kafka.NewClient(p.opts.Kafka,
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0),
-		kgo.AllowIdempotentProduceCancellation(), // a barrier or a tick more does no harm
+		kgo.DisableIdempotentWrite(), // a barrier or a tick more does no harm, and an id that cannot be had spoils a client for good
 	)
 	if err != nil {
 		return fmt.Errorf("run processor: %w", err)
