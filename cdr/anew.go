@@ -84,6 +84,7 @@ func (f *fold) giveWay(old *leg) resumption {
 	if began.at == 0 {
 		began = resumption{at: f.e.Time, last: old.last, offset: f.offset}
 	}
+	began.at = max(began.at, old.opening()) // what was told of the old one stays
 	old.last = max(old.opening(), began.last)
 	f.p.conclude(RuleSuperseded, f.s, f.h, old, facts{at: began.at})
 	f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: began.at}, func(l *leg) bool { return l == old })
