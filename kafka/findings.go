@@ -105,18 +105,18 @@ func InspectTopics(ctx context.Context, cl *kgo.Client, t Topics) ([]Finding, er
 		case detail.Err != nil:
 			return nil, fmt.Errorf("topic %s: %w", topic.name, detail.Err)
 		default:
-			all.topic(t, topic, detail, configs[topic.name], want)
+			all.topic(t, topic, detail, configs[topic.name], want, int32(len(details[t.Events].Partitions)))
 		}
 	}
 	return all, nil
 }
 
-func (f *findings) topic(t Topics, topic topic, detail kadm.TopicDetail, config map[string]string, want int32) {
+func (f *findings) topic(t Topics, topic topic, detail kadm.TopicDetail, config map[string]string, want, events int32) {
 	called := fmt.Sprintf("topic %s (%s)", topic.name, topic.what)
 	have := int32(len(detail.Partitions))
 	switch {
 	case !topic.aligned:
-	case want <= 0 || have == want:
+	case want <= 0 || have == want, topic.name != t.Events && have == events: // if the configuration is wrong, that is said of the events
 		f.add(PromisePlace, topic.name, OK, fmt.Sprintf("%s has %d partitions", called, have), "")
 	case topic.name == t.Events:
 		f.add(PromisePlace, topic.name, Broken,

@@ -244,6 +244,14 @@ func TestTopicsThatDoNotFitAreAllComplainedOfAtOnce(t *testing.T) {
 	make("e", 5, nil)
 	make("c", 3, map[string]*string{"cleanup.policy": kadm.StringPtr("compact"), "max.message.bytes": kadm.StringPtr("5000000")})
 	make("s", 2, map[string]*string{"max.message.bytes": kadm.StringPtr("5000000")})
+	if _, err := admin.CreateTopic(ctx, 5, -1, nil, "grown"); err != nil {
+		t.Fatal(err)
+	}
+	grown := ours()
+	grown.CDR = "grown"
+	if err := CheckTopics(ctx, cl, grown); err == nil || strings.Contains(err.Error(), "partition n of the") && strings.Contains(err.Error(), "topic grown (the records) has 5") {
+		t.Fatalf("records that have as many partitions as the events: got %v, want that the configuration is wrong", err)
+	}
 	err := CheckTopics(ctx, cl, ours())
 	if !errors.Is(err, ErrTopics) {
 		t.Fatalf("got %v, want topics that do not fit", err)
