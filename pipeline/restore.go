@@ -178,8 +178,12 @@ func (w *worker) replayFrom(ctx context.Context, partition int32, store *statest
 		default:
 			from, kind = c.next, "warm"
 		}
-	} else if store.Checkpoint() != nil {
-		log.Info("state store has a checkpoint of another version and starts empty")
+	} else if has, failed := holds(store); failed != nil {
+		err = failed
+	} else if has {
+		// States of a first write that was cut off, or those of another version: what the changelog has deleted and
+		// forgotten since would come back to life.
+		log.Info("state store has no checkpoint that we know and starts empty")
 		err = store.Reset()
 	}
 	if err != nil {
@@ -208,6 +212,16 @@ func (w *worker) replayFrom(ctx context.Context, partition int32, store *statest
 	}
 	w.p.metrics.restores.WithLabelValues(kind).Inc()
 	return logSpan{first: first, next: barrier + 1}, nil
+}
+
+// holds tells whether a store has a state.
+func holds(store *statestore.Store) (bool, error) {
+	one := errors.New("one is enough")
+	err := store.Scan(nil, func([]byte, []byte) error { return one })
+	if errors.Is(err, one) {
+		return true, nil
+	}
+	return store.Checkpoint() != nil, err
 }
 
 // begin finds out where the task starts to read, and that it can.
