@@ -21,10 +21,11 @@ import (
 )
 
 var (
-	seeds  = flag.Int("simulation.seeds", 0, "run so many seeds instead of the list")
-	from   = flag.Uint64("simulation.from", 0, "the first of them")
-	reread = flag.String("simulation.reread", "", "let the oracle read what a failed run has left in this directory")
-	brief  = flag.Bool("simulation.brief", false, "stop at the first failure and say nothing but its seed and its first complaint")
+	seeds       = flag.Int("simulation.seeds", 0, "run so many seeds instead of the list")
+	from        = flag.Uint64("simulation.from", 0, "the first of them")
+	reread      = flag.String("simulation.reread", "", "let the oracle read what a failed run has left in this directory")
+	brokerKills = flag.Bool("simulation.brokerkills", false, "kill the broker, too, which kfake does not survive")
+	brief       = flag.Bool("simulation.brief", false, "stop at the first failure and say nothing but its seed and its first complaint")
 )
 
 // committedSeeds run with each test.
@@ -171,6 +172,7 @@ func (w *world) judge() {
 		w.fail("%s", complaint)
 	}
 	w.acknowledged()
+	w.disks(committed)
 	w.mu.Lock()
 	w.counts["records"] += v.records
 	w.counts["events in the log"] += v.events

@@ -30,6 +30,8 @@ type wound struct {
 	short bool // tried with every test
 	edits []edit
 
+	scene string // the directed test that should notice it, instead of the seeds
+
 	// equal says why nobody can notice, for wounds of things that are held twice; they are tried all the same.
 	equal string
 }
@@ -43,10 +45,12 @@ var wounds = []wound{
 		positions = append(positions, s.position)
 	}
 	first := w.produce(ctx, positions)
-	if err := w.session.Client().Flush(ctx); err != nil || first.first() != nil {
+	limited, cancelled := context.WithTimeout(ctx, endTimeout)
+	defer cancelled()
+	if err := w.session.Client().Flush(limited); err != nil || first.first() != nil {
 		return w.abort(ctx, began, errors.New("positions"))
 	}
-	if done, err := w.session.End(kgo.PreTxnCommitFnContext(ctx, w.offsets(shares)), kgo.TryCommit); err != nil || !done {
+	if done, err := w.session.End(kgo.PreTxnCommitFnContext(limited, w.offsets(shares)), kgo.TryCommit); err != nil || !done {
 		return w.unsettled(began, errors.New("positions"))
 	}
 	if err := w.session.Begin(); err != nil {
@@ -71,7 +75,7 @@ var wounds = []wound{
 	}
 	if err := w.transaction(ctx, shares, records); err != nil {`}}},
 
-	{name: "offsets outside of the transaction", edits: []edit{{
+	{name: "offsets outside of the transaction", scene: "TestSceneA(Zombie|Survivor)", edits: []edit{{
 		"pipeline/commit.go", "		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}\n", "		req.Topics = nil\n",
 	}, {
 		"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
@@ -113,7 +117,7 @@ var wounds = []wound{
 	}
 `}, {"pipeline/worker.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
 
-	{name: "promises are not looked at", edits: []edit{{
+	{name: "promises are not looked at", scene: "TestSceneADeathAtEachStep/before_abort", edits: []edit{{
 		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return w.abort", "	_ = promises\n	if err != nil {\n		return w.abort"}}},
 
 	{name: "the fold is kept after an abort", edits: []edit{{
@@ -219,10 +223,10 @@ var wounds = []wound{
 	if err := w.transaction(ctx, []*share{s}, records); err != nil {
 `}}},
 
-	{name: "the transactional id is not initialised", edits: []edit{{
+	{name: "the transactional id is not initialised", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
 		"pipeline/worker.go", "	if _, _, err := w.session.Client().ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
 
-	{name: "another transactional id at each start", edits: []edit{{
+	{name: "another transactional id at each start", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
 		"pipeline/worker.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(w.name+time.Now().String()),\n"}}},
 
 	{name: "what was folded once is folded again", edits: []edit{{
@@ -326,29 +330,27 @@ func (w wound) noticed(ctx context.Context, dir string) (string, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w: %s", err, out)
 	}
-	for _, run := range [][]string{
-		{"-test.run", "^TestScene", "-test.failfast"},
-		{"-test.run", "^TestNothingIsLost", "-simulation.brief", "-simulation.from", "20000", "-simulation.seeds", fmt.Sprint(woundRuns)},
-	} {
-		program := exec.CommandContext(ctx, program, append(run, "-test.timeout", "3m")...)
-		program.Env = append(os.Environ(), "TMPDIR="+dir)
-		out, err := program.CombinedOutput()
-		var failed *exec.ExitError
-		switch {
-		case err == nil:
-		case !errors.As(err, &failed):
-			return "", err
-		default:
-			if m := caught.FindSubmatch(out); m != nil {
-				return fmt.Sprintf("run %s (seed %s): %.160s", m[1], m[2], m[3]), nil
-			}
-			for line := range strings.Lines(string(out)) {
-				if strings.Contains(line, "FAIL: TestScene") || strings.HasPrefix(line, "panic:") {
-					return strings.TrimSpace(strings.TrimPrefix(line, "--- FAIL: ")), nil
-				}
-			}
-			return fmt.Sprintf("%.200s", out), nil
+	run := []string{"-test.run", "^TestNothingIsLost", "-simulation.brief", "-simulation.from", "20000", "-simulation.seeds", fmt.Sprint(woundRuns)}
+	if w.scene != "" {
+		run = []string{"-test.run", "^" + w.scene, "-test.failfast"}
+	}
+	look := exec.CommandContext(ctx, program, append(run, "-test.timeout", "4m")...)
+	look.Env = append(os.Environ(), "TMPDIR="+dir)
+	out, err := look.CombinedOutput()
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return "", nil
+	case !errors.As(err, &failed):
+		return "", err
+	}
+	if m := caught.FindSubmatch(out); m != nil {
+		return fmt.Sprintf("run %s (seed %s): %.160s", m[1], m[2], m[3]), nil
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "FAIL: TestScene") || strings.HasPrefix(line, "panic:") {
+			return strings.TrimSpace(strings.TrimPrefix(line, "--- FAIL: ")), nil
 		}
 	}
-	return "", nil
+	return fmt.Sprintf("%.200s", out), nil
 }
