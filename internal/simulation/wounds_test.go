@@ -75,10 +75,12 @@ var wounds = []wound{
 	}
 	if err := w.transaction(ctx, shares, records); err != nil {`}}},
 
-	{name: "offsets outside of the transaction", scene: "TestSceneA(Zombie|Survivor)", edits: []edit{{
-		"pipeline/commit.go", "		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}\n", "		req.Topics = nil\n",
-	}, {
-		"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
+	{name: "offsets outside of the transaction",
+		equal: "End asks the group by a heartbeat, too, and a transaction that is open then holds up the restore of the next owner; package model shows what happens without either",
+		edits: []edit{{
+			"pipeline/commit.go", "		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}\n", "		req.Topics = nil\n",
+		}, {
+			"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
 	w.at(AfterEnd)
 	offsets := map[string]map[int32]kgo.EpochOffset{w.p.opts.Topics.Events: {}}
 	for _, s := range shares {
