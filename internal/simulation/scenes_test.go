@@ -3,12 +3,14 @@
 package simulation
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"januscdr/pipeline"
+	"januscdr/statestore"
 )
 
 // The scenes are for what a run of a seed cannot tell: how long something takes, and what happens at one certain place.
@@ -111,4 +113,18 @@ func TestSceneAZombieIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a full disk did not take must not be covered by a later checkpoint.
+func TestSceneAFullDisk(t *testing.T) {
+	scene(t, func(w *world, p *process) {
+		w.excuse(statestore.ErrFull)
+		p.setDisk(diskFault{err: fmt.Errorf("%w: by the will of the simulation", statestore.ErrFull)})
+		w.pass(5500 * time.Millisecond) // each store writes every 5 s
+		p.setDisk(diskFault{})
+		w.pass(12 * time.Second)
+		if w.counts["ended by itself"] == 0 {
+			w.fail("nobody noticed that the disk was full")
+		}
+	})
 }

@@ -163,7 +163,7 @@ var wounds = []wound{
 	{name: "the checkpoint is too far", edits: []edit{{
 		"pipeline/commit.go", "		at := checkpoint{next: s.position.Offset + 1, at: now}\n", "		at := checkpoint{next: s.position.Offset + 2 + int64(len(s.step.Changes)), at: now}\n"}}},
 
-	{name: "a failed write of the store is forgotten", edits: []edit{{
+	{name: "a failed write of the store is forgotten", scene: "TestSceneAFullDisk", edits: []edit{{
 		"statestore/flush.go", "			s.failed = err\n", "			s.flushing = batch{}\n"}}},
 
 	{name: "the window of duplicates is not refilled", edits: []edit{{
