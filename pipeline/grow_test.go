@@ -67,6 +67,9 @@ func TestPartitionsAreNotAddedWhileAnythingIsOpenUnreadOrAtWork(t *testing.T) {
 			for _, w := range words {
 				wanted = wanted || w == word
 			}
+			if word == "are not read yet" && !wanted {
+				continue // while something is open a tick may be under way
+			}
 			if strings.Contains(err.Error(), word) != wanted {
 				t.Errorf("got %v, want of its hindrances %q", err, words)
 			}

@@ -28,14 +28,14 @@ func TestCommandsFlagsAndSettingsOnThePagesExist(t *testing.T) {
 		if text, asked := known[name]; asked {
 			return text
 		}
-		out, err := exec.Command(program, append(slices.Clone(words), "--help")...).CombinedOutput()
+		out, err := bare(exec.Command(program, append(slices.Clone(words), "--help")...)).CombinedOutput()
 		if err != nil {
 			t.Errorf("cdr %s --help: %v\n%s", name, err, out)
 		}
 		known[name] = string(out)
 		return known[name]
 	}
-	keys, err := exec.Command(program, "config", "keys").Output()
+	keys, err := bare(exec.Command(program, "config", "keys")).Output()
 	if err != nil {
 		t.Fatalf("cdr config keys: %v", err)
 	}
@@ -52,7 +52,7 @@ func TestCommandsFlagsAndSettingsOnThePagesExist(t *testing.T) {
 		if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command(program, "config", "print", "--config", file).CombinedOutput(); err != nil {
+		if out, err := bare(exec.Command(program, "config", "print", "--config", file)).CombinedOutput(); err != nil {
 			t.Errorf("configuration %d of records.md: %v\n%s", i+1, err, out)
 		}
 	}
@@ -128,4 +128,10 @@ func TestLinksOnThePagesLeadSomewhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// bare runs a command without settings of ours, which are for the tests or for somebody's own installation.
+func bare(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "JANUSCDR_") })
+	return cmd
 }
