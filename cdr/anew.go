@@ -55,6 +55,11 @@ func (f *fold) resumes(l *leg) {
 	case *janus.PeerConnectionUp, *janus.MediaReport, *janus.MediaState:
 		l.resumed = resumption{}
 		return
+	case *janus.DTLSState:
+		if b.State == "connected" && l.up == 0 && l.evidence == 0 {
+			l.resumed = resumption{}
+		}
+		return
 	default:
 		return
 	}
