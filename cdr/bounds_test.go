@@ -192,16 +192,21 @@ func TestTenThousandRoomsOfOneHandle(t *testing.T) {
 	}
 }
 
-// TestCallsThatCopyLongNames: a new leg takes over what is known of the call, without the event bringing it.
-func TestCallsThatCopyLongNames(t *testing.T) {
+// TestLegsThatCopyLongNames: a new PeerConnection takes over what is known of the stay in a room, or of the call, without
+// its event bringing it.
+func TestLegsThatCopyLongNames(t *testing.T) {
 	long := strings.Repeat("n", 500)
 	g := newGreedy(t)
-	for h := 1; h <= maxOpenLegs; h++ {
+	for h := 1; h <= 27; h++ {
+		g.tells(h, "videoroom", fmt.Sprintf(`"event":"joined","room":"%d%s","id":"%d%s","display":"%s"`, h, long, h, long, long))
+	}
+	for h := 1; h <= 27; h++ {
+		g.say(8, 0, h, `{"owner":"remote","jsep":{"type":"offer"}}`)
+	}
+	g.commit()
+	for h := 101; h <= 127; h++ {
 		g.tells(h, "sip", fmt.Sprintf(`"event":"incomingcall","call-id":"%d%s","username":"%s","callee":"%s","displayname":"%s"`, h, long, long, long, long))
-		for range 20 {
-			g.say(8, 0, h, `{"owner":"local","jsep":{"type":"offer"}}`)
-			g.say(16, 6, h, `{"connection":"hangup","reason":"Close PC"}`)
-		}
+		g.say(8, 0, h, `{"owner":"local","jsep":{"type":"offer"}}`)
 	}
 	g.end(true)
 }

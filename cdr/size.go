@@ -11,10 +11,14 @@ import (
 // in its senses comes near.
 const maxState = 60 << 10
 
-// weigh keeps the state of the session within maxState. An event adds no more to it than it has bytes, so the state is
-// written down to be measured only when so many have come as could have filled it.
+// weigh keeps the state of the session within maxState. An event adds no more to it than it has bytes, and the names that
+// a leg it opens takes over from another one; so the state is written down to be measured only when so many have come as
+// could have filled it.
 func (f *fold) weigh(bytes int) {
 	s := f.s
+	if f.opened {
+		bytes += 8 * maxText
+	}
 	s.unweighed += int32(min(bytes, maxState))
 	if s.weight+s.unweighed <= maxState {
 		return
