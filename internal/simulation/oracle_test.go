@@ -196,11 +196,11 @@ func gapless(v *verdict, partition int32, got []*kgo.Record) {
 			v.complain("partition %d: number %d of the records: %v", partition, i, err)
 			return
 		}
-		if n := int64(record.LocalRecordSequenceNumber); i > 0 && n != last+1 {
+		if n := record.LocalRecordSequenceNumber; i > 0 && n != last+1 {
 			v.complain("partition %d: record %d of the sequence follows record %d", partition, n, last)
 			return
 		}
-		last = int64(record.LocalRecordSequenceNumber)
+		last = record.LocalRecordSequenceNumber
 		if id := record.RecordID.String(); seen[id] {
 			v.complain("partition %d: record %s came out twice", partition, id)
 		} else {

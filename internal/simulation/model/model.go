@@ -384,7 +384,7 @@ func (m *World) of(i int8, may func(bool, func(*World), string, ...any)) {
 	step(w.phase == beforeEnd && m.budget.Lost > 0, func(m *World, w *worker) { end(m, w); lost(m, w) }, "end, and the answer is lost")
 	step(w.phase == beforeEnd && m.budget.Lost > 0, func(m *World, w *worker) { lost(m, w) }, "end, and the request is lost")
 	step(w.phase == afterEnd, func(m *World, w *worker) {
-		at := int8(0) // behind our position
+		var at int8 // behind our position
 		for at = int8(len(m.changelog)); at > 0 && (m.changelog[at-1].by != i || m.changelog[at-1].kind != 'p'); at-- {
 		}
 		if m.w.PositionBefore {
