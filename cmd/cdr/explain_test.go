@@ -123,7 +123,7 @@ func TestAStoryIsToldFromThePartitionOfTheSession(t *testing.T) {
 	if got := s.says("explain", sipSession); got.code != cli.OK || !strings.Contains(got.out, "SIP call 1 since 00:28:13.668, answered at 00:28:15.173, until 00:28:23.199; its") {
 		t.Errorf("before the grace is over: %+v", got)
 	}
-	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte(sipSession), Timestamp: time.Now().Add(time.Minute),
+	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte(sipSession), Timestamp: s.began.Add(time.Minute),
 		Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}}})
 	fold := s.says("explain", sipSession)
 	if fold.code != cli.OK || !strings.Contains(fold.out, "alice called sip:bob@127.0.0.1:5070") || !strings.Contains(fold.out, "janus.events, partition ") {

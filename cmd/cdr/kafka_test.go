@@ -38,6 +38,7 @@ func broker(t *testing.T) string {
 
 // site is a broker, and the environment that leads to it.
 type site struct {
+	began   time.Time // when everything happens, however slow the machine is
 	t       *testing.T
 	ctx     context.Context
 	address string
@@ -50,7 +51,7 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(cancel)
 	t.Chdir(t.TempDir())
 	address := broker(t)
-	return &site{t: t, ctx: ctx, address: address, environ: []string{
+	return &site{began: time.Now(), t: t, ctx: ctx, address: address, environ: []string{
 		"JANUSCDR_KAFKA_BROKERS=" + address, "JANUSCDR_TOPICS_PARTITIONS=2", "JANUSCDR_TOPICS_REPLICATION=1",
 		"JANUSCDR_INSTANCE=test", "JANUSCDR_WORKERS=1", "JANUSCDR_COMMIT_INTERVAL=20ms", "JANUSCDR_POLICY_GRACE=100ms",
 	}}
@@ -84,7 +85,7 @@ func (s *site) happens(recording string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		records = append(records, &kgo.Record{Topic: "janus.events", Key: []byte(e.Session.String()), Value: b})
+		records = append(records, &kgo.Record{Topic: "janus.events", Key: []byte(e.Session.String()), Value: b, Timestamp: s.began})
 	}
 	s.produce(records...)
 }
@@ -286,7 +287,7 @@ func TestWithoutKafkaTheProcessorWaitsAndObeys(t *testing.T) {
 			nobody.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			s := &site{t: t, ctx: ctx}
+			s := &site{began: time.Now(), t: t, ctx: ctx}
 			v := s.start("run", "--kafka-brokers", address, "--admin-listen=", "--instance", "x")
 			v.waitFor(t, "waiting for kafka: brokers="+address)
 			v.stop(scene.signal)
