@@ -130,7 +130,10 @@ func wantsLogin(ctx context.Context, broker *kgo.Broker) error {
 func answers(ctx context.Context, cl *kgo.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	return cl.Ping(ctx) == nil
+	ask := kmsg.NewPtrMetadataRequest() // versions, as a ping asks for, are told without a login too
+	ask.Topics = []kmsg.MetadataRequestTopic{}
+	_, err := cl.Request(ctx, ask)
+	return err == nil
 }
 
 func loggingIn(cl *kgo.Client) bool {
