@@ -243,10 +243,17 @@ func TestEveryFactIsKnownByTypeAndBody(t *testing.T) {
 
 // flat makes no difference between a slice that is nil and one that is empty.
 func flat(b Body) Body {
-	if e, ok := b.(*PluginEvent); ok && len(e.Feeds) == 0 {
-		c := *e
-		c.Feeds = nil
-		return &c
+	switch b := b.(type) {
+	case *PluginEvent:
+		if len(b.Feeds) == 0 {
+			c := *b
+			c.Feeds = nil
+			return &c
+		}
+	case *MediaReport:
+		if len(b.Streams) == 0 {
+			return &MediaReport{}
+		}
 	}
 	return b
 }
