@@ -45,6 +45,7 @@ var rooms = []room{
 	{name: "internal/throughput", rooms: []string{"*"}}, // a command, but no part of the product
 	{name: "internal/cli"},
 	{name: "internal/wiring", rooms: []string{"config", "kafka", "internal/cli"}},
+	{name: "internal/stage", rooms: []string{"kafka"}},
 	{name: "internal/storm", rooms: []string{"*"}}, // a command, but no part of the product
 	{name: "internal/wounds"},                      // a command, but no part of the product
 	{name: "internal/simulation", tests: []string{"*"}},

@@ -12,6 +12,7 @@ import (
 
 	"januscdr/internal/captures"
 	"januscdr/internal/player"
+	"januscdr/internal/stage"
 	"januscdr/internal/traffic"
 	"januscdr/janus"
 )
@@ -66,7 +67,7 @@ func (e *emitter) run(ctx context.Context, stopped *atomic.Bool) error {
 		if now := time.Now(); now.Sub(due) > arrears {
 			due = now.Add(-arrears)
 		}
-		if !sleep(ctx, time.Until(due)) {
+		if !stage.Sleep(ctx, time.Until(due)) {
 			return ctx.Err()
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"januscdr/internal/stage"
 	"januscdr/kafka"
 )
 
@@ -52,7 +53,7 @@ func (f *faults) strike(ctx context.Context, chance *rand.Rand, count int, over 
 	slices.Sort(moments)
 	began := time.Now()
 	for _, at := range moments {
-		if !sleep(ctx, at-time.Since(began)) {
+		if !stage.Sleep(ctx, at-time.Since(began)) {
 			return ctx.Err()
 		}
 		if err := one(ctx, rand.New(rand.NewPCG(chance.Uint64(), 1))); err != nil {
@@ -63,17 +64,17 @@ func (f *faults) strike(ctx context.Context, chance *rand.Rand, count int, over 
 }
 
 // seize picks a service that is up and on which nobody works, and waits for one if it must.
-func seize(ctx context.Context, chance *rand.Rand, from []*service, preferred *service) (*service, error) {
+func seize(ctx context.Context, chance *rand.Rand, from []*stage.Service, preferred *stage.Service) (*stage.Service, error) {
 	for {
-		if preferred != nil && preferred.current() != nil && preferred.struck.CompareAndSwap(false, true) {
+		if preferred != nil && preferred.Runs() && preferred.Struck.CompareAndSwap(false, true) {
 			return preferred, nil
 		}
 		for _, i := range chance.Perm(len(from)) {
-			if from[i].current() != nil && from[i].struck.CompareAndSwap(false, true) {
+			if from[i].Runs() && from[i].Struck.CompareAndSwap(false, true) {
 				return from[i], nil
 			}
 		}
-		if !sleep(ctx, 20*time.Millisecond) {
+		if !stage.Sleep(ctx, 20*time.Millisecond) {
 			return nil, ctx.Err()
 		}
 	}
@@ -90,7 +91,7 @@ func (f *faults) killCDR(ctx context.Context, chance *rand.Rand, healing *sync.W
 		down = f.s.o.sessionTimeout + time.Duration(chance.Float64()*float64(4*time.Second))
 	}
 	what := "at random"
-	var owner *service
+	var owner *stage.Service
 	if aimed {
 		if partition, ok := f.transaction(ctx); ok {
 			what = fmt.Sprintf("in a transaction on partition %d", partition)
@@ -103,33 +104,33 @@ func (f *faults) killCDR(ctx context.Context, chance *rand.Rand, healing *sync.W
 	if err != nil {
 		return err
 	}
-	if !victim.kill() {
-		victim.struck.Store(false)
+	if !victim.Kill() {
+		victim.Struck.Store(false)
 		return nil
 	}
 	f.cdr.Add(1)
-	f.note("%s killed %s, down for %v, away %v, wiped %v", victim.name, what, down.Round(time.Millisecond), late, wiped)
+	f.note("%s killed %s, down for %v, away %v, wiped %v", victim.Name, what, down.Round(time.Millisecond), late, wiped)
 	if late {
 		f.away.Add(1)
 	}
 	if wiped {
 		f.wiped.Add(1)
-		if err := os.RemoveAll(victim.state); err != nil {
-			return fmt.Errorf("lose the state of %s: %w", victim.name, err)
+		if err := os.RemoveAll(victim.State); err != nil {
+			return fmt.Errorf("lose the state of %s: %w", victim.Name, err)
 		}
 	}
 	f.heal(ctx, victim, down, healing)
 	return nil
 }
 
-func (f *faults) heal(ctx context.Context, victim *service, down time.Duration, healing *sync.WaitGroup) {
+func (f *faults) heal(ctx context.Context, victim *stage.Service, down time.Duration, healing *sync.WaitGroup) {
 	healing.Go(func() {
-		defer victim.struck.Store(false)
-		sleep(ctx, down)
-		if err := victim.start(); err != nil {
+		defer victim.Struck.Store(false)
+		stage.Sleep(ctx, down)
+		if err := victim.Start(); err != nil {
 			f.s.complain("%v", err)
 		}
-		f.note("%s started", victim.name)
+		f.note("%s started", victim.Name)
 	})
 }
 
@@ -142,29 +143,29 @@ func (f *faults) killIngest(ctx context.Context, chance *rand.Rand, healing *syn
 	if err != nil {
 		return err
 	}
-	if !victim.kill() {
-		victim.struck.Store(false)
+	if !victim.Kill() {
+		victim.Struck.Store(false)
 		return nil
 	}
 	f.ingest.Add(1)
-	f.note("%s killed, down for %v", victim.name, down.Round(time.Millisecond))
+	f.note("%s killed, down for %v", victim.Name, down.Round(time.Millisecond))
 	f.heal(ctx, victim, down, healing)
 	return nil
 }
 
 // pause stops one of some services for up to a time, and lets it go on as if nothing had happened.
-func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*service, most time.Duration) error {
+func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*stage.Service, most time.Duration) error {
 	d := time.Duration(chance.Float64() * float64(most))
 	victim, err := seize(ctx, chance, from, nil)
 	if err != nil {
 		return err
 	}
-	defer victim.struck.Store(false)
-	f.note("%s pauses for %v", victim.name, d.Round(time.Millisecond))
-	if victim.pause(ctx, d) {
+	defer victim.Struck.Store(false)
+	f.note("%s pauses for %v", victim.Name, d.Round(time.Millisecond))
+	if victim.Pause(ctx, d) {
 		f.pauses.Add(1)
 	}
-	f.note("%s goes on", victim.name)
+	f.note("%s goes on", victim.Name)
 	return nil
 }
 
@@ -174,12 +175,12 @@ func (f *faults) pauseBroker(ctx context.Context, chance *rand.Rand) error {
 	defer f.brokers.Unlock()
 	n, d := 1+chance.IntN(f.s.o.brokers), time.Duration(chance.Float64()*float64(brokerPause))
 	f.note("broker %d pauses for %v", n, d.Round(time.Millisecond))
-	if err := f.s.kafka.pause(ctx, n, d); err != nil {
+	if err := f.s.kafka.Pause(ctx, n, d); err != nil {
 		return err
 	}
 	f.pauses.Add(1)
 	f.note("broker %d goes on", n)
-	sleep(ctx, brokerRest)
+	stage.Sleep(ctx, brokerRest)
 	return nil
 }
 
@@ -188,18 +189,18 @@ func (f *faults) killBroker(ctx context.Context, chance *rand.Rand) error {
 	f.brokers.Lock()
 	defer f.brokers.Unlock()
 	n := 1 + chance.IntN(f.s.o.brokers)
-	if err := f.s.kafka.kill(n); err != nil {
+	if err := f.s.kafka.Kill(n); err != nil {
 		return err
 	}
 	f.broker.Add(1)
 	down := time.Duration(chance.Float64() * float64(5*time.Second))
 	f.note("broker %d killed, down for %v", n, down.Round(time.Millisecond))
-	sleep(ctx, down)
-	if err := f.s.kafka.start(ctx); err != nil {
+	stage.Sleep(ctx, down)
+	if err := f.s.kafka.Start(ctx); err != nil {
 		return err
 	}
 	f.note("broker %d started", n)
-	sleep(ctx, brokerRest)
+	stage.Sleep(ctx, brokerRest)
 	return nil
 }
 

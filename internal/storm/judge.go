@@ -353,7 +353,7 @@ func (s *storm) marks(ctx context.Context, v *verdict) error {
 // verify asks our own tool, which must find the same.
 func (s *storm) verify(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.o.bin, "cdr"), "replay", "--verify")
-	cmd.Env, cmd.Dir = s.processors[0].env, s.o.dir
+	cmd.Env, cmd.Dir = s.processors[0].Env, s.o.dir
 	out, err := cmd.CombinedOutput()
 	if err := os.WriteFile(filepath.Join(s.o.dir, "verify"), out, 0o644); err != nil {
 		return err
@@ -426,7 +426,7 @@ func decode(line []byte, into any) error {
 // said counts how often the processors said something in their logs.
 func (s *storm) said(what string) (n int) {
 	for _, p := range s.processors {
-		text, err := os.ReadFile(p.log)
+		text, err := os.ReadFile(p.Log)
 		if err == nil {
 			n += bytes.Count(text, []byte(what))
 		}

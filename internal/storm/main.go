@@ -23,11 +23,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
 	"januscdr/cdr"
+	"januscdr/internal/stage"
 	"januscdr/janus"
 )
 
@@ -126,33 +126,12 @@ func (o *options) complete() error {
 			time.Duration(o.killsBroker)*25*time.Second,
 			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second)
 	}
-	if o.root == "" {
-		wd, err := os.Getwd()
-		if err != nil {
-			return err
-		}
-		for o.root = wd; ; o.root = filepath.Dir(o.root) {
-			if _, err := os.Stat(filepath.Join(o.root, "scripts", "kafka.sh")); err == nil {
-				break
-			}
-			if o.root == filepath.Dir(o.root) {
-				return fmt.Errorf("find scripts/kafka.sh above %s: it is not there; run this in the checkout, or give -root", wd)
-			}
-		}
-	}
-	if o.dir == "" {
-		dir, err := os.MkdirTemp("", "storm")
-		if err != nil {
-			return err
-		}
-		o.dir = dir
-	}
-	dir, err := filepath.Abs(o.dir)
-	if err != nil {
+	var err error
+	if o.root, err = stage.Root(o.root); err != nil {
 		return err
 	}
-	o.dir = dir
-	return os.MkdirAll(o.dir, 0o755)
+	o.dir, err = stage.Folder(o.dir, "storm")
+	return err
 }
 
 // limit is what silence is waited for: the shortest that the configuration takes, so that the end is near.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,20 +17,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"januscdr/internal/stage"
 	"januscdr/kafka"
 )
 
 // storm is one run.
 type storm struct {
 	o       *options
-	kafka   *cluster
+	kafka   *stage.Kafka
 	brokers []string
 	topics  kafka.Topics
 	group   string
 	client  *kgo.Client
 	admin   *kadm.Client
 
-	processors, ingests []*service
+	processors, ingests []*stage.Service
 
 	ledger *ledger
 	faults *faults
@@ -85,18 +85,21 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}()
 
-	if err := s.build(ctx); err != nil {
-		return err
-	}
-	if o.port == 0 {
-		if o.port, err = freePorts(func() int { return 22000 + 100*rand.IntN(90) }); err != nil {
+	if o.bin == "" {
+		o.bin = filepath.Join(o.dir, "bin")
+		if err := stage.Build(ctx, o.root, o.bin, "cdr", "ingest"); err != nil {
 			return err
 		}
 	}
-	s.kafka = &cluster{script: filepath.Join(o.root, "scripts", "kafka.sh"), dir: filepath.Join(o.dir, "kafka"), size: o.brokers, port: o.port}
-	s.brokers = s.kafka.addresses()
-	defer func() { err = errors.Join(err, s.kafka.stop()) }()
-	if err := s.kafka.start(ctx); err != nil {
+	if o.port == 0 {
+		if o.port, err = stage.FreePorts(); err != nil {
+			return err
+		}
+	}
+	s.kafka = &stage.Kafka{Root: o.root, Dir: filepath.Join(o.dir, "kafka"), Size: o.brokers, Port: o.port}
+	s.brokers = s.kafka.Addresses()
+	defer func() { err = errors.Join(err, s.kafka.Stop()) }()
+	if err := s.kafka.Start(ctx); err != nil {
 		return err
 	}
 	if err := s.makeTopics(ctx); err != nil {
@@ -108,7 +111,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() {
 		for _, service := range append(s.processors, s.ingests...) {
-			service.close()
+			service.Close()
 		}
 	}()
 
@@ -121,27 +124,9 @@ func run(ctx context.Context, o options) (err error) {
 	return s.judge(ctx)
 }
 
-// build makes the commands as they are now: a storm lasts, and others may go on writing.
-func (s *storm) build(ctx context.Context) error {
-	if s.o.bin != "" {
-		return nil
-	}
-	s.o.bin = filepath.Join(s.o.dir, "bin")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.o.bin+string(filepath.Separator), "januscdr/cmd/cdr", "januscdr/cmd/ingest")
-	cmd.Dir = s.o.root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the commands: %w: %s", err, out)
-	}
-	return nil
-}
-
 // makeTopics makes the topics. The changelog is compacted as often as the brokers can, so that restores see it.
 func (s *storm) makeTopics(ctx context.Context) (err error) {
-	s.topics = kafka.Topics{
-		Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq",
-		Partitions: int32(s.o.partitions), Replication: int16(s.o.brokers),
-		EventsRetention: 24 * time.Hour, CDRRetention: 24 * time.Hour, DLQRetention: 24 * time.Hour,
-	}
+	s.topics = stage.Topics(s.o.partitions, s.o.brokers)
 	if s.client, err = kafka.NewClient(s.kafkaOptions()); err != nil {
 		return err
 	}
@@ -166,45 +151,31 @@ func (s *storm) makeTopics(ctx context.Context) (err error) {
 
 func (s *storm) makeServices() error {
 	o := s.o
-	shared := map[string]string{
-		"KAFKA_BROKERS":      strings.Join(s.brokers, ","),
-		"TOPICS_EVENTS":      s.topics.Events,
-		"TOPICS_CDR":         s.topics.CDR,
-		"TOPICS_STATE":       s.topics.State,
-		"TOPICS_DLQ":         s.topics.DLQ,
-		"TOPICS_PARTITIONS":  strconv.Itoa(o.partitions),
-		"TOPICS_REPLICATION": strconv.Itoa(o.brokers),
-	}
-	died := func(p *service, err error) {
-		s.complain("%s ended by itself: %v, see %s", p.name, err, p.log)
+	shared := stage.Settings(s.brokers, s.topics)
+	died := func(p *stage.Service, err error) {
+		s.complain("%s ended by itself: %v, see %s", p.Name, err, p.Log)
 		time.Sleep(time.Second) // as whoever supervises it would
-		if err := p.start(); err != nil {
+		if err := p.Start(); err != nil {
 			s.complain("%v", err)
 		}
 	}
-	newService := func(name string, port int, command ...string) (*service, error) {
-		dir := filepath.Join(o.dir, name)
-		command[0] = filepath.Join(o.bin, command[0])
-		return &service{name: name, args: command, died: died, log: filepath.Join(dir, "log"), state: filepath.Join(dir, "state"),
-			admin: fmt.Sprintf("127.0.0.1:%d", port)}, os.MkdirAll(dir, 0o755)
-	}
 	for i := range o.processors {
-		p, err := newService(fmt.Sprintf("cdr-%d", i+1), o.port+60+i, "cdr", "run")
+		p, err := stage.NewService(fmt.Sprintf("cdr-%d", i+1), o.dir, o.port+60+i, filepath.Join(o.bin, "cdr"), "run")
 		if err != nil {
 			return err
 		}
-		p.env = environment(shared, o.policySettings(), map[string]string{
-			"GROUP": s.group, "INSTANCE": p.name, "WORKERS": strconv.Itoa(o.workers), "STATE_DIR": p.state, "ADMIN_LISTEN": p.admin,
+		p.Died, p.Env = died, stage.Environment(shared, o.policySettings(), map[string]string{
+			"GROUP": s.group, "INSTANCE": p.Name, "WORKERS": strconv.Itoa(o.workers), "STATE_DIR": p.State, "ADMIN_LISTEN": p.Admin,
 			"SESSION_TIMEOUT": o.sessionTimeout.String(), "TRANSACTION_TIMEOUT": o.transactionTimeout.String(), "COMMIT_INTERVAL": o.commitInterval.String(),
 		})
 		s.processors = append(s.processors, p)
 	}
 	for i := range o.ingests {
-		p, err := newService(fmt.Sprintf("ingest-%d", i+1), o.port+80+i, "ingest")
+		p, err := stage.NewService(fmt.Sprintf("ingest-%d", i+1), o.dir, o.port+80+i, filepath.Join(o.bin, "ingest"))
 		if err != nil {
 			return err
 		}
-		p.env = environment(shared, map[string]string{"INGEST_LISTEN": s.ingestAddress(i), "ADMIN_LISTEN": p.admin})
+		p.Died, p.Env = died, stage.Environment(shared, map[string]string{"INGEST_LISTEN": s.ingestAddress(i), "ADMIN_LISTEN": p.Admin})
 		s.ingests = append(s.ingests, p)
 	}
 	return nil
@@ -213,14 +184,14 @@ func (s *storm) makeServices() error {
 func (s *storm) ingestAddress(i int) string { return fmt.Sprintf("127.0.0.1:%d", s.o.port+90+i) }
 
 // owner is the processor that has a partition, as far as they know.
-func (s *storm) owner(partition int32) *service {
+func (s *storm) owner(partition int32) *stage.Service {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	for _, p := range s.processors {
-		if p.current() == nil {
+		if !p.Runs() {
 			continue
 		}
-		r, err := p.readiness(ctx)
+		r, err := p.Readiness(ctx)
 		if err != nil {
 			continue
 		}
@@ -242,12 +213,12 @@ func (s *storm) rage(ctx context.Context) error {
 	defer log.Close()
 	s.faults = &faults{s: s, log: log, open: make(chan int32, 1)}
 	for _, service := range append(s.processors, s.ingests...) {
-		if err := service.start(); err != nil {
+		if err := service.Start(); err != nil {
 			return err
 		}
 	}
 	for _, service := range append(s.processors, s.ingests...) {
-		if err := service.awaitReady(ctx, 2*time.Minute); err != nil {
+		if err := service.AwaitReady(ctx, 2*time.Minute); err != nil {
 			return err
 		}
 	}
@@ -290,7 +261,7 @@ func (s *storm) rage(ctx context.Context) error {
 	})
 	strike(6, o.pausesBroker, f.pauseBroker)
 	plan.Go(func() error {
-		if !sleep(striking, o.duration) {
+		if !stage.Sleep(striking, o.duration) {
 			return striking.Err()
 		}
 		return nil
@@ -311,7 +282,7 @@ func (s *storm) rage(ctx context.Context) error {
 func (s *storm) calm(ctx context.Context) error {
 	fmt.Println("storm: over; waiting until all is consumed and closed")
 	for _, p := range s.ingests {
-		if err := p.stop(30 * time.Second); err != nil {
+		if err := p.Stop(30 * time.Second); err != nil {
 			s.complain("%v", err)
 		}
 	}
@@ -327,7 +298,7 @@ func (s *storm) calm(ctx context.Context) error {
 	}
 	fmt.Printf("storm: settled after %v\n", time.Since(began).Round(time.Second))
 	for _, p := range s.processors {
-		if err := p.stop(30 * time.Second); err != nil {
+		if err := p.Stop(30 * time.Second); err != nil {
 			s.complain("%v", err)
 		}
 	}
@@ -349,7 +320,7 @@ func (s *storm) settle(ctx context.Context) error {
 			s.complain("not settled after %v: %s", s.o.settle, why)
 			return nil // what is there can be compared all the same
 		}
-		if !sleep(ctx, time.Second) {
+		if !stage.Sleep(ctx, time.Second) {
 			return ctx.Err()
 		}
 	}
@@ -369,17 +340,17 @@ func (s *storm) unsettled(ctx context.Context) string {
 	}
 	owners := map[int32]string{}
 	for _, p := range s.processors {
-		r, err := p.readiness(ctx)
+		r, err := p.Readiness(ctx)
 		if err != nil {
-			return fmt.Sprintf("%s does not answer: %v", p.name, err)
+			return fmt.Sprintf("%s does not answer: %v", p.Name, err)
 		}
 		for _, task := range r.Details.Tasks {
 			if other := owners[task.Partition]; other != "" {
-				return fmt.Sprintf("partition %d is with %s and with %s", task.Partition, other, p.name)
+				return fmt.Sprintf("partition %d is with %s and with %s", task.Partition, other, p.Name)
 			}
-			owners[task.Partition] = p.name
+			owners[task.Partition] = p.Name
 			if task.State != "running" || task.OpenSessions > 0 {
-				return fmt.Sprintf("partition %d is %s at %s, %d sessions are open", task.Partition, task.State, p.name, task.OpenSessions)
+				return fmt.Sprintf("partition %d is %s at %s, %d sessions are open", task.Partition, task.State, p.Name, task.OpenSessions)
 			}
 		}
 	}

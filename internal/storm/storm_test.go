@@ -4,8 +4,6 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -283,38 +281,5 @@ func TestThePlanIsThatOfTheSeed(t *testing.T) {
 	}
 	if slices.Equal(plan(7), plan(8)) {
 		t.Error("two seeds, one plan")
-	}
-}
-
-func TestAServiceThatEndsByItselfIsTold(t *testing.T) {
-	told := make(chan error, 1)
-	s := &service{name: "short", args: []string{"/bin/sh", "-c", "exit 3"}, log: filepath.Join(t.TempDir(), "log"),
-		died: func(_ *service, err error) { told <- err }}
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-told; err == nil || err.Error() != "exit status 3" {
-		t.Errorf("told %v, want exit status 3", err)
-	}
-}
-
-func TestAServiceThatIsKilledAndClosedStaysDown(t *testing.T) {
-	s := &service{name: "long", args: []string{"/bin/sh", "-c", "echo runs; exec sleep 1000"}, log: filepath.Join(t.TempDir(), "log"),
-		died: func(_ *service, err error) { t.Errorf("told %v of a kill", err) }}
-	for range 2 {
-		if err := s.start(); err != nil {
-			t.Fatal(err)
-		}
-		if !s.kill() {
-			t.Fatal("there was nothing to kill")
-		}
-	}
-	s.close()
-	if err := s.start(); err != nil || s.current() != nil {
-		t.Errorf("it was started again: %v, %v", err, s.current())
-	}
-	text, err := os.ReadFile(s.log)
-	if err != nil || strings.Count(string(text), "long starts") != 2 {
-		t.Errorf("log %q, %v: want two starts", text, err)
 	}
 }

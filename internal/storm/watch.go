@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"januscdr/internal/stage"
 )
 
 const (
@@ -63,7 +65,7 @@ func (s *storm) offsets(ctx context.Context) (end, at map[int32]int64, err error
 // run looks until the context ends, and tells now and then how it goes.
 func (w *watch) run(ctx context.Context) {
 	told := time.Now()
-	for sleep(ctx, lookEvery) {
+	for stage.Sleep(ctx, lookEvery) {
 		if end, at, err := w.s.offsets(ctx); err == nil {
 			w.saw(time.Now(), end, at)
 		} else {

@@ -1,10 +1,11 @@
-package main
+package stage
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,27 +16,29 @@ import (
 	"time"
 )
 
-// cluster is an Apache Kafka of some brokers, as scripts/kafka.sh runs it.
-type cluster struct {
-	script, dir string
-	size, port  int
+// Kafka is an Apache Kafka of some brokers, as scripts/kafka.sh runs it.
+type Kafka struct {
+	Root string // checkout with scripts/kafka.sh
+	Dir  string // folder of its data, logs and pids
+	Size int    // brokers, 1 or 3
+	Port int    // the first of its ports
 }
 
-// start starts the brokers that do not run, and waits until all do.
-func (c *cluster) start(ctx context.Context) error {
-	return c.run(ctx, "start", strconv.Itoa(c.size), c.dir)
+// Start starts the brokers that do not run, and waits until all do.
+func (k *Kafka) Start(ctx context.Context) error {
+	return k.run(ctx, "start", strconv.Itoa(k.Size), k.Dir)
 }
 
-// stop ends all brokers, whatever became of us.
-func (c *cluster) stop() error {
+// Stop ends all brokers, whatever became of us.
+func (k *Kafka) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return c.run(ctx, "stop", c.dir)
+	return k.run(ctx, "stop", k.Dir)
 }
 
-func (c *cluster) run(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, c.script, args...)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("KAFKA_PORT=%d", c.port), "KAFKA_WAIT=120")
+func (k *Kafka) run(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(k.Root, "scripts", "kafka.sh"), args...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("KAFKA_PORT=%d", k.Port), "KAFKA_WAIT=120")
 	// Not a keyboard's interrupt but the context ends it: a broker that was just started has its pid written by then.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -51,18 +54,19 @@ func (c *cluster) run(ctx context.Context, args ...string) error {
 	return nil
 }
 
-func (c *cluster) addresses() []string {
+// Addresses are those of all brokers, running or not.
+func (k *Kafka) Addresses() []string {
 	var all []string
-	for i := range c.size {
-		all = append(all, fmt.Sprintf("localhost:%d", c.port+10*i))
+	for i := range k.Size {
+		all = append(all, fmt.Sprintf("localhost:%d", k.Port+10*i))
 	}
 	return all
 }
 
 // broker finds the process of broker n, from 1. It fails when that does not run: the number in a file may be somebody
 // else's by now.
-func (c *cluster) broker(n int) (pid int, runs func() bool, err error) {
-	broker := filepath.Join(c.dir, fmt.Sprintf("b%d", n))
+func (k *Kafka) broker(n int) (pid int, runs func() bool, err error) {
+	broker := filepath.Join(k.Dir, fmt.Sprintf("b%d", n))
 	text, err := os.ReadFile(filepath.Join(broker, "pid"))
 	if err != nil {
 		return 0, nil, fmt.Errorf("find broker %d: %w", n, err)
@@ -82,9 +86,9 @@ func (c *cluster) broker(n int) (pid int, runs func() bool, err error) {
 	return pid, runs, nil
 }
 
-// kill ends broker n with -9, and waits until it is gone.
-func (c *cluster) kill(n int) error {
-	pid, runs, err := c.broker(n)
+// Kill ends broker n with -9, and waits until it is gone.
+func (k *Kafka) Kill(n int) error {
+	pid, runs, err := k.broker(n)
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func (c *cluster) kill(n int) error {
 		return fmt.Errorf("kill broker %d: %w", n, err)
 	}
 	// A process that ends has no command line any more some time before it gives up its port.
-	address := c.addresses()[n-1]
+	address := k.Addresses()[n-1]
 	listens := func() bool {
 		connection, err := net.Dial("tcp", address)
 		if err == nil {
@@ -109,27 +113,27 @@ func (c *cluster) kill(n int) error {
 	return fmt.Errorf("kill broker %d: pid %d does not go away", n, pid)
 }
 
-// pause stops broker n where it stands, and lets it go on after a while: it still takes itself for a leader then.
-func (c *cluster) pause(ctx context.Context, n int, d time.Duration) error {
-	pid, _, err := c.broker(n)
+// Pause stops broker n where it stands, and lets it go on after a while: it still takes itself for a leader then.
+func (k *Kafka) Pause(ctx context.Context, n int, d time.Duration) error {
+	pid, _, err := k.broker(n)
 	if err != nil {
 		return err
 	}
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("pause broker %d: %w", n, err)
 	}
-	sleep(ctx, d)
+	Sleep(ctx, d)
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		return fmt.Errorf("let broker %d go on: %w", n, err)
 	}
 	return nil
 }
 
-// freePorts finds the first of 100 ports in a row on which nobody listens, below 32768: above, an outgoing connection of
+// FreePorts finds the first of 100 ports in a row on which nobody listens, below 32768: above, an outgoing connection of
 // any client can own a port already.
-func freePorts(from func() int) (int, error) {
+func FreePorts() (int, error) {
 	for range 100 {
-		base := from()
+		base := 22000 + 100*rand.IntN(90)
 		if allFree(base) {
 			return base, nil
 		}
