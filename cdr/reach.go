@@ -103,7 +103,7 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 		return nil
 	}
 	for _, s := range slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]) {
-		if !all && s.user != user || e.Time < s.joined {
+		if !all && s.user != user {
 			continue
 		}
 		k := p.index.sessions[s.ref]

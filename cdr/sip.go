@@ -91,14 +91,17 @@ func (h *handle) callOf(id string, t janus.Micros) *leg {
 }
 
 // call finds the call that an event is about, or opens it: with `calling` and `incomingcall`, or, where that was lost,
-// with whatever comes first.
+// with whatever comes first. It returns nil where the event says nothing new, or is of a call that has ended.
 func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	h, t := f.h, f.e.Time
 	if l := h.callOf(b.CallID, t); l != nil && (!setup || l.told || l.noStart || t <= l.start) {
 		if l.callID == "" {
 			l.callID = keep(b.CallID, &l.cut)
 		}
-		if setup && l.noStart && l.parts == 0 { // it comes late
+		if setup && !l.noStart {
+			return nil // it comes again: who speaks to whom is known, and the account may be another one by now
+		}
+		if setup && l.parts == 0 { // it comes late
 			l.noStart, l.start, l.direction = false, min(l.start, t), dir
 		}
 		return l
@@ -233,9 +236,15 @@ func (f *fold) shareParties(l *leg) {
 	case DirectionUnknown:
 		l.role = RoleUnknown
 	}
-	if pc := f.h.unended(PeerConnection); pc != nil {
+	if pc := f.h.unended(PeerConnection); pc != nil && !l.over(pc.start) {
 		l.shareParties(pc)
 	}
+}
+
+// over tells whether the call had ended before a time, by SIP or with its PeerConnection: one that began then is another
+// call's, whatever is said of this one again.
+func (l *leg) over(t janus.Micros) bool {
+	return l.told && l.toldTime < t || l.hangTime != 0 && l.hangTime < t
 }
 
 func (l *leg) shareParties(pc *leg) {
