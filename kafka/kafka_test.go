@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -333,18 +332,16 @@ func readAll(t *testing.T, o Options, topic string) (values []string) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for {
-		records, err := r.Next(ctx)
-		if err == io.EOF {
-			return values
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	err = r.Each(ctx, func(records []*kgo.Record) error {
 		for _, record := range records {
 			values = append(values, string(record.Value))
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return values
 }
 
 func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
@@ -370,6 +367,20 @@ func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
 	}
 	if got := strings.Join(readAll(t, o, "c"), ""); strings.Count(got, "0") != 2 || strings.Count(got, "2") != 2 || len(got) != 4 {
 		t.Fatalf("read %q, want 0 and 2 from two partitions", got)
+	}
+
+	whole, err := Whole(ctx, cl, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(o, "c", whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	enough := errors.New("enough")
+	if err := r.Each(ctx, func([]*kgo.Record) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("who has read enough ends it: got %v", err)
 	}
 }
 

@@ -136,6 +136,23 @@ func (r *Reader) Next(ctx context.Context) ([]*kgo.Record, error) {
 	}
 }
 
+// Each calls take with what Next returns, until every stretch was read to its end, which is no error. An error of take
+// ends it.
+func (r *Reader) Each(ctx context.Context, take func(records []*kgo.Record) error) error {
+	for {
+		records, err := r.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := take(records); err != nil {
+			return err
+		}
+	}
+}
+
 // Close ends the reader.
 func (r *Reader) Close() {
 	if r.client != nil {

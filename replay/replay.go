@@ -154,7 +154,7 @@ func (r *refold) next(ctx context.Context) (*cdr.Record, error) {
 			return nil, err
 		}
 		for _, k := range records {
-			step, err := r.fold.Apply(input(k))
+			step, err := r.fold.Apply(Input(k))
 			if err != nil {
 				return nil, fmt.Errorf("replay %s partition %d at offset %d: %w", k.Topic, k.Partition, k.Offset, err)
 			}
@@ -173,8 +173,8 @@ func (r *refold) take(step cdr.Step) {
 	r.parked += int64(len(step.Parked))
 }
 
-// input is a record of the log as the fold takes it.
-func input(k *kgo.Record) cdr.Input {
+// Input is a record of the event log as the fold takes it. Its key and value are those of the record.
+func Input(k *kgo.Record) cdr.Input {
 	in := cdr.Input{Offset: k.Offset, Append: janus.Micros(k.Timestamp.UnixMicro()), Key: k.Key, Value: k.Value}
 	if emitter, ok := kafka.Header(k, kafka.HeaderEmitter); ok {
 		in.Emitter = string(emitter)

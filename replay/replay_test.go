@@ -126,7 +126,7 @@ func (h *house) process(change func(n int, r cdr.Record) []cdr.Record) (written 
 			h.t.Fatal(err)
 		}
 		for _, k := range records {
-			step, err := folds[k.Partition].Apply(input(k))
+			step, err := folds[k.Partition].Apply(Input(k))
 			if err != nil {
 				h.t.Fatal(err)
 			}

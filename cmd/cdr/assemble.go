@@ -42,11 +42,7 @@ A line that is no event is named on standard error and left out.`,
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if a line is no event")
 	cmd.Flags().BoolVar(&noFlush, "no-flush", false, "leave open what is open at the end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		p, err := policy(c)
+		c, p, err := withPolicy(flags, environ)
 		if err != nil {
 			return err
 		}

@@ -36,12 +36,7 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, for machines")
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if anything is WEAK, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		client, err := connect(cmd.Context(), wiring.Kafka(c, log), log)
+		c, _, client, err := online(cmd, flags, environ)
 		if err != nil {
 			return err
 		}

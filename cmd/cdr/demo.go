@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"januscdr/internal/captures"
 	"januscdr/internal/cli"
 	"januscdr/internal/player"
+	"januscdr/internal/wiring"
 	"januscdr/janus"
 	"januscdr/kafka"
 	"januscdr/pipeline"
@@ -111,7 +111,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 		EventsRetention: 7 * 24 * time.Hour, CDRRetention: 90 * 24 * time.Hour, DLQRetention: 90 * 24 * time.Hour,
 		EventsRetentionBytes: 256 << 20, Embedded: true,
 	}
-	client, err := connect(ctx, options, log)
+	client, err := wiring.Connect(ctx, options, log)
 	if err != nil {
 		return err
 	}
@@ -284,20 +284,15 @@ func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic
 	}
 	defer reader.Close()
 	var all []cdr.Record
-	for {
-		some, err := reader.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = reader.Each(ctx, func(some []*kgo.Record) error {
 		for _, k := range some {
 			r, err := avro.Decode(k.Value)
 			if err != nil {
-				return nil, fmt.Errorf("record at partition %d offset %d: %w", k.Partition, k.Offset, err)
+				return fmt.Errorf("record at partition %d offset %d: %w", k.Partition, k.Offset, err)
 			}
 			all = append(all, r)
 		}
-	}
+		return nil
+	})
+	return all, err
 }

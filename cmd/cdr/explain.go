@@ -76,11 +76,7 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 		if err != nil {
 			return err
 		}
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		p, err := policy(c)
+		c, p, err := withPolicy(flags, environ)
 		if err != nil {
 			return err
 		}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -12,14 +10,15 @@ import (
 
 	"januscdr/cdr"
 	"januscdr/explain"
-	"januscdr/janus"
+	"januscdr/internal/wiring"
 	"januscdr/kafka"
+	"januscdr/replay"
 )
 
 // ofKafka makes the story of a session on the topic of events. It reads with clients of its own, in no group. A session
 // id leads to its partition; what else is known of a session is looked for in all of them.
 func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Policy, topic string, begin int64) (*explain.Story, error) {
-	client, err := connect(ctx, k, k.Log)
+	client, err := wiring.Connect(ctx, k, k.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -102,37 +101,13 @@ func (l *partitionLog) inputs(partition int32, begin int64) explain.Inputs {
 			return err
 		}
 		defer reader.Close()
-		for {
-			records, err := reader.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		return reader.Each(ctx, func(records []*kgo.Record) error {
 			for _, r := range records {
-				if err := apply(logInput(r)); err != nil {
+				if err := apply(replay.Input(r)); err != nil {
 					return err
 				}
 			}
-		}
+			return nil
+		})
 	}
-}
-
-// logInput is a record of the topic of events as the fold takes it.
-func logInput(k *kgo.Record) cdr.Input {
-	in := cdr.Input{Offset: k.Offset, Append: janus.Micros(k.Timestamp.UnixMicro()), Key: k.Key, Value: k.Value}
-	if emitter, ok := kafka.Header(k, kafka.HeaderEmitter); ok {
-		in.Emitter = string(emitter)
-	}
-	kind, _ := kafka.Header(k, kafka.HeaderKind)
-	switch string(kind) {
-	case kafka.KindCopy:
-		in.Kind = cdr.KindCopy
-	case kafka.KindTick:
-		in.Kind = cdr.KindTick
-	case kafka.KindAlive:
-		in.Kind = cdr.KindAlive
-	}
-	return in
 }

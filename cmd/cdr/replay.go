@@ -51,17 +51,13 @@ outside: nothing can be said of them.`,
 		if begin > 0 && len(partitions) != 1 {
 			return cli.Misused("--from: an offset belongs to one partition; name it with --partition")
 		}
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		p, err := policy(c)
+		c, p, err := withPolicy(flags, environ)
 		if err != nil {
 			return err
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
 		options := replay.Options{Kafka: wiring.Kafka(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions, From: begin}
-		client, err := connect(cmd.Context(), options.Kafka, log)
+		client, err := wiring.Connect(cmd.Context(), options.Kafka, log)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 )
 
 // newRoot has all commands. The environment is given, so that tests have one of their own.
@@ -39,7 +40,7 @@ bills reads that topic.`,
 	}
 	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
 	add("look", newCheck(environ), newTail(environ), newExplain(environ), newReplay(environ))
-	add("setup", newTopics(environ), newConfig(environ), newHealthcheck(environ), newVersion())
+	add("setup", newTopics(environ), newConfig(environ), wiring.Healthcheck("cdr", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
 }

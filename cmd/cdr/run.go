@@ -95,11 +95,11 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool)
 	}
 	work.Go(func() error {
 		defer close(stopped)
-		client, err := connect(ctx, o.Kafka, o.Log)
+		client, err := wiring.Connect(ctx, o.Kafka, o.Log)
 		if err != nil {
 			return err
 		}
-		err = ensureTopics(ctx, client, o.Topics, create, o.Log)
+		err = wiring.EnsureTopics(ctx, client, o.Topics, create, o.Log)
 		client.Close()
 		if err != nil {
 			return err

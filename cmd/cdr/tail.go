@@ -101,7 +101,7 @@ func parseFrom(text string, words ...string) (int64, error) {
 }
 
 func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, begin int64, once bool, count int64, line lineFunc, w io.Writer) error {
-	client, err := connect(ctx, o, log)
+	client, err := wiring.Connect(ctx, o, log)
 	if err != nil {
 		return err
 	}

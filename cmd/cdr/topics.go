@@ -37,12 +37,7 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 	cmd := &cobra.Command{Use: name, Short: short, Long: long, Example: "  cdr topics " + name + " --kafka-brokers kafka-1:9092", Args: cobra.NoArgs}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		client, err := connect(cmd.Context(), wiring.Kafka(c, log), log)
+		c, _, client, err := online(cmd, flags, environ)
 		if err != nil {
 			return err
 		}
@@ -93,12 +88,7 @@ docs/operations.md, growing partitions.`,
 		if partitions <= 0 {
 			return cli.Misused("--partitions: %d is not possible; say how many each topic is to have", partitions)
 		}
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		client, err := connect(cmd.Context(), wiring.Kafka(c, log), log)
+		c, log, client, err := online(cmd, flags, environ)
 		if err != nil {
 			return err
 		}

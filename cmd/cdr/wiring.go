@@ -1,22 +1,20 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
 	"januscdr/janus"
-	"januscdr/kafka"
 )
 
 // policy is what the configuration decides about records. What is wrong with it is a mistake of use.
@@ -63,6 +61,27 @@ func policy(c *config.Config) (cdr.Policy, error) {
 	return p, nil
 }
 
+// withPolicy loads the configuration and what it decides about records.
+func withPolicy(flags *config.Flags, environ []string) (*config.Config, cdr.Policy, error) {
+	c, err := wiring.Load(flags, environ)
+	if err != nil {
+		return nil, cdr.Policy{}, err
+	}
+	p, err := policy(c)
+	return c, p, err
+}
+
+// online loads the configuration, makes a logger and waits until Kafka answers. The caller closes the client.
+func online(cmd *cobra.Command, flags *config.Flags, environ []string) (*config.Config, hclog.Logger, *kgo.Client, error) {
+	c, err := wiring.Load(flags, environ)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+	client, err := wiring.Connect(cmd.Context(), wiring.Kafka(c, log), log)
+	return c, log, client, err
+}
+
 func micros(d time.Duration) janus.Micros { return janus.Micros(d.Microseconds()) }
 
 // The words were checked by the configuration; one that is unknown here is a mistake of the program.
@@ -94,48 +113,4 @@ func place(name string) *time.Location {
 		panic("cdr: " + err.Error())
 	}
 	return l
-}
-
-// connect makes a client and waits until Kafka answers. The caller closes the client.
-func connect(ctx context.Context, o kafka.Options, log hclog.Logger) (*kgo.Client, error) {
-	client, err := kafka.NewClient(o)
-	if err != nil {
-		return nil, err
-	}
-	if err := kafka.WaitReady(ctx, client, log); err != nil {
-		client.Close()
-		return nil, err
-	}
-	return client, nil
-}
-
-// ensureTopics creates what is missing, if that was asked for, and checks the rest.
-func ensureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, create bool, log hclog.Logger) error {
-	if create {
-		created, err := kafka.CreateTopics(ctx, client, t)
-		if err != nil {
-			return err
-		}
-		if len(created) > 0 {
-			log.Info("topics created", "topics", strings.Join(created, ","), "partitions", t.Partitions)
-		}
-	}
-	if err := kafka.CheckTopics(ctx, client, t); err != nil {
-		if create {
-			return err
-		}
-		return fmt.Errorf("%w\nmissing topics are made by `cdr topics create`, or by --create-topics", err)
-	}
-	findings, err := kafka.InspectTopics(ctx, client, t)
-	if err != nil {
-		return err
-	}
-	weak := map[string][]string{}
-	for _, f := range kafka.Weaknesses(findings) {
-		weak[f.Promise] = append(weak[f.Promise], f.Subject)
-	}
-	for _, promise := range slices.Sorted(maps.Keys(weak)) {
-		log.Warn("a promise is weak, cdr check tells why", "promise", promise, "topics", strings.Join(slices.Compact(weak[promise]), ","))
-	}
-	return nil
 }

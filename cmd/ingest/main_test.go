@@ -139,16 +139,14 @@ func records(t *testing.T, broker *kafka.Embedded, topic string) []*kgo.Record {
 	}
 	defer reader.Close()
 	var all []*kgo.Record
-	for {
-		some, err := reader.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	err = reader.Each(ctx, func(some []*kgo.Record) error {
 		all = append(all, some...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return all
 }
 
 // byKey are the events of a recording by their key, in order of arrival, and how many of them concern everyone; a body
@@ -183,6 +181,21 @@ func byKey(t *testing.T, requests []captures.Request) (all map[string][]string, 
 		}
 	}
 	return all, everyone
+}
+
+func TestAStartSaysOnceWhichPromisesAreWeak(t *testing.T) {
+	p := start(t, embedded(t), "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
+	p.address(t)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.end(t); err != nil {
+		t.Fatalf("%v\n%s", err, p.said)
+	}
+	const want = `a promise is weak, cdr check tells why: promise="nothing acknowledged is lost" topics="janus.events,janus.dlq"`
+	if n := strings.Count(p.said.String(), want); n != 1 {
+		t.Errorf("one broker is weak, and that is said %d times:\n%s", n, p.said)
+	}
 }
 
 func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"januscdr/admin"
 	"januscdr/config"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
@@ -50,35 +49,9 @@ and in janus.jcfg:
 		}
 		return run(cmd.Context(), c, wiring.Logger(cmd.ErrOrStderr(), "ingest", c, environ), create)
 	}
-	root.AddCommand(newHealthcheck(environ), newVersion())
+	root.AddCommand(wiring.Healthcheck("ingest", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
-}
-
-func newHealthcheck(environ []string) *cobra.Command {
-	var ready bool
-	cmd := &cobra.Command{
-		Use:   "healthcheck",
-		Short: "Ask the process on this machine whether it is well",
-		Long: `Asks the process that serves admin.listen on this machine whether it lives, or with --ready whether it
-works. It is for containers, which have no shell and no curl. Exits with 0 or 1.`,
-		Example: `  ingest healthcheck
-  ingest healthcheck --ready --admin-listen :8091`,
-		Args: cobra.NoArgs,
-	}
-	flags := config.Bind(cmd.Flags(), "admin")
-	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it is ready, not only whether it lives")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
-		if c.Admin.Listen == "" {
-			return cli.Misused("admin.listen is empty, so nobody can be asked; set it")
-		}
-		return admin.Check(cmd.Context(), c.Admin.Listen, ready)
-	}
-	return cmd
 }
 
 func newVersion() *cobra.Command {

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -115,28 +113,10 @@ func written(t kafka.Topics) kafka.Topics {
 
 // prepare waits for Kafka, and makes the topics if that was asked for, and checks them.
 func prepare(ctx context.Context, o ingest.Options, create bool, log hclog.Logger) error {
-	client, err := kafka.NewClient(o.Kafka)
+	client, err := wiring.Connect(ctx, o.Kafka, log)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if err := kafka.WaitReady(ctx, client, log); err != nil {
-		return err
-	}
-	if create {
-		created, err := kafka.CreateTopics(ctx, client, o.Topics)
-		if err != nil {
-			return err
-		}
-		if len(created) > 0 {
-			log.Info("topics created", "topics", strings.Join(created, ","), "partitions", o.Topics.Partitions)
-		}
-	}
-	if err := kafka.CheckTopics(ctx, client, o.Topics); err != nil {
-		if create {
-			return err
-		}
-		return fmt.Errorf("%w\nmissing topics are made by `cdr topics create`, or by --create-topics", err)
-	}
-	return nil
+	return wiring.EnsureTopics(ctx, client, o.Topics, create, log)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -289,18 +288,12 @@ func (s *storm) read(ctx context.Context, topic string, each func(*kgo.Record)) 
 		return err
 	}
 	defer reader.Close()
-	for {
-		records, err := reader.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return reader.Each(ctx, func(records []*kgo.Record) error {
 		for _, r := range records {
 			each(r)
 		}
-	}
+		return nil
+	})
 }
 
 // marks counts the transactions that the changelog has seen, by their marks, from the brokers' own files: whether kills

@@ -10,10 +10,8 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -195,22 +193,17 @@ func consume(ctx context.Context, o kafka.Options, topics kafka.Topics, parse bo
 	}
 	defer reader.Close()
 	var parser janus.Parser
-	for {
-		records, err := reader.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if parse {
-			for _, r := range records {
-				if _, err := parser.Parse(r.Value); err != nil {
-					return err
-				}
+	return reader.Each(ctx, func(records []*kgo.Record) error {
+		for _, r := range records {
+			if !parse {
+				break
+			}
+			if _, err := parser.Parse(r.Value); err != nil {
+				return err
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // process runs the processor with everything on, until it has come to the end of the events.

@@ -1,7 +1,8 @@
-// Package wiring turns the configuration into what rooms ask for, where both commands need the same.
+// Package wiring has what both commands need in the same way: it turns the configuration into what rooms ask for, comes
+// to Kafka and its topics, and asks a process whether it is well.
 //
-// It promises to decide nothing: what an operator wrote arrives in the room under the room's own name. It touches nothing
-// by itself and imports config, cli and kafka.
+// It promises to decide nothing: what an operator wrote arrives in the room under the room's own name. It touches the
+// network through the rooms it imports, which are config, admin, kafka and cli.
 package wiring
 
 import (

@@ -1,29 +1,31 @@
-package main
+package wiring
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"januscdr/admin"
 	"januscdr/config"
 	"januscdr/internal/cli"
-	"januscdr/internal/wiring"
 )
 
-func newHealthcheck(environ []string) *cobra.Command {
+// Healthcheck is the command by which a container asks its process whether it is well. The environment is given, so that
+// tests have one of their own.
+func Healthcheck(program string, environ []string) *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask the process on this machine whether it is well",
 		Long: `Asks the process that serves admin.listen on this machine whether it lives, or with --ready whether it
 works. It is for containers, which have no shell and no curl. Exits with 0 or 1.`,
-		Example: `  cdr healthcheck
-  cdr healthcheck --ready --admin-listen :8091`,
-		Args: cobra.NoArgs,
+		Example: fmt.Sprintf("  %s healthcheck\n  %s healthcheck --ready --admin-listen :8091", program, program),
+		Args:    cobra.NoArgs,
 	}
 	flags := config.Bind(cmd.Flags(), "admin")
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it is ready, not only whether it lives")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := wiring.Load(flags, environ)
+		c, err := Load(flags, environ)
 		if err != nil {
 			return err
 		}
