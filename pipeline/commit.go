@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"januscdr/cdr"
 	"januscdr/kafka"
@@ -19,9 +18,6 @@ import (
 // endTimeout bounds each part of a transaction that waits for the brokers. It is longer than the transaction timeout by
 // default: by then they have made up their mind.
 const endTimeout = 15 * time.Second
-
-// endPatience is how long the end of a transaction keeps the group waiting.
-const endPatience = 2 * time.Second
 
 // errUnknown says that nobody can tell whether a transaction was committed, or that it does not matter: the client and
 // all tasks are to be dropped, and the changelog to be asked.
@@ -48,8 +44,8 @@ type share struct {
 //   - everything is encoded before the transaction begins, so that nothing in it waits for us;
 //   - records, parked events and states go out, the position of each task as the last of its states;
 //   - one that is not acknowledged spoils them all, since the client would commit the rest without it;
-//   - the offsets of every task go with them, so that the brokers refuse a transaction of a worker that has lost its
-//     partitions, whatever it is made of;
+//   - then the offsets of every task, as a fence: the brokers refuse a transaction of a worker that has lost its
+//     partitions (see fence);
 //   - the store and the fold are told only when the brokers say that it is done. Any other answer may mean that it is
 //     done, too, or that it will be: nothing goes on from there (errUnknown).
 func (w *worker) commit(ctx context.Context) error {
@@ -73,7 +69,7 @@ func (w *worker) commit(ctx context.Context) error {
 func (w *worker) transaction(ctx context.Context, shares []*share, records []*kgo.Record) error {
 	began := time.Now()
 	w.at(BeforeBegin)
-	if err := w.session.Begin(); err != nil {
+	if err := w.client.BeginTransaction(); err != nil {
 		return w.unsettled(began, fmt.Errorf("begin transaction: %w", err))
 	}
 	w.at(AfterBegin)
@@ -81,7 +77,7 @@ func (w *worker) transaction(ctx context.Context, shares []*share, records []*kg
 	promises := w.produce(ctx, records)
 	w.at(AfterProduce)
 	flush, cancel := context.WithTimeout(ctx, endTimeout)
-	err := w.session.Client().Flush(flush)
+	err := w.client.Flush(flush)
 	cancel()
 	if err == nil {
 		err = promises.first()
@@ -89,20 +85,17 @@ func (w *worker) transaction(ctx context.Context, shares []*share, records []*kg
 	if err != nil {
 		return w.abort(ctx, began, err)
 	}
-	w.at(BeforeEnd)
+	w.at(BeforeOffsets)
 
-	end, cancel := context.WithTimeout(kgo.PreTxnCommitFnContext(ctx, w.offsets(shares)), endTimeout)
+	// Only now: all that we wrote is acknowledged, so it lies before whatever the next owner writes.
+	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	// End waits for a heartbeat. A member that was thrown out has none until its callbacks have run, and they wait for us:
-	// let them in, and the session aborts by itself.
-	release := time.AfterFunc(endPatience, w.session.AllowRebalance)
-	done, err := w.session.End(end, kgo.TryCommit)
-	release.Stop()
-	if err != nil || !done {
+	if err := w.fence(end, shares); err != nil {
+		return w.abort(ctx, began, err)
+	}
+	w.at(BeforeEnd)
+	if err := w.client.EndTransaction(end, kgo.TryCommit); err != nil {
 		w.p.metrics.commits.WithLabelValues(unknown).Inc()
-		if err == nil {
-			err = errors.New("the brokers did not say that it is committed") // also after an unknown server error: then it may be
-		}
 		return w.unsettled(began, fmt.Errorf("end transaction: %w", err))
 	}
 	w.p.metrics.commits.WithLabelValues(committed).Inc()
@@ -196,7 +189,7 @@ func (p *promises) first() error {
 func (w *worker) produce(ctx context.Context, records []*kgo.Record) *promises {
 	p := &promises{}
 	for _, record := range records {
-		w.session.Produce(ctx, record, func(r *kgo.Record, err error) {
+		w.client.Produce(ctx, record, func(r *kgo.Record, err error) {
 			if err == nil {
 				return
 			}
@@ -214,22 +207,6 @@ func (w *worker) produce(ctx context.Context, records []*kgo.Record) *promises {
 	return p
 }
 
-// offsets makes a transaction carry exactly the offsets of the tasks in it: those that only time has moved too, which
-// the client knows nothing of, and none that was read but not folded.
-func (w *worker) offsets(shares []*share) func(*kmsg.TxnOffsetCommitRequest) error {
-	return func(req *kmsg.TxnOffsetCommitRequest) error {
-		topic := kmsg.NewTxnOffsetCommitRequestTopic()
-		topic.Topic, topic.TopicID = w.p.opts.Topics.Events, w.p.place.eventsID
-		for _, s := range shares {
-			partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-			partition.Partition, partition.Offset, partition.LeaderEpoch = s.task.partition, s.step.Next, -1
-			topic.Partitions = append(topic.Partitions, partition)
-		}
-		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}
-		return nil
-	}
-}
-
 // abort gives a transaction up whose messages did not all arrive. What was folded goes with it: the tasks are dropped.
 func (w *worker) abort(ctx context.Context, began time.Time, why error) error {
 	w.p.metrics.commits.WithLabelValues(aborted).Inc()
@@ -237,7 +214,11 @@ func (w *worker) abort(ctx context.Context, began time.Time, why error) error {
 	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	// Only so that readers need not wait for the timeout; the next client would abort it, too.
-	if _, err := w.session.End(end, kgo.TryAbort); err != nil {
+	err := w.client.AbortBufferedRecords(end)
+	if err == nil {
+		err = w.client.EndTransaction(end, kgo.TryAbort)
+	}
+	if err != nil {
 		w.log.Debug("transaction was not aborted in order", "error", err)
 	}
 	if errors.Is(why, ErrTooLarge) {

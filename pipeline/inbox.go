@@ -9,8 +9,8 @@ import (
 // event is something that a worker is told from outside: by the callbacks of its client, or by a restore.
 type event struct {
 	assigned []int32
+	member   string // who we are in the group, with assigned
 	revoked  []int32
-	taken    bool           // a revocation, or a loss, even of nothing
 	owned    map[int32]bool // the whole assignment, by the group
 
 	partition int32
@@ -26,16 +26,17 @@ type inbox struct {
 	cancel  context.CancelFunc // of the poll that runs
 	offsets map[int32]int64    // of the group, by partition
 	killer  func()             // ends the client
-	asking  bool
-	since   time.Time // that the client asks for an assignment
-	soon    time.Time // until when it may be about to ask
+	waits   bool               // a callback of the client waits until it is let in
+	asking  bool               // the client asks for an assignment
+	soon    time.Time          // until when it may be about to ask
 }
 
 // open begins a new life: what was left for the last one is nothing to us.
 func (b *inbox) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.events, b.offsets, b.killer, b.asking, b.soon = nil, map[int32]int64{}, nil, false, time.Time{}
+	b.events, b.offsets, b.killer = nil, map[int32]int64{}, nil
+	b.waits, b.asking, b.soon = false, false, time.Time{}
 }
 
 func (b *inbox) put(e event) {
@@ -60,12 +61,26 @@ func (b *inbox) fenced() error {
 	return b.failed
 }
 
-// hurry says that a callback waits for the worker to let it in: the client is not joining, it waits for us.
-func (b *inbox) hurry() {
+// press says that a callback waits for the worker to let it in.
+func (b *inbox) press() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asking, b.soon = false, time.Time{}
+	b.waits = true
 	b.wakeLocked()
+}
+
+// letIn says that the callback has what it waited for.
+func (b *inbox) letIn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waits = false
+}
+
+// pressed tells whether a callback waits to be let in.
+func (b *inbox) pressed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waits
 }
 
 func (b *inbox) wakeLocked() {
@@ -79,7 +94,7 @@ func (b *inbox) watch(cancel context.CancelFunc) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cancel = cancel
-	return len(b.events) == 0 && b.failed == nil
+	return len(b.events) == 0 && b.failed == nil && !b.waits
 }
 
 func (b *inbox) take() ([]event, error) {
@@ -119,18 +134,12 @@ func (b *inbox) groupOffset(partition int32) (int64, bool) {
 	return offset, ok && offset >= 0
 }
 
-// joinAtMost bounds how long a transaction waits for the client to join, joinSoon how long it waits for it to begin.
-const (
-	joinAtMost = 30 * time.Second
-	joinSoon   = 250 * time.Millisecond
-)
+// joinSoon is how long after a revocation the client may take to ask for an assignment.
+const joinSoon = 250 * time.Millisecond
 
 func (b *inbox) join(begins bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if begins && !b.asking {
-		b.since = time.Now()
-	}
 	b.asking, b.soon = begins, time.Time{}
 }
 
@@ -141,11 +150,9 @@ func (b *inbox) joinsSoon() {
 	b.soon = time.Now().Add(joinSoon)
 }
 
-// joining tells whether the client is about to join the group's next generation. It would write down the generation
-// that ends for the offsets of a transaction, and then let the transaction wait for the one that begins, in which it is
-// refused.
+// joining tells whether the client is about to join the group's next generation.
 func (b *inbox) joining(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return now.Before(b.soon) || b.asking && now.Sub(b.since) < joinAtMost
+	return b.asking || now.Before(b.soon)
 }

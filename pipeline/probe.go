@@ -14,13 +14,14 @@ const (
 	Producing     Step = "producing"      // after each message
 	AfterProduce  Step = "after produce"  // of the last message; not all need be acknowledged
 	BeforeAbort   Step = "before abort"   // one was refused
-	BeforeEnd     Step = "before end"     // all are acknowledged
+	BeforeOffsets Step = "before offsets" // all are acknowledged
+	BeforeEnd     Step = "before end"     // the brokers have taken the offsets
 	AfterEnd      Step = "after end"      // the brokers say that it is committed, the store does not know yet
 	AfterRemember Step = "after remember" // after each task
 )
 
 // Steps are all of them.
-var Steps = []Step{AfterInit, AfterBarrier, AfterReplay, AfterRestore, BeforeBegin, AfterBegin, Producing, AfterProduce, BeforeAbort, BeforeEnd, AfterEnd, AfterRemember}
+var Steps = []Step{AfterInit, AfterBarrier, AfterReplay, AfterRestore, BeforeBegin, AfterBegin, Producing, AfterProduce, BeforeAbort, BeforeOffsets, BeforeEnd, AfterEnd, AfterRemember}
 
 func (w *worker) at(step Step) {
 	if w.p.opts.Probe != nil {

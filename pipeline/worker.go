@@ -11,12 +11,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/cdr"
 	"januscdr/kafka"
-	"januscdr/statestore"
 )
 
 // worker is one goroutine with one client at a time, a member of the group under a name of its own. It owns the tasks of
@@ -29,15 +27,14 @@ type worker struct {
 	inbox  inbox
 
 	// Of one client: when that goes, all of this goes.
-	session  *kgo.GroupTransactSession
+	client   *kgo.Client
 	kill     func() // ends the client at once
+	offsets  offsetsAPI
 	tasks    map[int32]*task
 	restores map[int32]*restoring
 	restored map[int32]*task // wait for the client to know the partition
 	running  sync.WaitGroup  // of restores
-	owned    map[int32]bool  // what the group says we own
-	ownedAt  time.Time
-	since    time.Time // when the first record of the next transaction was folded
+	since    time.Time       // when the first record of the next transaction was folded
 	commits  int
 }
 
@@ -45,6 +42,7 @@ type worker struct {
 type restoring struct {
 	cancel context.CancelFunc
 	tries  int
+	member string // who we were in the group when we got the partition
 }
 
 const (
@@ -52,7 +50,6 @@ const (
 	pollAtMost    = 5 * time.Second
 	pollHandover  = 20 * time.Millisecond
 	rebalanceTime = 20 * time.Second // at least; the group waits so long for a transaction to end
-	orphanedAfter = 2 * time.Second
 	maxBackoff    = 10 * time.Second
 	restoreTries  = 10
 	closeTimeout  = 2 * time.Second
@@ -99,9 +96,9 @@ func (w *worker) run(ctx context.Context) error {
 // live is the life of one client.
 func (w *worker) live(ctx context.Context) (err error) {
 	w.inbox.open()
-	w.tasks, w.restores, w.restored, w.owned = map[int32]*task{}, map[int32]*restoring{}, map[int32]*task{}, nil
+	w.tasks, w.restores, w.restored = map[int32]*task{}, map[int32]*restoring{}, map[int32]*task{}
 	w.since, w.commits = time.Time{}, 0
-	w.session, err = w.join()
+	w.client, err = w.join(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,7 +111,7 @@ func (w *worker) live(ctx context.Context) (err error) {
 	}()
 	// Before anything else: it puts an end to the transaction that our predecessor left open, on which a restore would
 	// wait.
-	if _, _, err := w.session.Client().ProducerID(ctx); err != nil {
+	if _, _, err := w.client.ProducerID(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -127,7 +124,7 @@ func (w *worker) live(ctx context.Context) (err error) {
 		}
 		if ctx.Err() != nil {
 			err := w.finish(ctx)
-			w.session.AllowRebalance()
+			w.client.AllowRebalance()
 			w.p.settle()
 			return err
 		}
@@ -140,7 +137,7 @@ func (w *worker) hangUp() {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		w.session.Client().CloseAllowingRebalance()
+		w.client.CloseAllowingRebalance()
 	}()
 	select {
 	case <-closed:
@@ -151,101 +148,37 @@ func (w *worker) hangUp() {
 	w.kill()
 }
 
-// join makes a client that is a member of the group.
-func (w *worker) join() (*kgo.GroupTransactSession, error) {
-	o := w.p.opts
-	ctx, kill := context.WithCancel(context.Background())
-	w.kill = kill
-	opts, err := o.Kafka.ClientOpts()
-	if err != nil {
-		kill()
-		return nil, fmt.Errorf("make client: %w", err)
-	}
-	assigned := func(_ context.Context, cl *kgo.Client, partitions map[string][]int32) {
-		cl.PauseFetchPartitions(partitions) // until they are restored
-		w.inbox.put(event{assigned: partitions[o.Topics.Events]})
-	}
-	revoked := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		w.inbox.joinsSoon()
-		w.inbox.put(event{revoked: partitions[o.Topics.Events], taken: len(partitions) > 0})
-	}
-	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		w.inbox.put(event{revoked: partitions[o.Topics.Events], taken: true})
-	}
-	session, err := kgo.NewGroupTransactSession(append(opts,
-		kgo.WithContext(ctx),
-		kgo.ConsumerGroup(o.Group),
-		kgo.InstanceID(w.name),
-		kgo.TransactionalID(w.name),
-		kgo.TransactionTimeout(o.TransactionTimeout),
-		kgo.ConsumeTopics(o.Topics.Events),
-		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), &w.inbox, w.synced}),
-		kgo.BlockRebalanceOnPoll(),
-		kgo.SessionTimeout(o.SessionTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/4)),
-		kgo.RebalanceTimeout(max(rebalanceTime, o.SessionTimeout)),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // out of range stops us, it never skips
-		kgo.AdjustFetchOffsetsFn(w.placeholders),
-		kgo.OnPartitionsAssigned(assigned),
-		kgo.OnPartitionsRevoked(revoked),
-		kgo.OnPartitionsLost(lost),
-		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { w.inbox.hurry() }),
-		kgo.FetchMaxBytes(32<<20),
-		kgo.FetchMaxWait(500*time.Millisecond), // so long a task that is handed over may wait for a fetch without it
-		kgo.MaxConcurrentFetches(3),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(50*time.Millisecond), // a flush follows; without a linger the first message would go alone
-		kgo.MaxBufferedRecords(200_000),
-		kgo.WithHooks(w),
-	)...)
-	if err != nil {
-		kill()
-		return nil, fmt.Errorf("make client: %w", err)
-	}
-	return session, nil
-}
-
 // turn polls once, folds what came, and commits when it is time.
 func (w *worker) turn(ctx context.Context) error {
 	fetches := w.poll(ctx)
-	taken, err := w.hear(ctx)
-	if err != nil {
+	if err := w.hear(ctx); err != nil {
 		return err
 	}
 	if err := w.fetchErrors(ctx, fetches); err != nil {
 		return err
 	}
-	if taken {
-		// The session refuses its next commit after partitions were taken, also when there was no transaction. Ending
-		// none clears that, and rewinds to what is committed: so what was polled just now comes again.
-		if !w.since.IsZero() {
-			return fmt.Errorf("%w: partitions were taken away in the middle of it", errUnknown)
-		}
-		if _, err := w.session.End(ctx, kgo.TryAbort); err != nil {
-			return fmt.Errorf("%w: after partitions were taken away: %w", errUnknown, err)
-		}
-	} else if err := w.fold(fetches); err != nil {
+	if err := w.fold(fetches); err != nil {
 		return err
 	}
 	now := time.Now()
 	w.tick(ctx, now)
-	if w.commitDue(now) && !w.inbox.joining(now) {
+	if w.commitDue(now) {
 		if err := w.transact(ctx); err != nil {
 			return err
 		}
 	}
 	if w.since.IsZero() {
-		w.orphans(now)
-		w.session.AllowRebalance()
+		w.inbox.letIn()
+		w.client.AllowRebalance()
 	}
 	w.show()
 	return nil
 }
 
+// commitDue tells whether what is folded goes out now: it is time, or enough, or the client waits to tell us of a move.
 func (w *worker) commitDue(now time.Time) bool {
-	return !w.since.IsZero() && (now.Sub(w.since) >= w.p.opts.CommitInterval || w.pending() >= w.p.opts.CommitBytes)
+	return !w.since.IsZero() &&
+		(now.Sub(w.since) >= w.p.opts.CommitInterval || w.pending() >= w.p.opts.CommitBytes || w.inbox.pressed())
 }
 
 // transact commits what was folded. It is not interrupted by a stop.
@@ -301,10 +234,7 @@ func (w *worker) quit() error {
 func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	now := time.Now()
 	until := now.Add(pollAtMost)
-	switch {
-	case w.commitDue(now): // and the client is joining
-		until = now.Add(pollHandover)
-	case !w.since.IsZero():
+	if !w.since.IsZero() {
 		until = w.since.Add(w.p.opts.CommitInterval)
 	}
 	if len(w.restored) > 0 {
@@ -320,11 +250,7 @@ func (w *worker) poll(ctx context.Context) kgo.Fetches {
 	if !w.inbox.watch(cancel) {
 		cancel() // something waits already
 	}
-	if w.pending() >= w.p.opts.CommitBytes { // enough, until the client has joined
-		<-ctx.Done()
-		return nil
-	}
-	return w.session.PollRecords(ctx, pollRecords)
+	return w.client.PollRecords(ctx, pollRecords)
 }
 
 // and puts two errors into one line; either may be nil.
@@ -345,71 +271,38 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// hear does what the group and the restores have told. It reports whether partitions were taken from us.
-func (w *worker) hear(ctx context.Context) (taken bool, err error) {
+// hear does what the group and the restores have told.
+func (w *worker) hear(ctx context.Context) error {
 	events, failed := w.inbox.take()
 	if failed != nil {
-		return false, w.fenced(failed)
+		return w.fenced(failed)
 	}
 	var closing error
 	for _, e := range events {
-		taken = taken || e.taken
 		for _, partition := range e.revoked {
 			w.log.Info("partition was taken from us", "partition", partition)
 			closing = and(closing, w.drop(partition))
 		}
 		for _, partition := range e.assigned {
 			closing = and(closing, w.drop(partition))
-			w.start(ctx, partition, 1)
+			w.start(ctx, partition, e.member, 1)
 		}
 		if e.owned != nil {
 			w.own(e.owned)
 		}
 		if e.restored != nil {
 			if err := w.arrived(ctx, e.partition, e.restored, e.of); err != nil {
-				return taken, and(err, closing)
+				return and(err, closing)
 			}
 		}
 	}
-	return taken, and(w.handOver(), closing)
-}
-
-// own notes what the group says we have. The group's callbacks follow, but not always: a session swallows a second
-// revocation when no transaction ended in between.
-func (w *worker) own(owned map[int32]bool) {
-	w.owned, w.ownedAt = owned, time.Now()
-	for partition := range w.p.place.partitions {
-		switch {
-		case !owned[partition]:
-			if w.tasks[partition] == nil {
-				w.p.board.drop(w.number, partition)
-			}
-		case w.tasks[partition] == nil:
-			w.p.board.put(w.number, partition, func(s *PartitionStatus) { s.State = Restoring })
-		}
-	}
-	w.p.board.join(w.number, true)
-}
-
-// orphans drops tasks whose revocation we were not told of.
-func (w *worker) orphans(now time.Time) {
-	if w.owned == nil || now.Sub(w.ownedAt) < orphanedAfter {
-		return
-	}
-	for _, partition := range w.order() {
-		if !w.owned[partition] {
-			w.log.Info("partition was taken from us silently", "partition", partition)
-			if err := w.drop(partition); err != nil {
-				w.log.Warn("task was not closed in order", "partition", partition, "error", err)
-			}
-		}
-	}
+	return and(w.handOver(), closing)
 }
 
 // start restores a partition beside us.
-func (w *worker) start(ctx context.Context, partition int32, tries int) {
+func (w *worker) start(ctx context.Context, partition int32, member string, tries int) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &restoring{cancel: cancel, tries: tries}
+	r := &restoring{cancel: cancel, tries: tries, member: member}
 	w.restores[partition] = r
 	w.p.board.put(w.number, partition, func(s *PartitionStatus) {
 		*s = PartitionStatus{Partition: partition, Worker: w.number, State: Restoring, Position: -1, Lag: -1}
@@ -440,6 +333,7 @@ func (w *worker) arrived(ctx context.Context, partition int32, outcome *restored
 	delete(w.restores, partition)
 	switch {
 	case outcome.err == nil:
+		outcome.task.member = of.member
 		w.restored[partition] = outcome.task
 		return nil
 	case ctx.Err() != nil:
@@ -450,7 +344,7 @@ func (w *worker) arrived(ctx context.Context, partition int32, outcome *restored
 		return outcome.err
 	}
 	w.log.Warn("restore failed, trying again", "partition", partition, "error", outcome.err)
-	w.start(ctx, partition, of.tries+1)
+	w.start(ctx, partition, of.member, of.tries+1)
 	return nil
 }
 
@@ -460,8 +354,7 @@ func (w *worker) handOver() error {
 		return nil
 	}
 	topic := w.p.opts.Topics.Events
-	client := w.session.Client()
-	known := client.CommittedOffsets()[topic]
+	known := w.client.CommittedOffsets()[topic]
 	for partition, t := range w.restored {
 		if _, ok := known[partition]; !ok {
 			continue // the client is still asking the group for its offset, and would forget ours
@@ -474,8 +367,8 @@ func (w *worker) handOver() error {
 			w.p.metrics.mismatches.Inc()
 			w.log.Warn("the group's offset is not the position, the position counts", "partition", partition, "group", group, "position", t.fold.Next())
 		}
-		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})
-		client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
+		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})
+		w.client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
 		delete(w.restored, partition)
 		t.seen, t.due = time.Now(), t.fold.Due()
 		w.tasks[partition] = t
@@ -573,128 +466,4 @@ func (w *worker) show() {
 		w.p.metrics.position.WithLabelValues(label).Set(float64(next))
 		w.p.metrics.open.WithLabelValues(label).Set(float64(open))
 	}
-}
-
-// fetchErrors decides what an error of reading means.
-func (w *worker) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
-	var failed error
-	fetches.EachError(func(topic string, partition int32, err error) {
-		var session *kgo.ErrGroupSession
-		switch {
-		case failed != nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			failed = w.gone(ctx, partition, err)
-		case errors.Is(err, kerr.UnknownTopicID):
-			failed = fmt.Errorf("read %s: %w: the topic was deleted and made again: give the changelog and the group new names, and delete the state directory: %w", topic, ErrAhead, err)
-		case w.final(err) != nil:
-			failed = w.final(err)
-		case errors.As(err, &session):
-			w.log.Warn("membership of the group is interrupted", "error", err) // the client joins again by itself
-		default:
-			failed = fmt.Errorf("%w: read %s partition %d: %w", errUnknown, topic, partition, err)
-		}
-	})
-	return failed
-}
-
-// gone is the error of a position that the log does not have any more.
-func (w *worker) gone(ctx context.Context, partition int32, err error) error {
-	t := w.tasks[partition]
-	if t == nil {
-		return fmt.Errorf("%w: %w", errUnknown, err)
-	}
-	start, listed := w.logStart(ctx, w.p.opts.Topics.Events, partition)
-	switch {
-	case listed != nil:
-		return fmt.Errorf("%w: %w: %w", errUnknown, err, listed)
-	case start > t.next() && !w.p.opts.AcceptLoss:
-		return w.outOfRange(partition, t.next(), start)
-	}
-	return fmt.Errorf("%w: %w", errUnknown, err) // the restore finds out what it is
-}
-
-// final is the error when trying again would not help, else nil.
-func (w *worker) final(err error) error {
-	for _, sentinel := range []error{ErrBroken, ErrAhead, ErrOutOfRange, ErrFenced, ErrTooLarge, ErrForeign, ErrVersion, statestore.ErrForeign, statestore.ErrFull} {
-		if errors.Is(err, sentinel) {
-			return err
-		}
-	}
-	for _, refused := range []error{kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.SaslAuthenticationFailed} {
-		if errors.Is(err, refused) {
-			return fmt.Errorf("kafka does not let us: grant read on the events and the group %s, write on the other topics, and write on the transactional ids that begin with %s-%s-: %w",
-				w.p.opts.Group, w.p.opts.Group, w.p.opts.Instance, err)
-		}
-	}
-	switch {
-	case errors.Is(err, kerr.FencedInstanceID):
-		return w.fenced(err)
-	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		return fmt.Errorf("the brokers do not allow a transaction timeout of %v: lower it, or raise transaction.max.timeout.ms there: %w", w.p.opts.TransactionTimeout, err)
-	case errors.Is(err, kerr.InvalidSessionTimeout):
-		return fmt.Errorf("the brokers do not allow a session timeout of %v: see group.min.session.timeout.ms and group.max.session.timeout.ms there: %w", w.p.opts.SessionTimeout, err)
-	}
-	return nil
-}
-
-func (w *worker) fenced(why error) error {
-	if errors.Is(why, ErrFenced) {
-		return why
-	}
-	return fmt.Errorf("%w: %s is used by two processes: give each an instance name of its own: %w", ErrFenced, w.name, why)
-}
-
-// OnGroupManageError hears why the client was thrown out of the group, before it joins again. When another process has
-// our name, it must not: the two would throw each other out for ever.
-func (w *worker) OnGroupManageError(err error) {
-	if !errors.Is(err, kerr.FencedInstanceID) {
-		return
-	}
-	w.inbox.fail(err)
-	w.inbox.kill()
-}
-
-// placeholders notes what the group has as offsets, and makes the client know each partition at once. Where it begins to
-// read is said at the hand-over, by the position: until then the partition is paused. A client forgets offsets that are
-// set for a partition of which the group has none.
-func (w *worker) placeholders(_ context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	for _, partitions := range fetched {
-		for partition, offset := range partitions {
-			w.inbox.noteGroupOffset(partition, offset.EpochOffset().Offset)
-			partitions[partition] = kgo.NewOffset().At(0).WithEpoch(-1)
-		}
-	}
-	return fetched, nil
-}
-
-// synced hears of each assignment as the group says it.
-func (w *worker) synced(assigned map[string][]int32) {
-	owned := map[int32]bool{}
-	for _, partition := range assigned[w.p.opts.Topics.Events] {
-		owned[partition] = true
-	}
-	w.inbox.put(event{owned: owned})
-}
-
-// watchful is a balancer that tells when the client asks the group for an assignment, and what it gets.
-type watchful struct {
-	kgo.GroupBalancer
-	inbox  *inbox
-	synced func(map[string][]int32)
-}
-
-// JoinGroupMetadata writes down what we want.
-func (b watchful) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
-	b.inbox.join(true)
-	return b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
-}
-
-// ParseSyncAssignment reads an assignment.
-func (b watchful) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
-	if err == nil {
-		b.inbox.join(false)
-		b.synced(assigned)
-	}
-	return assigned, err
 }

@@ -17,7 +17,8 @@ var follows = map[pipeline.Step][]pipeline.Step{
 	pipeline.BeforeBegin:   {pipeline.AfterBegin},
 	pipeline.AfterBegin:    {pipeline.Producing},
 	pipeline.Producing:     {pipeline.Producing, pipeline.AfterProduce},
-	pipeline.AfterProduce:  {pipeline.BeforeEnd, pipeline.BeforeAbort},
+	pipeline.AfterProduce:  {pipeline.BeforeOffsets, pipeline.BeforeAbort},
+	pipeline.BeforeOffsets: {pipeline.BeforeEnd, pipeline.BeforeAbort},
 	pipeline.BeforeAbort:   {pipeline.BeforeBegin}, // of another client
 	pipeline.BeforeEnd:     {pipeline.AfterEnd, pipeline.BeforeBegin},
 	pipeline.AfterEnd:      {pipeline.AfterRemember},

@@ -98,7 +98,7 @@ func TestSceneASurvivorTakesOver(t *testing.T) {
 // A process that stands still in the middle of a transaction until another has its partitions must not bring its
 // transaction to an end.
 func TestSceneAZombieIsRefused(t *testing.T) {
-	for _, at := range []pipeline.Step{pipeline.AfterBegin, pipeline.AfterProduce, pipeline.BeforeEnd, pipeline.AfterEnd} {
+	for _, at := range []pipeline.Step{pipeline.AfterBegin, pipeline.AfterProduce, pipeline.BeforeOffsets, pipeline.BeforeEnd, pipeline.AfterEnd} {
 		t.Run(string(at), func(t *testing.T) {
 			scene(t, func(w *world, p *process) {
 				w.newHost()

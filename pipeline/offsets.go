@@ -1,0 +1,165 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+// The offsets of the group are a copy of the positions. They go with each transaction as its fence: the brokers take
+// them only from a member of the group's present generation (KIP-447), so they refuse a transaction of a worker that has
+// lost its partitions, whatever it is made of.
+//
+// We write them ourselves. The client's own way waits while the group looks for its next generation, which lasts as
+// long as its slowest member takes: nobody's partitions would go on, also those that stay where they are. The brokers
+// take offsets of the old generation until the new one begins, and from then on those of the new one. That is safe as
+// long as nobody else can have had our partitions in between:
+//
+//   - a member that joins the next generation says what it has, and nobody else gets that before it was revoked from us;
+//     while we are in a transaction no revocation is let in;
+//   - a member that was thrown out comes back with another member id, so a task works for one member id only;
+//   - what was thrown out after its offsets were taken is caught by the barrier: all our messages are acknowledged before
+//     the offsets go out, so they lie before the mark of the next owner, who waits until our transaction has ended.
+
+// offsetsAPI is how the cluster takes offsets into a transaction.
+type offsetsAPI struct {
+	// implicit: the brokers add the group to the transaction by themselves (KIP-890 part 2). Otherwise it is added first.
+	implicit bool
+}
+
+const (
+	transactionFeature  = "transaction.version" // of the cluster, finalized
+	transactionImplicit = 2                     // from this level on
+	offsetsExplicit     = 4                     // the last version of TxnOffsetCommit for clusters below it
+)
+
+// generationAtMost bounds how long a transaction looks for the generation in which its offsets are taken.
+const generationAtMost = 5 * time.Second
+
+// offsetsAPI asks the cluster. It may have been upgraded since the last client.
+func (p *Processor) offsetsAPI(ctx context.Context) (offsetsAPI, error) {
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "januscdr", "1"
+	resp, err := req.RequestWith(ctx, p.side)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return offsetsAPI{}, fmt.Errorf("ask the brokers what they understand: %w", err)
+	}
+	for _, f := range resp.FinalizedFeatures {
+		if f.Name == transactionFeature && f.MaxVersionLevel >= transactionImplicit {
+			return offsetsAPI{implicit: true}, nil
+		}
+	}
+	return offsetsAPI{}, nil
+}
+
+// opts keep the client to the same way, in all that it writes in a transaction.
+func (a offsetsAPI) opts() []kgo.Opt {
+	if a.implicit {
+		return nil
+	}
+	versions := kversion.Tip()
+	versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), offsetsExplicit)
+	return []kgo.Opt{kgo.MaxVersions(versions)}
+}
+
+// fence writes the offsets of the tasks into the transaction. They are exactly those of the tasks in it: also of those that
+// only time has moved, of which the client knows nothing, and none that was read but not folded.
+func (w *worker) fence(ctx context.Context, shares []*share) error {
+	id, epoch, err := w.client.ProducerID(ctx)
+	if err != nil {
+		return fmt.Errorf("producer id: %w", err)
+	}
+	if !w.offsets.implicit {
+		if err := w.addGroup(ctx, id, epoch); err != nil {
+			return err
+		}
+	}
+	for until := time.Now().Add(generationAtMost); ; {
+		member, generation := w.client.GroupMetadata()
+		for _, s := range shares {
+			if s.task.member != member {
+				return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now", s.task.partition, s.task.member, member)
+			}
+		}
+		refused := w.writeOffsets(ctx, id, epoch, member, generation, shares)
+		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {
+			return refused
+		}
+		// The next generation has begun, and its answer is on the way to us.
+		if err := w.generationAfter(ctx, generation, until); err != nil {
+			return fmt.Errorf("%w: %w", refused, err)
+		}
+	}
+}
+
+// generationAfter waits until the client knows of another generation.
+func (w *worker) generationAfter(ctx context.Context, known int32, until time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if _, now := w.client.GroupMetadata(); now != known {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-poll.C:
+		}
+	}
+}
+
+// addGroup adds the group to the transaction.
+func (w *worker) addGroup(ctx context.Context, id int64, epoch int16) error {
+	req := kmsg.NewPtrAddOffsetsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = w.name, id, epoch, w.p.opts.Group
+	resp, err := req.RequestWith(ctx, w.client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("add group %s to the transaction: %w", w.p.opts.Group, err)
+	}
+	return nil
+}
+
+func (w *worker) writeOffsets(ctx context.Context, id int64, epoch int16, member string, generation int32, shares []*share) error {
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = w.name, id, epoch
+	req.Group, req.MemberID, req.Generation, req.InstanceID = w.p.opts.Group, member, generation, &w.name
+	topic := kmsg.NewTxnOffsetCommitRequestTopic()
+	topic.Topic, topic.TopicID = w.p.opts.Topics.Events, w.p.place.eventsID
+	for _, s := range shares {
+		partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		partition.Partition, partition.Offset, partition.LeaderEpoch = s.task.partition, s.step.Next, -1
+		topic.Partitions = append(topic.Partitions, partition)
+	}
+	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}
+	resp, err := req.RequestWith(ctx, w.client)
+	if err != nil {
+		return fmt.Errorf("write offsets of group %s: %w", w.p.opts.Group, err)
+	}
+	answered := 0
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("write offsets of group %s: partition %d: %w", w.p.opts.Group, p.Partition, err)
+			}
+			answered++
+		}
+	}
+	if answered != len(shares) {
+		return fmt.Errorf("write offsets of group %s: the brokers answered for %d partitions of %d", w.p.opts.Group, answered, len(shares))
+	}
+	return nil
+}
