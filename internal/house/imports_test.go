@@ -44,9 +44,10 @@ var rooms = []room{
 	{name: "internal/traffic", rooms: []string{"internal/captures"}, tests: []string{"janus"}},
 	{name: "internal/throughput", rooms: []string{"*"}}, // a command, but no part of the product
 	{name: "internal/cli"},
-	{name: "internal/wiring", rooms: []string{"config", "kafka", "internal/cli"}},
+	{name: "internal/wiring", rooms: []string{"config", "admin", "kafka", "internal/cli"}},
 	{name: "internal/stage", rooms: []string{"kafka"}},
 	{name: "internal/storm", rooms: []string{"*"}}, // a command, but no part of the product
+	{name: "internal/moves", rooms: []string{"*"}}, // a command, but no part of the product
 	{name: "internal/wounds"},                      // a command, but no part of the product
 	{name: "internal/simulation", tests: []string{"*"}},
 	{name: "internal/house"},

@@ -129,9 +129,9 @@ func (k *Kafka) Pause(ctx context.Context, n int, d time.Duration) error {
 	return nil
 }
 
-// FreePorts finds the first of 100 ports in a row on which nobody listens, below 32768: above, an outgoing connection of
+// freePorts finds the first of 100 ports in a row on which nobody listens, below 32768: above, an outgoing connection of
 // any client can own a port already.
-func FreePorts() (int, error) {
+func freePorts() (int, error) {
 	for range 100 {
 		base := 22000 + 100*rand.IntN(90)
 		if allFree(base) {

@@ -39,14 +39,6 @@ type life struct {
 	err      error // of Wait; valid when done is closed
 }
 
-// NewService makes a service with a folder of its own below dir, which holds its log and state. Command is the path of
-// the program and its arguments; admin is the port of its health.
-func NewService(name, dir string, admin int, command ...string) (*Service, error) {
-	dir = filepath.Join(dir, name)
-	return &Service{Name: name, Args: command, Log: filepath.Join(dir, "log"), State: filepath.Join(dir, "state"),
-		Admin: fmt.Sprintf("127.0.0.1:%d", admin)}, os.MkdirAll(dir, 0o755)
-}
-
 // Start runs the service, unless it runs or was closed. More arguments are for this life only.
 func (s *Service) Start(more ...string) error {
 	s.mu.Lock()

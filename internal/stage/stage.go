@@ -7,61 +7,13 @@ package stage
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"januscdr/kafka"
 )
-
-// Root finds the checkout that we are in. An empty guess begins at the working directory.
-func Root(guess string) (string, error) {
-	if guess != "" {
-		return guess, nil
-	}
-	wd, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for root := wd; ; root = filepath.Dir(root) {
-		if _, err := os.Stat(filepath.Join(root, "scripts", "kafka.sh")); err == nil {
-			return root, nil
-		}
-		if root == filepath.Dir(root) {
-			return "", fmt.Errorf("find scripts/kafka.sh above %s: it is not there; run this in the checkout, or give -root", wd)
-		}
-	}
-}
-
-// Folder makes the folder of a run: the one that was asked for, or a new temporary one.
-func Folder(asked, name string) (string, error) {
-	if asked == "" {
-		return os.MkdirTemp("", name)
-	}
-	dir, err := filepath.Abs(asked)
-	if err != nil {
-		return "", err
-	}
-	return dir, os.MkdirAll(dir, 0o755)
-}
-
-// Build makes some of the commands as they are now, below a folder: a run lasts, and others may go on writing.
-func Build(ctx context.Context, root, into string, commands ...string) error {
-	args := []string{"build", "-o", into + string(filepath.Separator)}
-	for _, name := range commands {
-		args = append(args, "januscdr/cmd/"+name)
-	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the commands: %w: %s", err, out)
-	}
-	return nil
-}
 
 // Topics are the topics under their usual names.
 func Topics(partitions, replication int) kafka.Topics {

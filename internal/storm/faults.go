@@ -173,7 +173,7 @@ func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*stage.Ser
 func (f *faults) pauseBroker(ctx context.Context, chance *rand.Rand) error {
 	f.brokers.Lock()
 	defer f.brokers.Unlock()
-	n, d := 1+chance.IntN(f.s.o.brokers), time.Duration(chance.Float64()*float64(brokerPause))
+	n, d := 1+chance.IntN(f.s.o.Brokers), time.Duration(chance.Float64()*float64(brokerPause))
 	f.note("broker %d pauses for %v", n, d.Round(time.Millisecond))
 	if err := f.s.kafka.Pause(ctx, n, d); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (f *faults) pauseBroker(ctx context.Context, chance *rand.Rand) error {
 func (f *faults) killBroker(ctx context.Context, chance *rand.Rand) error {
 	f.brokers.Lock()
 	defer f.brokers.Unlock()
-	n := 1 + chance.IntN(f.s.o.brokers)
+	n := 1 + chance.IntN(f.s.o.Brokers)
 	if err := f.s.kafka.Kill(n); err != nil {
 		return err
 	}

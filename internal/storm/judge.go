@@ -345,21 +345,21 @@ func (s *storm) marks(ctx context.Context, v *verdict) error {
 
 // verify asks our own tool, which must find the same.
 func (s *storm) verify(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.o.bin, "cdr"), "replay", "--verify")
-	cmd.Env, cmd.Dir = s.processors[0].Env, s.o.dir
+	cmd := exec.CommandContext(ctx, filepath.Join(s.o.Bin, "cdr"), "replay", "--verify")
+	cmd.Env, cmd.Dir = s.processors[0].Env, s.o.Dir
 	out, err := cmd.CombinedOutput()
-	if err := os.WriteFile(filepath.Join(s.o.dir, "verify"), out, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.o.Dir, "verify"), out, 0o644); err != nil {
 		return err
 	}
 	if err != nil {
-		s.complain("cdr replay --verify: %v, see %s", err, filepath.Join(s.o.dir, "verify"))
+		s.complain("cdr replay --verify: %v, see %s", err, filepath.Join(s.o.Dir, "verify"))
 	}
 	return ctx.Err()
 }
 
 // stranger reads the records with scripts/external_consumer.py, which has nothing of ours but the schema.
 func (s *storm) stranger(ctx context.Context, want map[string]wanted) error {
-	cmd := exec.CommandContext(ctx, s.o.python, filepath.Join(s.o.root, "scripts", "external_consumer.py"),
+	cmd := exec.CommandContext(ctx, s.o.python, filepath.Join(s.o.Root, "scripts", "external_consumer.py"),
 		"--brokers", strings.Join(s.brokers, ","), "--topic", s.topics.CDR)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
@@ -438,7 +438,7 @@ func (s *storm) tell(v *verdict, want int, took time.Duration) {
 	rows := [][2]string{
 		{"verdict", how},
 		{"seed", fmt.Sprint(s.o.seed)},
-		{"brokers", fmt.Sprint(s.o.brokers)},
+		{"brokers", fmt.Sprint(s.o.Brokers)},
 		{"kills of cdr", fmt.Sprintf("%d: %d in an open transaction, %d with others taking over, %d with the state lost", f.cdr.Load(), f.aimed.Load(), f.away.Load(), f.wiped.Load())},
 		{"kills of ingest", fmt.Sprint(f.ingest.Load())},
 		{"kills of brokers", fmt.Sprint(f.broker.Load())},

@@ -21,9 +21,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"januscdr/cdr"
@@ -33,16 +30,12 @@ import (
 
 // options are what the command line says.
 type options struct {
+	stage.Place
 	seed     uint64
 	duration time.Duration
-	dir      string
-	keep     bool
-	root     string
-	bin      string
-	port     int
 	python   string
 
-	brokers, processors, ingests, workers, emitters, copies int
+	processors, ingests, workers, emitters, copies int
 
 	partitions int
 	rate       float64
@@ -57,15 +50,10 @@ type options struct {
 
 func main() {
 	o := options{}
+	o.Flags(flag.CommandLine)
 	flag.Uint64Var(&o.seed, "seed", 0, "of traffic and kills; 0: a new one")
 	flag.DurationVar(&o.duration, "duration", 0, "time over which the kills are spread; 0: as the kills need it, or 1m without any")
-	flag.StringVar(&o.dir, "dir", "", "new folder for topics, states and logs; empty: a temporary one")
-	flag.BoolVar(&o.keep, "keep", false, "keep the folder even if all is well")
-	flag.StringVar(&o.root, "root", "", "checkout with scripts/ and cmd/; empty: the one this is run in")
-	flag.StringVar(&o.bin, "bin", "", "folder with ingest and cdr; empty: they are built")
-	flag.IntVar(&o.port, "port", 0, "first of 100 ports, below 32768; 0: free ones")
 	flag.StringVar(&o.python, "python", "", "a Python with confluent-kafka and fastavro, to read the records as a stranger would")
-	flag.IntVar(&o.brokers, "brokers-count", 1, "brokers: 1 or 3")
 	flag.IntVar(&o.processors, "processors", 3, "processes of `cdr run`")
 	flag.IntVar(&o.ingests, "ingests", 1, "processes of ingest; each emitter has one")
 	flag.IntVar(&o.workers, "workers", 2, "workers of each processor")
@@ -88,19 +76,7 @@ func main() {
 	flag.DurationVar(&o.settle, "settle", 10*time.Minute, "patience until all is consumed and closed")
 	flag.Parse()
 
-	// An interrupt that comes twice must not leave processes behind, so it stays caught until all have ended.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "storm: interrupted, no verdict")
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "storm:", err)
-		os.Exit(1)
-	}
+	stage.Main("storm", func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func (o *options) complete() error {
@@ -110,8 +86,6 @@ func (o *options) complete() error {
 	switch {
 	case flag.NArg() > 0:
 		return fmt.Errorf("what is %q? only flags are taken", flag.Arg(0))
-	case o.brokers != 1 && o.brokers != 3:
-		return fmt.Errorf("-brokers-count %d: 1 or 3", o.brokers)
 	case o.processors < 1 || o.processors > 9 || o.ingests < 1 || o.ingests > 9 || o.emitters < 1 || o.copies < 1:
 		return errors.New("-processors and -ingests go from 1 to 9, -emitters and -copies from 1")
 	case o.partitions < 1 || o.partitions > 64:
@@ -126,12 +100,7 @@ func (o *options) complete() error {
 			time.Duration(o.killsBroker)*25*time.Second,
 			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second)
 	}
-	var err error
-	if o.root, err = stage.Root(o.root); err != nil {
-		return err
-	}
-	o.dir, err = stage.Folder(o.dir, "storm")
-	return err
+	return o.Complete("storm")
 }
 
 // limit is what silence is waited for: the shortest that the configuration takes, so that the end is near.

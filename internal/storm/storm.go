@@ -68,35 +68,29 @@ func run(ctx context.Context, o options) (err error) {
 	if err := o.complete(); err != nil {
 		return err
 	}
-	fmt.Printf("storm: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.seed, o.duration, o.brokers, o.processors, o.ingests, o.dir)
+	fmt.Printf("storm: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.seed, o.duration, o.Brokers, o.processors, o.ingests, o.Dir)
 	s := &storm{o: &o, group: "storm", ledger: newLedger()}
 	defer func() {
 		if s.bad() > 0 {
 			text := strings.Join(s.complaints, "\n") + "\n"
-			err = errors.Join(err, os.WriteFile(filepath.Join(o.dir, "complaints"), []byte(text), 0o644))
+			err = errors.Join(err, os.WriteFile(filepath.Join(o.Dir, "complaints"), []byte(text), 0o644))
 		}
-		if err == nil && s.bad() == 0 && !o.keep {
-			err = os.RemoveAll(o.dir)
+		if err == nil && s.bad() == 0 && !o.Keep {
+			err = os.RemoveAll(o.Dir)
 			return
 		}
-		fmt.Println("storm: kept:", o.dir)
+		fmt.Println("storm: kept:", o.Dir)
 		if err == nil && s.bad() > 0 {
-			err = fmt.Errorf("%d complaints, see %s; seed %d", s.bad(), filepath.Join(o.dir, "complaints"), o.seed)
+			err = fmt.Errorf("%d complaints, see %s; seed %d", s.bad(), filepath.Join(o.Dir, "complaints"), o.seed)
 		}
 	}()
 
-	if o.bin == "" {
-		o.bin = filepath.Join(o.dir, "bin")
-		if err := stage.Build(ctx, o.root, o.bin, "cdr", "ingest"); err != nil {
-			return err
-		}
+	if err := o.Build(ctx, "cdr", "ingest"); err != nil {
+		return err
 	}
-	if o.port == 0 {
-		if o.port, err = stage.FreePorts(); err != nil {
-			return err
-		}
+	if s.kafka, err = o.Kafka(); err != nil {
+		return err
 	}
-	s.kafka = &stage.Kafka{Root: o.root, Dir: filepath.Join(o.dir, "kafka"), Size: o.brokers, Port: o.port}
 	s.brokers = s.kafka.Addresses()
 	defer func() { err = errors.Join(err, s.kafka.Stop()) }()
 	if err := s.kafka.Start(ctx); err != nil {
@@ -126,7 +120,7 @@ func run(ctx context.Context, o options) (err error) {
 
 // makeTopics makes the topics. The changelog is compacted as often as the brokers can, so that restores see it.
 func (s *storm) makeTopics(ctx context.Context) (err error) {
-	s.topics = stage.Topics(s.o.partitions, s.o.brokers)
+	s.topics = stage.Topics(s.o.partitions, s.o.Brokers)
 	if s.client, err = kafka.NewClient(s.kafkaOptions()); err != nil {
 		return err
 	}
@@ -160,7 +154,7 @@ func (s *storm) makeServices() error {
 		}
 	}
 	for i := range o.processors {
-		p, err := stage.NewService(fmt.Sprintf("cdr-%d", i+1), o.dir, o.port+60+i, filepath.Join(o.bin, "cdr"), "run")
+		p, err := o.Service(fmt.Sprintf("cdr-%d", i+1), i, "cdr", "run")
 		if err != nil {
 			return err
 		}
@@ -171,7 +165,7 @@ func (s *storm) makeServices() error {
 		s.processors = append(s.processors, p)
 	}
 	for i := range o.ingests {
-		p, err := stage.NewService(fmt.Sprintf("ingest-%d", i+1), o.dir, o.port+80+i, filepath.Join(o.bin, "ingest"))
+		p, err := o.Service(fmt.Sprintf("ingest-%d", i+1), 20+i, "ingest")
 		if err != nil {
 			return err
 		}
@@ -181,7 +175,7 @@ func (s *storm) makeServices() error {
 	return nil
 }
 
-func (s *storm) ingestAddress(i int) string { return fmt.Sprintf("127.0.0.1:%d", s.o.port+90+i) }
+func (s *storm) ingestAddress(i int) string { return fmt.Sprintf("127.0.0.1:%d", s.o.Port+90+i) }
 
 // owner is the processor that has a partition, as far as they know.
 func (s *storm) owner(partition int32) *stage.Service {
@@ -206,7 +200,7 @@ func (s *storm) owner(partition int32) *stage.Service {
 
 // rage is the storm itself.
 func (s *storm) rage(ctx context.Context) error {
-	log, err := os.Create(filepath.Join(s.o.dir, "faults"))
+	log, err := os.Create(filepath.Join(s.o.Dir, "faults"))
 	if err != nil {
 		return err
 	}
