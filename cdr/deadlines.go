@@ -81,7 +81,7 @@ func (p *Partition) expire(now janus.Micros) error {
 		d := heap.Pop(&p.index.due).(deadline)
 		p.dueClock = at
 		if d.ref.id == 0 {
-			if err := p.giveUp(p.index.emitters[d.ref.emitter], at); err != nil {
+			if err := p.giveUp(p.index.emitters[d.emitter], at); err != nil {
 				return err
 			}
 			continue
@@ -107,15 +107,17 @@ func (p *Partition) expire(now janus.Micros) error {
 				p.index.cached--
 			}
 			k.deleted = true
+			p.index.holds(k.em, -1)
 		}
 	}
 	p.dueClock = 0
+	p.counts.Forgotten += p.index.forgetIdle(maxIdle, maxIdle*3/4)
 	return nil
 }
 
 // settle writes down what of a session has waited out its grace.
 func (p *Partition) settle(k *known, now janus.Micros) {
-	s, em := k.s, p.index.emitters[k.ref.emitter]
+	s, em := k.s, k.em
 	grace := p.terms(em, "").Grace
 	if s.closing && s.closeClock+grace <= now || s.mark.basis != 0 && s.mark.clock+grace <= now {
 		p.conclude(RuleGraceOver, s, nil, nil, facts{limit: grace})
@@ -152,7 +154,7 @@ func (p *Partition) silence(em *knownEmitter) error {
 
 // inactive closes the legs of silent handles, and a session that has none and is silent itself.
 func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
-	s, em := k.s, p.index.emitters[k.ref.emitter]
+	s, em := k.s, k.em
 	any := false
 	for _, h := range s.handles {
 		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
@@ -186,6 +188,9 @@ func (p *Partition) giveUp(em *knownEmitter, at janus.Micros) error {
 
 // eachSession visits the open sessions of an emitter in the order of their ids.
 func (p *Partition) eachSession(em *knownEmitter, visit func(*known) error) error {
+	if em.sessions == 0 {
+		return nil
+	}
 	var refs []sessionRef
 	for ref, k := range p.index.sessions {
 		if ref.emitter == em.number && !k.stub && !k.deleted {

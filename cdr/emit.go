@@ -67,7 +67,7 @@ func (l *leg) closeOrder() janus.Micros {
 func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	s := k.s
 	if l.closing && why == (reason{}) {
-		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(p.index.emitters[k.ref.emitter], h.plugin).Grace})
+		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(k.em, h.plugin).Grace})
 	}
 	end := s.resolve(h, l, why)
 	answer, basis := l.answer()
@@ -108,7 +108,7 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 // legRecord is what the partial and the final records of a leg have in common.
 func (p *Partition) legRecord(k *known, h *handle, l *leg) *Record {
 	s := k.s
-	terms := p.terms(p.index.emitters[k.ref.emitter], h.plugin)
+	terms := p.terms(k.em, h.plugin)
 	uid := sessionUID(s.emitter, s.id, s.incarnation)
 	r := p.record(s, uid)
 	r.RecordType = Leg

@@ -3,7 +3,6 @@ package cdr
 import (
 	"container/heap"
 	"slices"
-	"strings"
 
 	"januscdr/janus"
 )
@@ -11,8 +10,10 @@ import (
 // index is what a partition keeps in memory of everything that is open, however much of it is in the store: deadlines,
 // rooms and transports. It is never stored; one scan of the states builds it.
 type index struct {
-	emitters []*knownEmitter
-	names    map[string]int32
+	emitters map[string]*knownEmitter // by name
+	numbered int64                    // emitters that were given a number
+	idle     int                      // emitters of which no session is known: see emitter.go
+	changed  []*knownEmitter          // since the last step
 	sessions map[sessionRef]*known
 	open     int // sessions that are no stubs
 	cached   int // sessions in memory
@@ -29,13 +30,14 @@ const maxCached = 4096
 
 // sessionRef names a session in memory.
 type sessionRef struct {
-	emitter int32
+	emitter int64
 	id      janus.SessionID
 }
 
 // known is a session of the index.
 type known struct {
 	ref     sessionRef
+	em      *knownEmitter
 	s       *session     // nil: in the store only
 	at      janus.Micros // next deadline on the partition clock, 0 for none
 	silence janus.Micros // next deadline on the emitter's alive clock, 0 for none
@@ -46,17 +48,8 @@ type known struct {
 	queued  janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
 }
 
-type knownEmitter struct {
-	emitter
-	number   int32
-	dirty    bool
-	due      deadlines // alive clock: silences of its sessions
-	sessions int       // open sessions
-	silent   bool      // it stands in the queue of the partition
-}
-
 type roomRef struct {
-	emitter int32
+	emitter int64
 	plugin  string
 	room    janus.ID
 }
@@ -69,33 +62,15 @@ type seat struct {
 }
 
 type wire struct {
-	emitter int32
+	emitter int64
 	id      string
 }
 
 func newIndex() index {
 	return index{
-		names: map[string]int32{}, sessions: map[sessionRef]*known{},
+		emitters: map[string]*knownEmitter{}, sessions: map[sessionRef]*known{},
 		rooms: map[roomRef][]seat{}, transports: map[wire][]sessionRef{},
 	}
-}
-
-// emitter finds or makes an emitter.
-func (x *index) emitter(name string) *knownEmitter {
-	if n, ok := x.names[name]; ok {
-		return x.emitters[n]
-	}
-	name = strings.Clone(name)
-	em := &knownEmitter{emitter: emitter{name: name}, number: int32(len(x.emitters))}
-	x.names[name] = em.number
-	x.emitters = append(x.emitters, em)
-	return em
-}
-
-// step notes a sighting of the emitter at a partition time.
-func (em *knownEmitter) step(now janus.Micros) {
-	em.alive += min(max(now-em.seen, 0), maxStep)
-	em.seen, em.dirty = now, true
 }
 
 // add puts a new or a scanned session into the index.
@@ -104,8 +79,11 @@ func (x *index) add(s *session) *known {
 	ref := sessionRef{em.number, s.id}
 	k := x.sessions[ref]
 	if k == nil {
-		k = &known{ref: ref}
+		k = &known{ref: ref, em: em, deleted: true}
 		x.sessions[ref] = k
+	}
+	if k.deleted {
+		x.holds(em, 1)
 	}
 	k.s, k.deleted, k.stub = s, false, s.stub != nil
 	x.cached++
@@ -139,7 +117,7 @@ func (x *index) expect(em *knownEmitter) {
 func (x *index) drop(p *Partition, k *known) {
 	if !k.stub {
 		x.open--
-		x.emitters[k.ref.emitter].sessions--
+		k.em.sessions--
 	}
 	if k.s != nil {
 		for _, h := range k.s.handles {
@@ -192,7 +170,7 @@ func (x *index) disconnect(k *known, s *session) {
 
 // watch puts the deadlines of a session into the queues.
 func (x *index) watch(p *Partition, k *known, s *session) {
-	if at := p.deadline(x.emitters[k.ref.emitter], s); at != k.at {
+	if at := p.deadline(k.em, s); at != k.at {
 		k.at = at
 		d := deadline{at: at, emitter: s.emitter, ref: k.ref}
 		switch {
@@ -207,7 +185,7 @@ func (x *index) watch(p *Partition, k *known, s *session) {
 		k.silence = 0
 		return
 	}
-	em := x.emitters[k.ref.emitter]
+	em := k.em
 	k.silence = p.silenceOf(em, s)
 	// One entry a session is enough: it is looked at when it comes up, and put back when the session lived on.
 	if k.silence != 0 && (k.queued == 0 || k.silence < k.queued) {
@@ -250,9 +228,11 @@ func (x *index) nextDeadline(p *Partition) (janus.Micros, bool) {
 // the queue unless it is due at its own time.
 func (x *index) current(p *Partition, d deadline) (janus.Micros, bool) {
 	if d.ref.id == 0 {
-		em := x.emitters[d.ref.emitter]
-		if em.sessions == 0 {
-			em.silent = false
+		em := x.emitters[d.emitter]
+		if em == nil || em.sessions == 0 {
+			if em != nil {
+				em.silent = false
+			}
 			return 0, false
 		}
 		return em.seen + p.policy.EmitterSilence, true

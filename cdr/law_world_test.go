@@ -136,11 +136,11 @@ func (p *Partition) seesStub(in Input) bool {
 	if in.Emitter != "" {
 		name = in.Emitter
 	}
-	number, ok := p.index.names[name]
-	if !ok {
+	em := p.index.emitters[name]
+	if em == nil {
 		return false
 	}
-	k := p.index.sessions[sessionRef{number, e.Session}]
+	k := p.index.sessions[sessionRef{em.number, e.Session}]
 	return k != nil && !k.deleted && k.stub
 }
 

@@ -99,6 +99,7 @@ type Counts struct {
 	Late       int64 // events of sessions that are closed and reported
 	Parked     int64
 	Copies     int64 // copies that concerned no session here are counted too
+	Forgotten  int64 // emitters without sessions for which there was no room any more
 }
 
 // EventTypes are the names of the slots of Counts.Events.
@@ -132,8 +133,7 @@ func Open(policy Policy, source Source, states States) (*Partition, error) {
 			return fmt.Errorf("read emitter %q: %w", key, err)
 		}
 		em := p.index.emitter(e.name)
-		em.emitter = e
-		p.index.expect(em)
+		em.emitter, em.stored = e, true
 		return nil
 	})
 	if err != nil {
@@ -204,7 +204,8 @@ func (p *Partition) Apply(in Input) error {
 	case KindTick:
 		return nil
 	case KindAlive:
-		return p.sighted(p.index.emitter(string(in.Key)))
+		name, _ := emitterName(string(in.Key))
+		return p.sighted(p.index.emitter(name))
 	}
 	e, err := p.parser.Parse(in.Value)
 	if err != nil {
@@ -215,21 +216,22 @@ func (p *Partition) Apply(in Input) error {
 	if in.Emitter != "" {
 		name = in.Emitter
 	}
-	em := p.index.emitter(name)
+	name, cut := emitterName(name)
 	p.eventTime = e.Time
 	if again {
 		p.counts.Duplicates++
-		if in.Kind == KindEvent && e.Session != 0 {
+		if em := p.index.emitters[name]; em != nil && in.Kind == KindEvent && e.Session != 0 {
 			return p.repeat(em, e)
 		}
 		return nil
 	}
-	em.step(p.pos.clock.now)
+	em := p.index.emitter(name)
+	p.index.sight(em, p.pos.clock.now)
 	p.counts.Events[typeSlot(e.Type)]++
 	if in.Kind == KindCopy {
 		p.counts.Copies++
 	} else if e.Session != 0 {
-		if err := p.event(em, e, in.Offset, len(in.Value)); err != nil {
+		if err := p.event(em, e, in.Offset, len(in.Value), cut); err != nil {
 			return err
 		}
 	}
@@ -254,19 +256,14 @@ func (p *Partition) Step() Step {
 	}
 	step := p.step
 	p.step, p.pending, p.moved = Step{}, 0, false
-	for _, em := range p.index.emitters {
-		if em.dirty {
-			em.dirty = false
-			step.Changes = append(step.Changes, Change{Key: emitterKey(em.name), Value: encode(nil, em.fields)})
-		}
-	}
+	step.Changes = p.index.emitterChanges(step.Changes)
 	for _, ref := range p.stepKeys {
 		k := p.index.sessions[ref]
 		if k == nil || !k.dirty {
 			continue
 		}
 		k.dirty = false
-		c := Change{Key: sessionKey(p.index.emitters[ref.emitter].name, ref.id)}
+		c := Change{Key: sessionKey(k.em.name, ref.id)}
 		if k.deleted {
 			delete(p.index.sessions, ref)
 		} else {
@@ -286,7 +283,7 @@ func (p *Partition) Step() Step {
 func (p *Partition) Committed() { p.index.evict() }
 
 // Pending is about how many bytes the next Step will have.
-func (p *Partition) Pending() int { return p.pending + 400*len(p.stepKeys) }
+func (p *Partition) Pending() int { return p.pending + 400*len(p.stepKeys) + 200*len(p.index.changed) }
 
 // OpenSessions is the number of sessions that are open.
 func (p *Partition) OpenSessions() int { return p.index.open }
@@ -311,7 +308,7 @@ func (p *Partition) Flush() error {
 }
 
 // event folds an event into its own session.
-func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size int) error {
+func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size int, cut bool) error {
 	k, err := p.session(em, e.Session)
 	if err != nil {
 		return err
@@ -337,7 +334,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 		k.s = nil
 	}
 	if k == nil || k.s == nil {
-		s := &session{emitter: em.name, id: e.Session, incarnation: e.Time, basis: FirstEvent, firstTime: e.Time, firstOffset: offset}
+		s := &session{emitter: em.name, id: e.Session, incarnation: e.Time, basis: FirstEvent, firstTime: e.Time, firstOffset: offset, truncated: cut}
 		k = p.index.add(s)
 		if _, ok := e.Body.(*janus.SessionCreated); ok {
 			p.conclude(RuleSessionOpened, s, nil, nil, facts{at: e.Time})
@@ -387,7 +384,7 @@ func (p *Partition) load(k *known) error {
 	if k.s != nil {
 		return nil
 	}
-	key := sessionKey(p.index.emitters[k.ref.emitter].name, k.ref.id)
+	key := sessionKey(k.em.name, k.ref.id)
 	b, err := p.states.Get(key)
 	if err != nil {
 		return fmt.Errorf("read session %q: %w", key, err)
@@ -413,6 +410,6 @@ func (p *Partition) touch(k *known) {
 
 // sighted notes that an emitter's events come.
 func (p *Partition) sighted(em *knownEmitter) error {
-	em.step(p.pos.clock.now)
+	p.index.sight(em, p.pos.clock.now)
 	return p.silence(em)
 }

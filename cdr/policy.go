@@ -242,7 +242,7 @@ func (p *Partition) terms(em *knownEmitter, plugin string) *Terms {
 }
 
 type termsRef struct {
-	emitter int32
+	emitter int64
 	plugin  string
 }
 
@@ -250,13 +250,14 @@ const maxTerms = 1024
 
 // Bounds. What goes beyond is left out and the record says so (truncated).
 const (
-	maxText       = 512 // bytes of any string that is kept
-	maxHandles    = 256 // handles of a session that are kept at a time
-	maxPast       = 64  // handles of a session that are forgotten, by id
-	maxOpenLegs   = 64  // legs of a session that are open or in their grace at a time
-	maxClosedLegs = 512 // legs whose ids a SESSION record lists
-	maxStreams    = 64  // media and layers of one leg
-	maxFeeds      = 64  // feeds of one leg
+	maxText       = 512  // bytes of any string that is kept
+	maxHandles    = 256  // handles of a session that are kept at a time
+	maxPast       = 64   // handles of a session that are forgotten, by id
+	maxOpenLegs   = 64   // legs of a session that are open or in their grace at a time
+	maxClosedLegs = 512  // legs whose ids a SESSION record lists
+	maxStreams    = 64   // media and layers of one leg
+	maxFeeds      = 64   // feeds of one leg
+	maxIdle       = 4096 // emitters of a partition that are remembered though no session of them is
 )
 
 // few is how many legs of a handle an event is about without asking for memory.

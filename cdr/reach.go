@@ -11,14 +11,10 @@ import (
 func (p *Partition) reach(em *knownEmitter, e *janus.Event, offset int64) error {
 	switch b := e.Body.(type) {
 	case *janus.ServerStarted:
-		em.reclaim, em.dirty = max(b.ReclaimSessionTimeout.Value, 0), true
+		em.reclaim = max(b.ReclaimSessionTimeout.Value, 0)
 		return p.emitterEnded(em, mark{basis: EndEmitterRestart, time: e.Time})
 	case *janus.ServerShutdown:
 		return p.emitterEnded(em, mark{basis: EndEmitterShutdown, time: e.Time})
-	case *janus.ServerUpdate:
-		if b.StatsPeriod.Known {
-			em.period, em.dirty = b.StatsPeriod.Value, true
-		}
 	case *janus.TransportEvent:
 		if b.Event == "disconnected" {
 			return p.disconnected(em, b.ID, e.Time)

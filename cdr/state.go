@@ -213,7 +213,6 @@ type emitter struct {
 	seen    janus.Micros // partition clock at its last event or alive
 	alive   janus.Micros // sum of the steps between these, each at most maxStep
 	reclaim int64        // reclaim_session_timeout in seconds, by its last `started`
-	period  int64        // stats_period in seconds, by its last `update`; 0 for unknown
 }
 
 func (e *emitter) fields(c *codec) {
@@ -221,7 +220,6 @@ func (e *emitter) fields(c *codec) {
 	num(c, 3, &e.seen)
 	num(c, 4, &e.alive)
 	num(c, 5, &e.reclaim)
-	num(c, 6, &e.period)
 }
 
 func (s *session) fields(c *codec) {

@@ -23,6 +23,7 @@ import (
 //	restart                      the partition goes on somewhere else, from its states
 //	flush                        the input is at its end
 //	each FROM..TO LINE           the line for each of these numbers, with the number in place of #
+//	emitter NAME [N]             who sends what follows, edge-1 by default; a number has the name N times in a row
 //	policy KEY=VALUE...          before the first event: what the operator decided (grace, leg-silence, partial-every,
 //	                             silence-without-statistics, emitter-silence, stub, partial-volume, midnight, address, display)
 //	show WORD...                 what the records show besides: counts, media, lineage, ids, setup
@@ -98,6 +99,15 @@ func (s *script) readLine(line string) ([]act, error) {
 		return s.read(scene)
 	case "each":
 		return s.each(rest)
+	case "emitter":
+		name, times, _ := strings.Cut(rest, " ")
+		if n, err := strconv.Atoi(times); err == nil {
+			name = strings.Repeat(name, n)
+		} else if times != "" {
+			return nil, fmt.Errorf("emitter NAME [N]: %w", err)
+		}
+		s.voice.emitter = name
+		return nil, nil
 	case "flush":
 		return []act{{what: actFlush, line: line}}, nil
 	case "restart":

@@ -1,0 +1,129 @@
+package cdr
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"januscdr/janus"
+)
+
+// Whoever can send an event can invent a server that sent it. What a partition knows of an emitter is needed while one of
+// its sessions is known, open or as a stub. After that only its reclaim_session_timeout is, should it have new ones: all
+// else begins anew without a difference. So of the emitters without sessions only some are remembered, and which ones
+// depends on the log alone. Nor is a name believed to be short.
+
+// knownEmitter is an emitter in the index.
+type knownEmitter struct {
+	emitter
+	number   int64
+	dirty    bool      // it changed since the last step, and stands in index.changed
+	gone     bool      // it was forgotten, and its state is still to be deleted
+	stored   bool      // its state is in the store, or will be with the step that is on its way
+	due      deadlines // alive clock: silences of its sessions
+	known    int       // sessions, open or stubs
+	sessions int       // open sessions
+	silent   bool      // it stands in the queue of the partition
+}
+
+// emitterName is the name by which an emitter is known: its own, or, where that is too long, the beginning of it and a
+// hash of the whole, so that no two emitters become one.
+func emitterName(name string) (known string, cut bool) {
+	if len(name) <= maxText {
+		return name, false
+	}
+	sum := sha256.Sum256([]byte(name))
+	tail := "~" + hex.EncodeToString(sum[:16])
+	return strings.ToValidUTF8(name[:maxText-len(tail)], "") + tail, true
+}
+
+// emitter finds or makes an emitter. Whoever calls it has an event of it at hand, and notes that: else what is known
+// would not be what the states say.
+func (x *index) emitter(name string) *knownEmitter {
+	em := x.emitters[name]
+	switch {
+	case em == nil:
+		em = &knownEmitter{emitter: emitter{name: strings.Clone(name)}, number: x.numbered}
+		x.numbered++
+		x.emitters[em.name] = em
+	case em.gone:
+		em.emitter, em.gone, em.due = emitter{name: em.name}, false, nil
+	default:
+		return em
+	}
+	x.idle++
+	return em
+}
+
+// sight notes a sighting of the emitter at a partition time.
+func (x *index) sight(em *knownEmitter, now janus.Micros) {
+	em.alive += min(max(now-em.seen, 0), maxStep)
+	em.seen = now
+	x.change(em)
+}
+
+// change notes that the state of the emitter changes in this step.
+func (x *index) change(em *knownEmitter) {
+	if !em.dirty {
+		em.dirty = true
+		x.changed = append(x.changed, em)
+	}
+}
+
+// holds notes that a session of the emitter is known from now on, or is not any more.
+func (x *index) holds(em *knownEmitter, sessions int) {
+	before := em.known
+	em.known += sessions
+	switch {
+	case before == 0:
+		x.idle--
+	case em.known == 0:
+		x.idle++
+	}
+}
+
+// forgetIdle sees to it that no more than most emitters without sessions are remembered: else it forgets all but a number
+// to keep, first those of which nothing would be missed, then those that were not seen for longest. It returns how many.
+func (x *index) forgetIdle(most, keep int) (forgotten int64) {
+	if x.idle <= most {
+		return 0
+	}
+	idle := make([]*knownEmitter, 0, x.idle)
+	for _, em := range x.emitters {
+		if em.known == 0 && !em.gone {
+			idle = append(idle, em)
+		}
+	}
+	slices.SortFunc(idle, func(a, b *knownEmitter) int {
+		return cmp.Or(cmp.Compare(min(a.reclaim, 1), min(b.reclaim, 1)), cmp.Compare(a.seen, b.seen), cmp.Compare(a.name, b.name))
+	})
+	for _, em := range idle[:len(idle)-keep] {
+		em.gone = true
+		x.idle--
+		x.change(em)
+		forgotten++
+	}
+	return forgotten
+}
+
+// emitterChanges appends what has changed of the emitters since the step before.
+func (x *index) emitterChanges(changes []Change) []Change {
+	for _, em := range x.changed {
+		em.dirty = false
+		switch {
+		case !em.gone:
+			em.stored = true
+			changes = append(changes, Change{Key: emitterKey(em.name), Value: encode(nil, em.fields)})
+		case em.stored:
+			changes = append(changes, Change{Key: emitterKey(em.name)})
+			fallthrough
+		default:
+			delete(x.emitters, em.name)
+		}
+	}
+	clear(x.changed)
+	x.changed = x.changed[:0]
+	return changes
+}
