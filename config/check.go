@@ -138,15 +138,16 @@ func (c *Config) checkRules(complain complain) {
 type complain func(key, what, remedy string)
 
 func (c *Config) checkTLS(complain complain) {
-	t := c.Kafka.TLS
-	if (t.CertFile == "") != (t.KeyFile == "") {
-		set, missing := "kafka.tls.cert_file", "kafka.tls.key_file"
-		if t.CertFile == "" {
+	for _, section := range []string{"kafka.tls", "ingest.tls"} {
+		set, missing := section+".cert_file", section+".key_file"
+		if *byName[set].at(c).(*string) == "" {
 			set, missing = missing, set
 		}
-		complain(set, "it comes in a pair with "+missing+", which is empty", "set both or none")
+		if *byName[set].at(c).(*string) != "" && *byName[missing].at(c).(*string) == "" {
+			complain(set, "it comes in a pair with "+missing+", which is empty", "set both or none")
+		}
 	}
-	if t.Enabled {
+	if c.Kafka.TLS.Enabled {
 		return
 	}
 	for _, key := range []string{"kafka.tls.ca_file", "kafka.tls.cert_file", "kafka.tls.key_file", "kafka.tls.server_name"} {
@@ -216,6 +217,10 @@ func (c *Config) checkIngest(complain complain) {
 	if in.EventLimit > in.BodyLimit {
 		complain("ingest.event_limit", fmt.Sprintf("it is %s and thus larger than ingest.body_limit (%s), which no event can fill", in.EventLimit, in.BodyLimit),
 			"lower the first or raise the second")
+	}
+	if in.InflightLimit < 2*in.BodyLimit {
+		complain("ingest.inflight_limit", fmt.Sprintf("it is %s, not twice ingest.body_limit (%s): there must be room for one body and its decompressed form", in.InflightLimit, in.BodyLimit),
+			"raise the first or lower the second")
 	}
 	if !strings.HasPrefix(in.Path, "/") {
 		complain("ingest.path", fmt.Sprintf("%q is not a path", in.Path), "begin it with a slash: /events")

@@ -18,8 +18,10 @@ type Config struct {
 	Group              string        // consumer group of the processors
 	Instance           string        // name of this process inside the group
 	Workers            int           // transactional workers, each with a client of its own
-	StateDir           string        // folder for what is kept on disk: state cache, spool
+	StateDir           string        // folder of the state cache
+	StateMinFree       Size          // of its disk, which must stay free
 	CommitInterval     time.Duration // time between commits
+	CommitBytes        Size          // of a worker, after which it commits sooner
 	TransactionTimeout time.Duration // after this the brokers abort a transaction
 	SessionTimeout     time.Duration // after this the group takes a silent worker for dead
 
@@ -105,9 +107,14 @@ type Ingest struct {
 	BodyLimit       Size
 	EventLimit      Size
 	DeliveryTimeout time.Duration
+	InflightLimit   Size
+	TLS             Certificate
 	Auth            Auth
 	Senders         []Sender
 }
+
+// Certificate is what a server shows, with its key; none: no TLS.
+type Certificate struct{ CertFile, KeyFile string }
 
 // Auth is HTTP Basic authentication; no user means none is asked for.
 type Auth struct {

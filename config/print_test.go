@@ -57,7 +57,9 @@ group: blue # environment JANUSCDR_GROUP
 instance: cdr-1 # flag --instance
 workers: 2 # flag --workers
 state_dir: januscdr-data # default
+state_min_free: 64MiB # default
 commit_interval: 200ms # default
+commit_bytes: 16MiB # default
 transaction_timeout: 10s # default
 session_timeout: 30s # default
 
@@ -83,6 +85,10 @@ ingest:
   body_limit: 32MiB # default
   event_limit: 1MiB # default
   delivery_timeout: 8s # default
+  inflight_limit: 256MiB # default
+  tls:
+    cert_file: "" # default
+    key_file: "" # default
   auth:
     user: janus # flag --ingest-auth-user
     # password: ******** # file named by ingest.auth.password_file

@@ -36,8 +36,8 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
   JANUSCDR_LOG_LEVEL=debug cdr run --create-topics`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "instance", "workers", "state_dir",
-		"commit_interval", "transaction_timeout", "session_timeout", "policy", "admin", "log")
+	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "instance", "workers", "state_dir", "state_min_free",
+		"commit_interval", "commit_bytes", "transaction_timeout", "session_timeout", "policy", "admin", "log")
 	cmd.Flags().BoolVar(&create, "create-topics", false, "make the topics that are missing")
 	cmd.Flags().BoolVar(&leave, "leave", false, "leave the group when stopping, so that others take over at once: for scaling in")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on at the beginning of the log if events were deleted before they were read")
@@ -115,9 +115,9 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 	return pipeline.Options{
 		Kafka: wiring.Kafka(c, log), Topics: wiring.Topics(c),
 		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
-		StateDir: c.StateDir, Policy: p,
+		StateDir: c.StateDir, MinFree: uint64(c.StateMinFree), Policy: p,
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
-		CommitInterval: c.CommitInterval, TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
+		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
 		Log: log,
 	}, err
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/janus"
@@ -28,6 +30,24 @@ func TestWithoutAnythingSaidThePolicyIsThatOfTheFold(t *testing.T) {
 	got, want := policyOf(t, nil), cdr.DefaultPolicy()
 	if got.Fingerprint() != want.Fingerprint() {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
+	c, err := config.Load(config.Sources{Flags: map[string]string{
+		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s", "commit_bytes": "1MiB",
+		"transaction_timeout": "11s", "session_timeout": "31s",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := pipelineOptions(c, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Group != "g" || o.Instance != "i" || o.Workers != 3 || o.StateDir != "d" || o.MinFree != 2<<30 || o.CommitInterval != time.Second ||
+		o.CommitBytes != 1<<20 || o.TransactionTimeout != 11*time.Second || o.SessionTimeout != 31*time.Second {
+		t.Errorf("got %+v", o)
 	}
 }
 

@@ -4,13 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,8 +22,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"januscdr/config"
 	"januscdr/internal/captures"
 	"januscdr/internal/player"
 	"januscdr/janus"
@@ -270,6 +276,63 @@ func TestSIGTERMEndsItInTimeAlsoWhileItWaitsForKafka(t *testing.T) {
 	}
 }
 
+// certificate writes a certificate for this machine and its key into files. The client trusts it.
+func certificate(t *testing.T) (cert, key string, client *http.Client) {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key, server.Client()
+}
+
+func TestSendersCanBeShownACertificate(t *testing.T) {
+	broker := embedded(t)
+	cert, key, client := certificate(t)
+	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "", "--ingest-tls-cert-file", cert, "--ingest-tls-key-file", key)
+	address := p.address(t)
+	body := captures.Requests("1.1-a_echotest")[0].Body
+	answer, err := client.Post("https://"+address+"/events", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || answer.ProtoMajor != 1 {
+		t.Errorf("answer %s %s, want 200 by HTTP/1.1: only there can a body be left without one", answer.Proto, answer.Status)
+	}
+	if got := len(records(t, broker, "janus.events")); got == 0 {
+		t.Error("nothing arrived")
+	}
+	// To Janus any answer means delivered, but it must not come to that where nobody listens for it.
+	if answer, err := http.Post("http://"+address+"/events", "application/json", bytes.NewReader(body)); err == nil {
+		answer.Body.Close()
+		if answer.StatusCode == http.StatusOK {
+			t.Error("a body without TLS was taken")
+		}
+	}
+}
+
+func TestWhatHoldsBodiesReachesTheRoom(t *testing.T) {
+	c, err := config.Load(config.Sources{Flags: map[string]string{"ingest.inflight_limit": "512MiB", "ingest.body_limit": "16MiB", "ingest.event_limit": "64KiB", "ingest.delivery_timeout": "5s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := options(c, hclog.NewNullLogger())
+	if err != nil || o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 || o.Delivery != 5*time.Second || o.TLS != nil {
+		t.Errorf("%v: %+v", err, o)
+	}
+}
+
 func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -278,6 +341,7 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 	defer taken.Close()
 	address := taken.Addr().String()
 	broker := embedded(t)
+	cert, key, _ := certificate(t)
 	for _, scene := range []struct {
 		name string
 		args []string
@@ -288,6 +352,7 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 		{"port of the health server in use", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", address}, 1, []string{address, "admin.listen"}},
 		{"no topics", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", ""}, 1, []string{"janus.events", "does not exist", "--create-topics"}},
 		{"an event limit that no topic takes", []string{"--ingest-event-limit", "20MiB"}, 2, []string{"ingest.event_limit", "too large"}},
+		{"a key that is none", []string{"--ingest-tls-cert-file", key, "--ingest-tls-key-file", cert}, 2, []string{"ingest.tls.cert_file", "PEM files of a certificate and of its key"}},
 		{"a mistyped flag", []string{"--ingest-lisen", ":1"}, 2, []string{"--ingest-listen"}},
 	} {
 		t.Run(scene.name, func(t *testing.T) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -24,7 +26,10 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var prepared atomic.Bool
-	o := options(c, log)
+	o, err := options(c, log)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
 	o.Registerer = registry
 	o.Prepare = func(ctx context.Context) error {
 		if err := prepare(ctx, o, create, log); err != nil {
@@ -86,7 +91,7 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 }
 
 // options are those of the room, from the configuration.
-func options(c *config.Config, log hclog.Logger) ingest.Options {
+func options(c *config.Config, log hclog.Logger) (ingest.Options, error) {
 	o := ingest.Options{
 		Kafka:      wiring.Kafka(c, log),
 		Topics:     written(wiring.Topics(c)),
@@ -98,11 +103,20 @@ func options(c *config.Config, log hclog.Logger) ingest.Options {
 		EventLimit: int64(c.Ingest.EventLimit),
 		Delivery:   c.Ingest.DeliveryTimeout,
 		Log:        log,
+
+		InflightMax: int64(c.Ingest.InflightLimit),
 	}
 	for _, s := range c.Ingest.Senders {
 		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
 	}
-	return o
+	if t := c.Ingest.TLS; t.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return o, fmt.Errorf("ingest.tls.cert_file: %s with the key %s will not do: %w; name PEM files of a certificate and of its key", t.CertFile, t.KeyFile, err)
+		}
+		o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	return o, nil
 }
 
 // written are those of the topics that ingest writes.

@@ -51,7 +51,7 @@ func main() {
 	o.Flags(flag.CommandLine)
 	flag.Uint64Var(&o.seed, "seed", 0, "of the moves; 0: a new one")
 	flag.IntVar(&o.processes, "processes", 4, "processes of `cdr run` at the most, 2 to 9")
-	flag.IntVar(&o.workers, "workers", 2, "workers of each")
+	flag.IntVar(&o.workers, "workers", 4, "workers of each; when they are more than partitions, some have no work, and hear of a move last")
 	flag.IntVar(&o.partitions, "partitions", 12, "partitions of the topics")
 	flag.Float64Var(&o.rate, "rate", 600, "events a second into all partitions")
 	flag.DurationVar(&o.still, "still", 2*time.Minute, "time without moves, shared by the numbers of processes")
