@@ -3,11 +3,14 @@ package kafka
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -27,14 +30,17 @@ type EmbeddedOptions struct {
 // in the page cache of the machine: it survives a kill of the process, not a loss of power.
 type Embedded struct {
 	cluster *kfake.Cluster
+	dir     string
 	unlock  func() error
+	close   func() error // once
 }
 
 // cleanerPause is how often retention is applied: the bound of a topic is passed by what comes in between.
 const cleanerPause = "60000" // milliseconds
 
-// StartEmbedded starts a broker on the data of its directory, as it was left. A directory that another process uses is
-// an error. Topics are not made: see CreateTopics, with Topics.Embedded.
+// StartEmbedded starts a broker on the data of its directory, as it was left. If it was killed, transactions that were
+// open are aborted first; one that was already being committed is committed. A directory that another process uses is an
+// error. Topics are not made: see CreateTopics, with Topics.Embedded.
 func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	log := o.Log
 	if log == nil {
@@ -54,6 +60,10 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start embedded broker: data directory %s is in use by another process: stop that process, or choose another directory: %w", o.Dir, err)
 	}
+	if err := recoverDir(o.Dir, log); err != nil {
+		_ = unlock() // the lock ends with the process anyway
+		return nil, fmt.Errorf("start embedded broker: mend what the last one left in %s: %w", o.Dir, err)
+	}
 	opts := []kfake.Opt{
 		kfake.Ports(port),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
@@ -62,7 +72,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		// Kept with the data: a first start chooses it, later ones find it. The state of another broker's life is
 		// foreign by it.
 		kfake.ClusterID(randomID()),
-		kfake.DataDir(filepath.Join(o.Dir, "broker")),
+		kfake.DataDir(filepath.Join(o.Dir, brokerDir)),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": cleanerPause}),
 		kfake.WithLogger(brokerLog{log}),
 	}
@@ -71,7 +81,28 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		_ = unlock() // the lock ends with the process anyway
 		return nil, fmt.Errorf("start embedded broker on %s with data in %s: %w", net.JoinHostPort(host, strconv.Itoa(port)), o.Dir, err)
 	}
-	return &Embedded{cluster: cluster, unlock: unlock}, nil
+	e := &Embedded{cluster: cluster, dir: o.Dir, unlock: unlock}
+	e.close = sync.OnceValue(e.stop)
+	return e, nil
+}
+
+const brokerDir = "broker" // in the data directory: what is kfake's
+
+// recoverDir makes a directory fit for a start. Whatever was not said to have ended in order has not.
+func recoverDir(dir string, log hclog.Logger) error {
+	stopped := filepath.Join(dir, stoppedFile)
+	err := os.Remove(stopped)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	committed, aborted, err := endOpenTransactions(filepath.Join(dir, brokerDir))
+	if err == nil && committed+aborted > 0 {
+		log.Warn("embedded broker was killed amid transactions and ends them now", "committed", committed, "aborted", aborted)
+	}
+	return err
 }
 
 // Addrs are the addresses to connect to.
@@ -81,10 +112,19 @@ func (e *Embedded) Addrs() []string { return e.cluster.ListenAddrs() }
 func (e *Embedded) Cluster() *kfake.Cluster { return e.cluster }
 
 // Close stops the broker and frees its directory. Clients should be closed before.
-func (e *Embedded) Close() error {
+func (e *Embedded) Close() error { return e.close() }
+
+func (e *Embedded) stop() error {
 	e.cluster.Close()
-	if err := e.unlock(); err != nil {
-		return fmt.Errorf("stop embedded broker: free data directory: %w", err)
+	err := os.WriteFile(filepath.Join(e.dir, stoppedFile), nil, 0o640)
+	if err != nil {
+		err = fmt.Errorf("note that it ended in order: %w", err)
+	}
+	if unlocked := e.unlock(); err == nil && unlocked != nil {
+		err = fmt.Errorf("free data directory: %w", unlocked)
+	}
+	if err != nil {
+		return fmt.Errorf("stop embedded broker: %w", err)
 	}
 	return nil
 }
