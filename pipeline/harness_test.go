@@ -106,15 +106,18 @@ func (c *cluster) write(records ...*kgo.Record) {
 	}
 }
 
-// ends are the end offsets of a topic, by partition.
-func (c *cluster) ends(topic string) map[int32]int64 {
+// ends are the end offsets of a topic, by partition. A broker that cannot tell them yet is asked again.
+func (c *cluster) ends(topic string) (ends map[int32]int64) {
 	c.t.Helper()
-	listed, err := kadm.NewClient(c.client).ListEndOffsets(c.t.Context(), topic)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	ends := map[int32]int64{}
-	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	c.eventually("the brokers tell the ends of "+topic, nil, func() bool {
+		listed, err := kadm.NewClient(c.client).ListEndOffsets(c.t.Context(), topic)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		ends = map[int32]int64{}
+		listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+		return listed.Error() == nil && len(ends) > 0
+	})
 	return ends
 }
 
@@ -160,7 +163,7 @@ func (c *cluster) eventually(what string, running []*running, done func() bool) 
 			for _, r := range running {
 				fmt.Fprintf(&logs, "%+v\n%s\n", r.processor.Status(), r.log)
 			}
-			c.t.Fatalf("waited in vain until %s\ncommitted %v, ends %v\n%s", what, c.committed(), c.ends("events"), logs.String())
+			c.t.Fatalf("waited in vain until %s\ncommitted %v\n%s", what, c.committed(), logs.String())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
