@@ -49,18 +49,7 @@ func TestNamesThatClientsChooseSteerNeitherTerminalNorBrowser(t *testing.T) {
 			}
 			lines = append(lines, b)
 		}
-		survey, err := Find(t.Context(), options(name), recorded(lines), Query{ID: "1621078475626805"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := survey.One()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := Tell(t.Context(), options(name), recorded(lines), found.Emitter, found.Session)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := tellLines(t, name, lines, Query{ID: "1621078475626805"})
 		forms := written(t, s)
 		plain := strings.Count(string(mustPage(t, "1.1-c_videoroom", "bill-2024-A17")), "<")
 		if got := strings.Count(forms["page"], "<"); got != plain && len(name) < 512 { // a longer one is noticed in the page

@@ -323,16 +323,7 @@ func TestTheEmbeddedBrokerFindsItsDataAgain(t *testing.T) {
 func readAll(t *testing.T, o Options, topic string) (values []string) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
-	ranges, err := Whole(ctx, client(t, o), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := NewReader(o, topic, ranges)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	err = r.Each(ctx, func(records []*kgo.Record) error {
+	err := ReadWhole(ctx, client(t, o), o, topic, func(records []*kgo.Record) error {
 		for _, record := range records {
 			values = append(values, string(record.Value))
 		}

@@ -153,6 +153,21 @@ func (r *Reader) Each(ctx context.Context, take func(records []*kgo.Record) erro
 	}
 }
 
+// ReadWhole calls take with all committed records that a topic holds now. The client is for asking what that is; the
+// records are read with one of their own.
+func ReadWhole(ctx context.Context, cl *kgo.Client, o Options, topic string, take func(records []*kgo.Record) error) error {
+	whole, err := Whole(ctx, cl, topic)
+	if err != nil {
+		return err
+	}
+	r, err := NewReader(o, topic, whole)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Each(ctx, take)
+}
+
 // Close ends the reader.
 func (r *Reader) Close() {
 	if r.client != nil {

@@ -274,17 +274,8 @@ func until(ctx context.Context, condition func() bool, limit time.Duration, comp
 
 // readRecords reads all records that are committed now.
 func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic string) ([]cdr.Record, error) {
-	ranges, err := kafka.Whole(ctx, client, topic)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := kafka.NewReader(o, topic, ranges)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
 	var all []cdr.Record
-	err = reader.Each(ctx, func(some []*kgo.Record) error {
+	err := kafka.ReadWhole(ctx, client, o, topic, func(some []*kgo.Record) error {
 		for _, k := range some {
 			r, err := avro.Decode(k.Value)
 			if err != nil {

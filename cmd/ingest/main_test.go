@@ -135,17 +135,8 @@ func records(t *testing.T, broker *kafka.Embedded, topic string) []*kgo.Record {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ranges, err := kafka.Whole(ctx, client, topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader, err := kafka.NewReader(kafka.Options{Brokers: broker.Addrs()}, topic, ranges)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
 	var all []*kgo.Record
-	err = reader.Each(ctx, func(some []*kgo.Record) error {
+	err = kafka.ReadWhole(ctx, client, kafka.Options{Brokers: broker.Addrs()}, topic, func(some []*kgo.Record) error {
 		all = append(all, some...)
 		return nil
 	})

@@ -63,7 +63,7 @@ func main() {
 	flag.DurationVar(&o.commitInterval, "commit-interval", 200*time.Millisecond, "of the processors")
 	flag.DurationVar(&o.sessionTimeout, "session-timeout", 30*time.Second, "of the processors")
 	flag.DurationVar(&o.settleAfterStart, "settle", 5*time.Second, "calm before each measurement, after all processes are ready")
-	flag.IntVar(&o.worst, "worst", 5, "how many of the longest gaps of what stayed are told one by one")
+	flag.IntVar(&o.worst, "worst", 3, "how many of the longest gaps of each kind are told one by one")
 	flag.Parse()
 
 	stage.Main("moves", func(ctx context.Context) error { return run(ctx, o) })

@@ -398,6 +398,8 @@ func (m *moves) tell(ctx context.Context, still, moving part) error {
 
 	m.tellWorst("A", longestFirst(of(quiet, stayed)), names)
 	m.tellWorst("B", longestFirst(untouched), names)
+	m.tellWorst("B", longestFirst(of(busy, moved)), names)
+	m.tellWorst("B", longestFirst(of(busy, restarted)), names)
 	if longestStill == 0 || longestStayed == 0 {
 		return errors.New("nothing was measured: no partition stayed for two commits")
 	}

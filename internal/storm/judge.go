@@ -279,16 +279,7 @@ func (s *storm) judgeSums(v *verdict, got map[string]cdr.Record, perSession map[
 
 // read calls each for the committed records of a topic as it is now.
 func (s *storm) read(ctx context.Context, topic string, each func(*kgo.Record)) error {
-	whole, err := kafka.Whole(ctx, s.client, topic)
-	if err != nil {
-		return err
-	}
-	reader, err := kafka.NewReader(s.kafkaOptions(), topic, whole)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	return reader.Each(ctx, func(records []*kgo.Record) error {
+	return kafka.ReadWhole(ctx, s.client, s.kafkaOptions(), topic, func(records []*kgo.Record) error {
 		for _, r := range records {
 			each(r)
 		}

@@ -182,18 +182,9 @@ func consume(ctx context.Context, o kafka.Options, topics kafka.Topics, parse bo
 	if err != nil {
 		return err
 	}
-	ranges, err := kafka.Whole(ctx, client, topics.Events)
-	client.Close()
-	if err != nil {
-		return err
-	}
-	reader, err := kafka.NewReader(o, topics.Events, ranges)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
+	defer client.Close()
 	var parser janus.Parser
-	return reader.Each(ctx, func(records []*kgo.Record) error {
+	return kafka.ReadWhole(ctx, client, o, topics.Events, func(records []*kgo.Record) error {
 		for _, r := range records {
 			if !parse {
 				break
