@@ -368,9 +368,7 @@ func (w *world) brokerError() {
 	w.answers = append(w.answers, w.broker.Cluster().Fault(f))
 }
 
-// brokerRestart lets the broker go and come back. To kill it is not among the faults unless it is asked for: kfake puts no
-// mark behind a transaction that a kill left open, and a reader of what is committed then misses what the same producer
-// commits later.
+// brokerRestart lets the broker go and come back, stopped in order or killed.
 func (w *world) brokerRestart() {
 	killed := w.rng.IntN(2) == 0 && *brokerKills
 	w.tell("broker: restarts, killed %v", killed)

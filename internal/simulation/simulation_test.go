@@ -24,7 +24,7 @@ var (
 	seeds       = flag.Int("simulation.seeds", 0, "run so many seeds instead of the list")
 	from        = flag.Uint64("simulation.from", 0, "the first of them")
 	reread      = flag.String("simulation.reread", "", "let the oracle read what a failed run has left in this directory")
-	brokerKills = flag.Bool("simulation.brokerkills", false, "kill the broker, too, which kfake does not survive")
+	brokerKills = flag.Bool("simulation.brokerkills", true, "kill the broker, too")
 	brief       = flag.Bool("simulation.brief", false, "stop at the first failure and say nothing but its seed and its first complaint")
 )
 
