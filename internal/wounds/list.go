@@ -119,7 +119,7 @@ var wounds = []wound{
 	{"Fold", "a repetition changes only a counter", "it is folded again", "partition.go", "if again {\n", "if again && false {\n"},
 	{"Fold", "a repetition is counted", "it is not", "partition.go", "k.s.duplicates++\n", "\n"},
 	{"Fold", "copies never count", "they do", "partition.go", "if in.Kind == KindCopy {\n\t\tp.counts.Copies++\n\t} else if", "if"},
-	{"Fold", "closing waits for the grace", "it does not", "deadlines.go", "sooner(s.closeClock + p.terms(em, \"\").Grace)", "sooner(s.closeClock + 1)"},
+	{"Fold", "closing waits for the grace", "it does not", "session.go", "s.closing, s.closeClock = true, f.p.pos.clock.now", "s.closing, s.closeClock = true, f.p.pos.clock.now-minute"},
 	{"Fold", "an event for a closed session opens nothing", "it does", "partition.go", "if !revives(k.s.stub, e) {", "if false {"},
 	{"Fold", "a later created is a new incarnation", "it is late", "session.go", "return e.Time > b.incarnation && e.Time > b.last", "return false"},
 	{"Fold", "life after a close by silence is a new incarnation", "it is late", "session.go", "}\n\treturn b.silent && e.Time > b.last\n", "}\n\treturn false\n"},
