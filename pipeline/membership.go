@@ -48,7 +48,7 @@ func (w *worker) join(ctx context.Context) (*kgo.Client, error) {
 		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), &w.inbox, w.synced}),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(o.SessionTimeout),
-		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/4)),
+		kgo.HeartbeatInterval(min(time.Second, o.SessionTimeout/4)), // by them members hear that partitions move
 		kgo.RebalanceTimeout(max(rebalanceTime, o.SessionTimeout)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
