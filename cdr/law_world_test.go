@@ -81,10 +81,11 @@ func (how play) run(log []Input) (outcome, error) {
 		p.Committed()
 	}
 	for i, in := range log {
+		repetitions := p.counts.Duplicates
 		if err := p.Apply(in); err != nil {
 			return out, fmt.Errorf("input %d: %w", i, err)
 		}
-		if p.seesStub(in) {
+		if p.tooLate(in, p.counts.Duplicates > repetitions) {
 			out.toStubs++
 		}
 		if how.each != nil {
@@ -122,8 +123,9 @@ func (how play) run(log []Input) (outcome, error) {
 	return out, nil
 }
 
-// seesStub tells whether an input is an event of a session that is a stub at the moment.
-func (p *Partition) seesStub(in Input) bool {
+// tooLate tells whether an input was an event of a session that is a stub at the moment, or a repetition of one that is
+// forgotten altogether.
+func (p *Partition) tooLate(in Input, again bool) bool {
 	if in.Kind != KindEvent {
 		return false
 	}
@@ -138,10 +140,13 @@ func (p *Partition) seesStub(in Input) bool {
 	}
 	em := p.index.emitters[name]
 	if em == nil {
-		return false
+		return again
 	}
 	k := p.index.sessions[sessionRef{em.number, e.Session}]
-	return k != nil && !k.deleted && k.stub
+	if k == nil || k.deleted {
+		return again
+	}
+	return k.stub
 }
 
 // ofSessions is how many records of a log are events that name a session.
