@@ -327,7 +327,9 @@ func (m *moves) history(ctx context.Context) (history, map[int64]string, error) 
 			}
 			names[one.ProducerID] = fmt.Sprintf("%s/%d", p.Name, worker)
 			h.started[one.ProducerID] = m.started[p]
-			h.taken[one.ProducerID] = taken[worker]
+			if len(taken[worker]) > 0 {
+				h.taken[one.ProducerID] = taken[worker]
+			}
 		}
 	}
 	return h, names, nil
@@ -366,6 +368,9 @@ func (m *moves) tell(ctx context.Context, still, moving part) error {
 	h, names, err := m.history(ctx)
 	if err != nil {
 		return err
+	}
+	if len(h.taken) == 0 || m.spy.restores == 0 {
+		return fmt.Errorf("tell who stayed: %d restores are in the changelog and %d workers lost a partition by their logs, which cannot be: is another word used for them now?", m.spy.restores, len(h.taken))
 	}
 	var quiet, busy []gap
 	for p := range int32(m.o.partitions) {

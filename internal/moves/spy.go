@@ -22,9 +22,10 @@ const barrierKey = "b"
 
 // spy reads the changelog as it is written. All that it says of a partition is in the order of the log.
 type spy struct {
-	mu     sync.Mutex
-	signs  map[int32][]sign
-	aborts int
+	mu    sync.Mutex
+	signs map[int32][]sign
+
+	aborts, restores int
 }
 
 // run reads until the context ends.
@@ -59,6 +60,7 @@ func (s *spy) saw(r *kgo.Record) {
 			s.signs[r.Partition] = append(s.signs[r.Partition], sign{at: r.Timestamp, producer: r.ProducerID})
 		}
 	case string(r.Key) == barrierKey:
+		s.restores++
 		s.signs[r.Partition] = append(s.signs[r.Partition], sign{at: r.Timestamp, restore: true})
 	}
 }
