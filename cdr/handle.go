@@ -27,7 +27,6 @@ func (f *fold) handle() {
 
 	switch b := e.Body.(type) {
 	case *janus.HandleAttached:
-		h.attached = true
 		f.learn(b.Plugin)
 		s.sign = max(s.sign, e.Time)
 	case *janus.HandleDetached:

@@ -84,7 +84,6 @@ type handle struct {
 	id       janus.HandleID
 	plugin   string
 	opaqueID string
-	attached bool         // `attached` was seen
 	gone     janus.Micros // `detached`
 	goneAt   janus.Micros // partition clock of `detached`
 	last     janus.Micros // largest timestamp of its events
@@ -296,7 +295,6 @@ func (h *handle) fields(c *codec) {
 	num(c, 1, &h.id)
 	text(c, 2, &h.plugin)
 	text(c, 3, &h.opaqueID)
-	flag(c, 4, &h.attached)
 	num(c, 5, &h.gone)
 	num(c, 6, &h.goneAt)
 	num(c, 7, &h.last)
