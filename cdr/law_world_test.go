@@ -56,7 +56,8 @@ type outcome struct {
 	records []Record
 	states  shelf
 	parked  int
-	toStubs int // events of sessions, repetitions too, that came when the session was reported already
+	toStubs int         // events of sessions, repetitions too, that came when the session was reported already
+	again   map[ID]bool // sessions that began once more at the same moment, when the partition had forgotten them
 }
 
 // run folds a log.
@@ -68,11 +69,27 @@ func (how play) run(log []Input) (outcome, error) {
 	if how.source.Topic == "" {
 		how.source.Topic = "janus.events"
 	}
-	out := outcome{states: shelf{}}
+	out := outcome{states: shelf{}, again: map[ID]bool{}}
 	p, err := Open(policy, how.source, out.states)
 	if err != nil {
 		return out, err
 	}
+	forgotten, reported := map[string]bool{}, map[ID]bool{}
+	trace := func(c Conclusion) {
+		switch c.Rule {
+		case RuleSessionForgotten:
+			forgotten[c.Emitter+"/"+c.Session.String()] = true
+		case RuleRecordEmitted:
+			uid := c.Record.SessionUID
+			if reported[uid] && forgotten[c.Emitter+"/"+c.Session.String()] {
+				out.again[uid] = true
+			}
+			if c.Record.RecordType == SessionSummary {
+				reported[uid] = true
+			}
+		}
+	}
+	p.Trace(trace)
 	take := func() {
 		step := p.Step()
 		out.records = append(out.records, step.Records...)
@@ -107,6 +124,7 @@ func (how play) run(log []Input) (outcome, error) {
 			if p, err = Open(policy, how.source, out.states); err != nil {
 				return out, fmt.Errorf("open again after input %d: %w", i, err)
 			}
+			p.Trace(trace)
 			for _, before := range log[max(0, i+1-WindowSize) : i+1] {
 				if !how.forget {
 					p.Recall(before)
@@ -170,8 +188,23 @@ func checkTold(out outcome, events int) error {
 	parts := map[ID][]*Record{} // by leg
 	legs := map[ID][]*Record{}  // final records by session
 	counted := 0
+	lives := map[ID]int32{}
 	for i := range out.records {
 		r := &out.records[i]
+		if uid := r.SessionUID; out.again[uid] { // for the books each life of it is a session
+			one := *r
+			r = &one
+			for _, id := range []*ID{&r.SessionUID, &r.CDRID, &r.RecordID} {
+				*id = recordID(*id, lives[uid], -1)
+			}
+			r.LegIDs = slices.Clone(r.LegIDs)
+			for j, id := range r.LegIDs {
+				r.LegIDs[j] = recordID(id, lives[uid], -1)
+			}
+			if r.RecordType == SessionSummary {
+				lives[uid]++
+			}
+		}
 		if err := checkRecord(r); err != nil {
 			return fmt.Errorf("record %d (%v of session %s, handle %s, %v %d): %w", i, r.RecordType, r.SessionID, r.HandleID, r.LegKind, r.LegIndex, err)
 		}
