@@ -28,9 +28,9 @@ type knownEmitter struct {
 	silent   bool      // it stands in the queue of the partition
 }
 
-// emitterName is the name by which an emitter is known: its own, or, where that is too long, the beginning of it and a
+// EmitterName is the name by which an emitter is known: its own, or, where that is too long, the beginning of it and a
 // hash of the whole, so that no two emitters become one.
-func emitterName(name string) (known string, cut bool) {
+func EmitterName(name string) (known string, cut bool) {
 	if len(name) <= maxText {
 		return name, false
 	}

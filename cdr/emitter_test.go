@@ -146,7 +146,7 @@ func TestNoTwoLongNamesAreOne(t *testing.T) {
 	for i := range 40 {
 		for _, letter := range []string{"a", "é", "日"} {
 			name := strings.Repeat(letter, maxText-20+i) + "."
-			kept, cut := emitterName(name)
+			kept, cut := EmitterName(name)
 			if before, twice := known[kept]; twice {
 				t.Fatalf("%q and %q are both known as %q", before, name, kept)
 			}

@@ -204,7 +204,7 @@ func (p *Partition) Apply(in Input) error {
 	case KindTick:
 		return nil
 	case KindAlive:
-		name, _ := emitterName(string(in.Key))
+		name, _ := EmitterName(string(in.Key))
 		return p.sighted(p.index.emitter(name))
 	}
 	e, err := p.parser.Parse(in.Value)
@@ -216,7 +216,7 @@ func (p *Partition) Apply(in Input) error {
 	if in.Emitter != "" {
 		name = in.Emitter
 	}
-	name, cut := emitterName(name)
+	name, cut := EmitterName(name)
 	p.eventTime = e.Time
 	if again {
 		p.counts.Duplicates++
