@@ -19,7 +19,9 @@ func (w *worker) join(ctx context.Context) (*kgo.Client, error) {
 	w.kill = kill
 	opts, err := o.Kafka.ClientOpts()
 	if err == nil {
-		w.offsets, err = w.p.offsetsAPI(ctx)
+		if w.offsets, err = w.p.offsetsAPI(ctx); err != nil {
+			err = w.unsettled(time.Now(), err) // the brokers may be away
+		}
 	}
 	if err != nil {
 		kill()
