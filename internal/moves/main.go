@@ -41,6 +41,7 @@ type options struct {
 	leaves           float64
 	most             float64
 	commitInterval   time.Duration
+	logLevel         string
 	worst            int
 	sessionTimeout   time.Duration
 	settleAfterStart time.Duration
@@ -62,6 +63,7 @@ func main() {
 	flag.Float64Var(&o.most, "most", 3, "ratio of the longest gaps that is still good")
 	flag.DurationVar(&o.commitInterval, "commit-interval", 200*time.Millisecond, "of the processors")
 	flag.DurationVar(&o.sessionTimeout, "session-timeout", 30*time.Second, "of the processors")
+	flag.StringVar(&o.logLevel, "log-level", "info", "of the processors; debug tells what a gap was spent with, and costs")
 	flag.DurationVar(&o.settleAfterStart, "settle", 5*time.Second, "calm before each measurement, after all processes are ready")
 	flag.IntVar(&o.worst, "worst", 3, "how many of the longest gaps of each kind are told one by one")
 	flag.Parse()

@@ -145,7 +145,7 @@ func (m *moves) prepare(ctx context.Context) (err error) {
 		}
 		p.Env = stage.Environment(stage.Settings(m.brokers, m.topics), map[string]string{
 			"GROUP": group, "INSTANCE": p.Name, "WORKERS": strconv.Itoa(o.workers), "STATE_DIR": p.State, "ADMIN_LISTEN": p.Admin,
-			"COMMIT_INTERVAL": o.commitInterval.String(), "SESSION_TIMEOUT": o.sessionTimeout.String(), "LOG_FORMAT": "json",
+			"COMMIT_INTERVAL": o.commitInterval.String(), "SESSION_TIMEOUT": o.sessionTimeout.String(), "LOG_FORMAT": "json", "LOG_LEVEL": o.logLevel,
 		})
 		p.Died = func(p *stage.Service, err error) {
 			m.mu.Lock()
