@@ -3,6 +3,7 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -44,6 +45,7 @@ type line struct {
 	rng    *rand.Rand
 	conns  map[*conn]bool
 	down   bool          // for good: the process is dead
+	away   bool          // the broker cannot be reached
 	frozen chan struct{} // closed when the process goes on; nil when it runs
 	rate   float64       // how many requests are harmed
 	armed  []armed
@@ -54,7 +56,9 @@ type armed struct {
 	key  kmsg.Key
 	nth  int
 	harm harm
-	then func() // called when it happened; not under any lock
+	then func()          // called when it was answered, or cut; not under any lock
+	when func() bool     // counts only if so; nil: always
+	hold <-chan struct{} // the request is held up until this is closed
 }
 
 func newLine(w *world, owner string, seed uint64) *line {
@@ -73,7 +77,7 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.down {
+	if l.down || l.away {
 		inner.Close()
 		return nil, errCut
 	}
@@ -95,6 +99,16 @@ func (l *line) wait() error {
 		return l.wait()
 	}
 	return nil
+}
+
+// refuse cuts all connections and makes no more, until it is told otherwise.
+func (l *line) refuse(on bool) {
+	l.mu.Lock()
+	l.away = on
+	l.mu.Unlock()
+	if on {
+		l.cut(false)
+	}
 }
 
 // cut ends all connections; for good when the process is dead.
@@ -145,20 +159,20 @@ func (l *line) arm(a armed) {
 }
 
 // fate decides what happens to a request, and how long it is held up if it is.
-func (l *line) fate(key kmsg.Key) (h harm, delay time.Duration, then func()) {
+func (l *line) fate(key kmsg.Key) (h harm, delay time.Duration, then func(), hold <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delay = time.Duration(l.rng.Int64N(int64(4 * time.Second)))
 	for i := range l.armed {
 		a := &l.armed[i]
-		if a.key != key {
+		if a.key != key || a.when != nil && !a.when() {
 			continue
 		}
 		a.nth--
 		if a.nth > 0 {
 			continue
 		}
-		h, then = a.harm, a.then
+		h, then, hold = a.harm, a.then, a.hold
 		l.armed = append(l.armed[:i], l.armed[i+1:]...)
 		break
 	}
@@ -172,7 +186,7 @@ func (l *line) fate(key kmsg.Key) (h harm, delay time.Duration, then func()) {
 		l.world.tell("%s: %v of %s", l.owner, h, key.Name())
 		l.world.count("wire: " + h.String())
 	}
-	return h, delay, then
+	return h, delay, then, hold
 }
 
 // question is a request without an answer so far.
@@ -203,7 +217,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		return 0, fmt.Errorf("a request of %d bytes", len(b))
 	}
 	key, number := kmsg.Key(binary.BigEndian.Uint16(b[4:])), int32(binary.BigEndian.Uint32(b[8:]))
-	h, delay, then := c.line.fate(key)
+	h, delay, then, hold := c.line.fate(key)
 	switch h {
 	case cutBefore:
 		c.Close()
@@ -219,6 +233,14 @@ func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	c.asked[number] = question{key, h, delay, then}
 	c.mu.Unlock()
+	if hold != nil { // the client writes to all its connections from one goroutine, and must not wait
+		held := bytes.Clone(b)
+		go func() {
+			<-hold
+			_, _ = c.Conn.Write(held) // it may have given up
+		}()
+		return len(b), nil
+	}
 	return c.Conn.Write(b)
 }
 

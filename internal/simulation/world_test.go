@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
 	"januscdr/pipeline"
@@ -100,6 +102,8 @@ type process struct {
 	dead bool
 	stop *halt
 	disk diskFault
+
+	emits atomic.Bool // the transaction that is being made has records; with one worker
 }
 
 // halt is a place where a process stands still until it is let go.
@@ -107,6 +111,7 @@ type halt struct {
 	at      string
 	nth     int
 	linger  time.Duration
+	when    func() bool // counts only if so; nil: always
 	reached chan struct{}
 	goOn    chan struct{}
 }
@@ -255,7 +260,7 @@ func (w *world) launch(p *process, change ...func(*pipeline.Options)) {
 		Kafka: w.kafka(p.line), Topics: topics, Group: group, Instance: p.host.name, Workers: p.host.workers, StateDir: p.dir,
 		Policy: w.policy, CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second,
 		SessionTimeout: 12 * time.Second, Headers: pipeline.HeaderNames{Version: "simulation", Policy: "policy"},
-		Probe: p.probe, StoreProbe: p.storeProbe,
+		Probe: p.probe, StoreProbe: p.storeProbe, Encode: p.encode,
 		Log: hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: p.log}),
 	}
 	if w.seed%3 == 0 {
@@ -281,7 +286,17 @@ func (w *world) launch(p *process, change ...func(*pipeline.Options)) {
 }
 
 // probe is where the processor tells how far it came. It stands still at its halt.
-func (p *process) probe(step pipeline.Step) { p.pass(string(step)) }
+func (p *process) probe(step pipeline.Step) {
+	if step == pipeline.AfterEnd || step == pipeline.BeforeAbort {
+		p.emits.Store(false)
+	}
+	p.pass(string(step))
+}
+
+func (p *process) encode(r *cdr.Record) ([]byte, error) {
+	p.emits.Store(true)
+	return avro.Encode(r)
+}
 
 func (p *process) storeProbe(step statestore.Step) error {
 	p.mu.Lock()
@@ -298,7 +313,7 @@ func (p *process) storeProbe(step statestore.Step) error {
 func (p *process) pass(step string) {
 	p.mu.Lock()
 	s := p.stop
-	if p.dead || s == nil || s.at != step {
+	if p.dead || s == nil || s.at != step || s.when != nil && !s.when() {
 		p.mu.Unlock()
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +33,9 @@ type wound struct {
 
 	scene string // the directed test that should notice it, instead of the seeds
 
-	// equal says why nobody can notice, for wounds of things that are held twice; they are tried all the same.
-	equal string
+	// alone says why a wound does no harm alone: something else holds, too. It is tried together with the wound of that,
+	// which then does harm that it would not do alone, in the scene.
+	alone, with string
 }
 
 type edit struct{ file, old, new string }
@@ -47,13 +49,16 @@ var wounds = []wound{
 	first := w.produce(ctx, positions)
 	limited, cancelled := context.WithTimeout(ctx, endTimeout)
 	defer cancelled()
-	if err := w.session.Client().Flush(limited); err != nil || first.first() != nil {
+	if err := w.client.Flush(limited); err != nil || first.first() != nil {
 		return w.abort(ctx, began, errors.New("positions"))
 	}
-	if done, err := w.session.End(kgo.PreTxnCommitFnContext(limited, w.offsets(shares)), kgo.TryCommit); err != nil || !done {
-		return w.unsettled(began, errors.New("positions"))
+	if err := w.fence(limited, shares); err != nil {
+		return w.abort(ctx, began, err)
 	}
-	if err := w.session.Begin(); err != nil {
+	if err := w.client.EndTransaction(limited, kgo.TryCommit); err != nil {
+		return w.unsettled(began, err)
+	}
+	if err := w.client.BeginTransaction(); err != nil {
 		return w.unsettled(began, err)
 	}
 	w.at(AfterBegin)
@@ -75,19 +80,38 @@ var wounds = []wound{
 	}
 	if err := w.transaction(ctx, shares, records); err != nil {`}}},
 
-	{name: "offsets outside of the transaction",
-		equal: "End asks the group by a heartbeat, too, and a transaction that is open then holds up the restore of the next owner; package model shows what happens without either",
-		edits: []edit{{
-			"pipeline/commit.go", "		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}\n", "		req.Topics = nil\n",
-		}, {
-			"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
+	{name: "offsets outside of the transaction", scene: "TestSceneAZombieIsRefused", edits: []edit{{
+		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n", "	if err := error(nil); err != nil {\n",
+	}, {
+		"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
 	w.at(AfterEnd)
 	offsets := map[string]map[int32]kgo.EpochOffset{w.p.opts.Topics.Events: {}}
 	for _, s := range shares {
 		offsets[w.p.opts.Topics.Events][s.task.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.step.Next}
 	}
-	w.session.Client().CommitOffsetsSync(ctx, offsets, nil)
+	w.client.CommitOffsetsSync(ctx, offsets, nil)
 `}}},
+
+	{name: "what the group says to the offsets is not looked at", scene: "TestSceneAZombieIsRefused", edits: []edit{{
+		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n		return w.abort", "	if err := w.fence(end, shares); err != nil && ctx.Err() != nil {\n		return w.abort"}}},
+
+	{name: "a refused generation is taken for success", scene: "TestSceneACommitWithoutItsOffsetsIsNone", edits: []edit{{
+		"pipeline/offsets.go", "		// The next generation has begun, and its answer is on the way to us.\n", "		if refused != nil {\n			return nil\n		}\n"}}},
+
+	{name: "who we are in the group is not compared", scene: "TestSceneAWorkerThatIsTakenInAgain", edits: []edit{{
+		"pipeline/offsets.go", "			if s.task.member != member {\n", "			if false {\n"}}},
+
+	{name: "who was thrown out tries again as another", scene: "TestSceneAWorkerThatIsThrownOut", edits: []edit{{
+		"pipeline/offsets.go", "	for until := time.Now().Add(generationAtMost); ; {\n", "	first := true\n	for until := time.Now().Add(generationAtMost); ; {\n",
+	}, {
+		"pipeline/offsets.go", "			if s.task.member != member {\n", "			if first && s.task.member != member {\n",
+	}, {
+		"pipeline/offsets.go", "		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {\n", "		first = false\n		if !errors.Is(refused, kerr.IllegalGeneration) && !errors.Is(refused, kerr.UnknownMemberID) || time.Now().After(until) {\n"}}},
+
+	{name: "offsets before all is acknowledged", scene: "TestSceneMessagesThatAreLate", edits: []edit{{
+		"pipeline/commit.go", "	promises := w.produce(ctx, records)\n	w.at(AfterProduce)\n", "	promises := w.produce(ctx, records)\n	w.at(AfterProduce)\n	early := w.fence(ctx, shares)\n",
+	}, {
+		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n", "	if err := early; err != nil {\n"}}},
 
 	{name: "unknown is taken for committed", short: true, edits: []edit{{
 		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", "		return nil\n"}}},
@@ -106,9 +130,6 @@ var wounds = []wound{
 		}
 		return w.transaction(ctx, shares, again)
 `}}},
-
-	{name: "not committed is not looked at", edits: []edit{{
-		"pipeline/commit.go", "	if err != nil || !done {\n", "	_ = done\n	if err != nil {\n"}}},
 
 	{name: "the client goes on after an unknown outcome", edits: []edit{{
 		"pipeline/worker.go", "	if err := w.commit(ctx); err != nil {\n		return err\n	}\n", `	if err := w.commit(ctx); err != nil && (!errors.Is(err, errUnknown) || strings.Contains(err.Error(), "begin")) {
@@ -137,9 +158,14 @@ var wounds = []wound{
 	{name: "no barrier, the checkpoint is trusted", edits: []edit{{
 		"pipeline/restore.go", "	for at := from; at <= barrier; {\n", "	for at := from; at <= barrier && kind == \"cold\"; {\n"}}},
 
-	{name: "the restore stops one record before the barrier", edits: []edit{{
-		"pipeline/restore.go", "	for at := from; at <= barrier; {\n", "	if c, ok := readCheckpoint(store.Checkpoint()); ok && barrier > c.next {\n		barrier--\n	}\n	for at := from; at < barrier; {\n"}},
-		equal: "the last record before a barrier is the mark of a transaction or another barrier, neither of which is a state"},
+	{name: "the restore ends when nothing comes for a moment", scene: "TestSceneWhatIsCommittedAfterAMove", edits: []edit{{
+		"pipeline/restore.go", "		records, err := progress.next(ctx, reader, at)\n", `		moment, over := context.WithTimeout(ctx, time.Second)
+		records, err := reader.Next(moment)
+		over()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			break
+		}
+`}}},
 
 	{name: "the restore reads what is not committed", edits: []edit{{
 		"kafka/reader.go", "		kgo.FetchIsolationLevel(kgo.ReadCommitted()),\n", "		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),\n"}}},
@@ -170,24 +196,25 @@ var wounds = []wound{
 		"pipeline/restore.go", "		from := max(first, next-cdr.WindowSize)\n", "		from := max(first, next)\n"}}},
 
 	{name: "a task lives on when its partition is taken", edits: []edit{{
-		"pipeline/worker.go", "			closing = and(closing, w.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, w.drop(partition))\n			w.start(ctx, partition, 1)\n", `		}
+		"pipeline/worker.go", "			closing = and(closing, w.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, w.drop(partition))\n			w.start(ctx, partition, e.member, 1)\n", `		}
 		for _, partition := range e.assigned {
 			if t := w.tasks[partition]; t != nil {
+				t.member = e.member
 				w.restored[partition] = t
 				delete(w.tasks, partition)
 				continue
 			}
 			closing = and(closing, w.drop(partition))
-			w.start(ctx, partition, 1)
-`}, {"pipeline/worker.go", "			if err := w.drop(partition); err != nil {\n				w.log.Warn(\"task was not closed in order\"", "			if err := error(nil); err != nil {\n				w.log.Warn(\"task was not closed in order\""}}},
+			w.start(ctx, partition, e.member, 1)
+`}}},
 
-	{name: "the group's offset counts, not the position", edits: []edit{{
-		"pipeline/worker.go", "		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})\n", `		from := t.next()
+	{name: "the group's offset counts, not the position", scene: "TestSceneTheGroupsOffsetsAreMovedByHand", edits: []edit{{
+		"pipeline/worker.go", "		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})\n", `		from := t.next()
 		if group, ok := w.inbox.groupOffset(partition); ok {
 			from = group
 		}
-		client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: from}}})
-`}}, equal: "both are in the same transaction, and the group tells no offset that is not stable"},
+		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: from}}})
+`}}},
 
 	{name: "a timer fires without a tick in the log", edits: []edit{{
 		"pipeline/tick.go", "		t.ticked = now\n", `		t.ticked = now
@@ -218,7 +245,7 @@ var wounds = []wound{
 	{name: "records outside of the transaction", edits: []edit{{
 		"pipeline/commit.go", "			records = append(records, r)\n", "			w.p.side.Produce(context.Background(), r, nil)\n"}}},
 
-	{name: "old changelog is deleted before the new one is committed", edits: []edit{{
+	{name: "old changelog is deleted before the new one is committed", scene: "TestSceneADeathInARewrite", edits: []edit{{
 		"pipeline/rewrite.go", "	if err := w.transaction(ctx, []*share{s}, records); err != nil {\n", `	var old kadm.Offsets
 	old.AddOffset(w.p.opts.Topics.State, t.partition, t.log.next, -1)
 	w.p.admin.DeleteRecords(ctx, old)
@@ -226,14 +253,26 @@ var wounds = []wound{
 `}}},
 
 	{name: "the transactional id is not initialised", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
-		"pipeline/worker.go", "	if _, _, err := w.session.Client().ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
+		"pipeline/worker.go", "	if _, _, err := w.client.ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
 
 	{name: "another transactional id at each start", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
-		"pipeline/worker.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(w.name+time.Now().String()),\n"}}},
+		"pipeline/membership.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(w.name+time.Now().String()),\n"}}},
 
 	{name: "what was folded once is folded again", edits: []edit{{
 		"cdr/partition.go", "	if p.started && in.Offset < p.pos.next {\n", "	if false {\n"}},
-		equal: "the client delivers from the position on, and no offset twice"},
+		alone: "the client delivers from the position on, and no offset twice",
+		with:  "the group's offset counts, not the position", scene: "TestSceneTheGroupsOffsetsAreMovedByHand/to_the_beginning"},
+}
+
+// together is a wound with the one that it does harm with.
+func (w wound) together() wound {
+	for _, other := range wounds {
+		if other.name == w.with {
+			w.edits = append(slices.Clone(w.edits), other.edits...)
+			return w
+		}
+	}
+	panic("there is no wound " + w.with)
 }
 
 // TestEachWoundStillFits fails when the program has changed where a wound is cut.
@@ -288,8 +327,15 @@ func TestWoundsAreNoticed(t *testing.T) {
 		case err != nil:
 			t.Errorf("%s: %v", w.name, err)
 			by = "NOT TRIED"
-		case by == "" && w.equal != "":
-			by = "by nobody: " + w.equal
+		case w.alone != "" && by != "":
+			t.Errorf("%s: it does harm alone: %s", w.name, by)
+		case w.alone != "":
+			by, err = w.together().noticed(t.Context(), t.TempDir())
+			if err != nil || by == "" {
+				t.Errorf("%s: nobody notices it together with %q: %v", w.name, w.with, err)
+				by = "BY NOBODY"
+			}
+			by = fmt.Sprintf("harmless alone: %s; together with %q: %s", w.alone, w.with, by)
 		case by == "":
 			t.Errorf("%s: nobody notices in %d runs", w.name, woundRuns)
 			by = "BY NOBODY"
@@ -349,9 +395,16 @@ func (w wound) noticed(ctx context.Context, dir string) (string, error) {
 	if m := caught.FindSubmatch(out); m != nil {
 		return fmt.Sprintf("run %s (seed %s): %.160s", m[1], m[2], m[3]), nil
 	}
+	scene := ""
 	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "FAIL: TestScene") || strings.HasPrefix(line, "panic:") {
-			return strings.TrimSpace(strings.TrimPrefix(line, "--- FAIL: ")), nil
+		line = strings.TrimSpace(line)
+		switch name, failed := strings.CutPrefix(line, "--- FAIL: "); {
+		case failed:
+			scene, _, _ = strings.Cut(name, " ")
+		case strings.HasPrefix(line, "panic:"):
+			return fmt.Sprintf("%.160s", line), nil
+		case scene != "" && strings.Contains(line, "_test.go:"):
+			return fmt.Sprintf("%s: %.160s", scene, line[strings.Index(line, ": ")+2:]), nil
 		}
 	}
 	return fmt.Sprintf("%.200s", out), nil
