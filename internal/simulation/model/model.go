@@ -10,6 +10,8 @@ type Wounds struct {
 	StoreBeforeCommit  bool // the store is told before the transaction ends
 	PositionBefore     bool // the position is committed in a transaction of its own, before the states
 	NoOffsets          bool // the transaction carries no offsets: nobody asks whether the partition is still ours
+	NameNotCompared    bool // it asks whether the partition is ours now, not whether it has been all the time
+	OffsetsFirst       bool // the offsets are taken before the messages are
 	UnknownIsCommitted bool // no answer is taken for success
 	UnknownIsAborted   bool // no answer is taken for failure, and the same is tried again
 	NoBarrier          bool // a restore reads to the end of what is stable
@@ -90,7 +92,7 @@ const (
 type worker struct {
 	phase      phase
 	epoch      int8 // of its transactional id
-	generation int8 // of the group, as it knows it
+	generation int8 // of the group, as it knows it: here each gives the partition to somebody, who has a new name by that
 	barrier    int8
 	at         int8 // of the changelog, while restoring
 
@@ -290,7 +292,7 @@ func (m *World) of(i int8, may func(bool, func(*World), string, ...any)) {
 		w.apply(tick)
 	}, "a timer fires")
 	step(w.phase == running && w.changed, func(m *World, w *worker) {
-		w.phase, w.refused, w.left = afterBegin, false, false
+		w.phase, w.refused, w.left = afterBegin, false, m.w.OffsetsFirst && w.generation != m.generation
 		if m.w.StoreBeforeCommit {
 			w.seen.state, w.seen.next = w.state, w.next
 		}
@@ -343,7 +345,13 @@ func (m *World) of(i int8, may func(bool, func(*World), string, ...any)) {
 			}
 			w.unknown()
 		default:
-			w.left = w.generation != m.generation && !m.w.NoOffsets
+			switch {
+			case m.w.NoOffsets, m.w.OffsetsFirst:
+			case m.w.NameNotCompared:
+				w.left = m.owner != i
+			default:
+				w.left = w.generation != m.generation
+			}
 			w.phase = beforeEnd
 		}
 	}, "before end")
