@@ -53,7 +53,8 @@ func (f *fold) accompany() {
 	}
 	if l := f.open(f.h, kind); l != nil {
 		l.index, f.h.next[kind] = pc.index, pc.index+1
-		l.start, l.first, l.firstOffset = pc.start, pc.first, pc.firstOffset
+		// What was told of the one before stays, should it have turned out only now that its PeerConnection was over.
+		l.start, l.first, l.firstOffset = max(pc.start, f.h.lastEnd[kind]), pc.first, pc.firstOffset
 		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.sign = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.sign
 		l.role, l.room = pc.role, pc.room
 	}
