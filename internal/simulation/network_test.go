@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -30,9 +31,11 @@ const (
 	lostRequest      // the request vanishes, the connection stays
 	lostAnswer       // the answer vanishes, the connection stays
 	harms
+
+	cutUnseen = harms // the broker never sees the request, the client thinks that it did; in scenes only
 )
 
-var harmNames = [...]string{"unharmed", "cut before", "cut after", "late request", "late answer", "lost request", "lost answer"}
+var harmNames = [...]string{"unharmed", "cut before", "cut after", "late request", "late answer", "lost request", "lost answer", "cut unseen"}
 
 func (h harm) String() string { return harmNames[h] }
 
@@ -206,6 +209,8 @@ type conn struct {
 	mu    sync.Mutex
 	asked map[int32]question
 
+	unseen atomic.Bool // it was cut so
+
 	rest []byte // of the answer that is being read; used by the reader only
 }
 
@@ -229,6 +234,11 @@ func (c *conn) Write(b []byte) (int, error) {
 		time.Sleep(delay)
 	case lostRequest:
 		return len(b), nil
+	case cutUnseen:
+		c.unseen.Store(true)
+		c.Close()
+		then()
+		return len(b), nil
 	}
 	c.mu.Lock()
 	c.asked[number] = question{key, h, delay, then}
@@ -248,6 +258,9 @@ func (c *conn) Read(b []byte) (int, error) {
 	for len(c.rest) == 0 {
 		var head [8]byte
 		if _, err := io.ReadFull(c.Conn, head[:]); err != nil {
+			if c.unseen.Load() {
+				err = errCut
+			}
 			return 0, err
 		}
 		answer := make([]byte, 4+binary.BigEndian.Uint32(head[:]))

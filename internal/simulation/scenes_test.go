@@ -182,6 +182,60 @@ func TestSceneADeathInARewrite(t *testing.T) {
 	})
 }
 
+// Whether a transaction was committed whose end was not answered is asked of the changelog, and of nobody else.
+func TestSceneTheEndIsNotAnswered(t *testing.T) {
+	for _, h := range []harm{cutBefore, cutUnseen, cutAfter, lostRequest, lostAnswer} {
+		t.Run(h.String(), func(t *testing.T) {
+			scene(t, func(w *world, p *process) {
+				p = w.alone(p)
+				for range 3 {
+					harmed := make(chan struct{})
+					p.line.arm(armed{key: kmsg.EndTxn, nth: 1, when: p.emits.Load, harm: h, then: func() { close(harmed) }})
+					if h != lostRequest && h != lostAnswer {
+						<-harmed
+					}
+					w.pass(5 * time.Second)
+				}
+			})
+		})
+	}
+}
+
+// A disk that was away knows sessions that were closed and forgotten since.
+func TestSceneAnOldDisk(t *testing.T) {
+	for what, rewriteAfter := range map[string]int64{"the changelog tells of what was deleted": 1 << 40, "the changelog was rewritten": 50} {
+		t.Run(what, func(t *testing.T) {
+			scene(t, func(w *world, p *process) {
+				short := func(o *pipeline.Options) { o.RewriteAfter = rewriteAfter }
+				w.end(p)
+				p = w.start(p.host, short)
+				w.pass(12 * time.Second) // each store writes every 5 s
+				w.kill(p)
+				old := p.host.kept[len(p.host.kept)-1]
+				p = w.start(p.host, short)
+				<-w.feeder.done
+				w.pass(90 * time.Second) // all is closed, and nothing comes by which time would go on
+				w.kill(p)
+				p.host.dir = w.newDisk(p.host, old)
+				w.start(p.host, short)
+			})
+		})
+	}
+}
+
+// A partition goes to another process and comes back: what its first owner knows of it is old.
+func TestSceneAPartitionComesBack(t *testing.T) {
+	scene(t, func(w *world, p *process) {
+		w.alone(p)
+		for range 2 {
+			other := w.nextHost()
+			w.pass(8 * time.Second)
+			w.kill(other)
+			w.pass(15 * time.Second)
+		}
+	})
+}
+
 // alone leaves one host with one worker.
 func (w *world) alone(p *process, change ...func(*pipeline.Options)) *process {
 	w.end(p)

@@ -182,6 +182,12 @@ func (w *world) fail(format string, args ...any) {
 	w.failures = append(w.failures, fmt.Sprintf(format, args...))
 }
 
+func (w *world) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.failures) > 0
+}
+
 func (w *world) excuse(err error) { w.excused = append(w.excused, err) }
 
 func (w *world) startBroker() {
@@ -510,6 +516,9 @@ func (w *world) catchUp(patience time.Duration) {
 	until := time.Now().Add(patience)
 	for {
 		w.look()
+		if w.failed() {
+			return // it would take long, and say no more
+		}
 		now, committed, ok := w.ends()
 		if ok && ends == nil {
 			ends = now

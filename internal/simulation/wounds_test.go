@@ -113,10 +113,10 @@ var wounds = []wound{
 	}, {
 		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n", "	if err := early; err != nil {\n"}}},
 
-	{name: "unknown is taken for committed", short: true, edits: []edit{{
+	{name: "unknown is taken for committed", short: true, scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", "		return nil\n"}}},
 
-	{name: "unknown is taken for aborted, and tried again", edits: []edit{{
+	{name: "unknown is taken for aborted, and tried again", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", `		again := make([]*kgo.Record, len(records))
 		for i, r := range records {
 			again[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
@@ -128,15 +128,18 @@ var wounds = []wound{
 				}
 			}
 		}
+		if err := w.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
+			return w.unsettled(began, err)
+		}
 		return w.transaction(ctx, shares, again)
 `}}},
 
-	{name: "the client goes on after an unknown outcome", edits: []edit{{
+	{name: "the client goes on after an unknown outcome", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/worker.go", "	if err := w.commit(ctx); err != nil {\n		return err\n	}\n", `	if err := w.commit(ctx); err != nil && (!errors.Is(err, errUnknown) || strings.Contains(err.Error(), "begin")) {
 		return err
 	} else if err != nil {
 		w.since = time.Time{}
-		return nil
+		return w.client.EndTransaction(ctx, kgo.TryAbort)
 	}
 `}, {"pipeline/worker.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
 
@@ -170,13 +173,13 @@ var wounds = []wound{
 	{name: "the restore reads what is not committed", edits: []edit{{
 		"kafka/reader.go", "		kgo.FetchIsolationLevel(kgo.ReadCommitted()),\n", "		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),\n"}}},
 
-	{name: "deletions are not replayed", edits: []edit{{
+	{name: "deletions are not replayed", scene: "TestSceneAnOldDisk", edits: []edit{{
 		"pipeline/changelog.go", "			if isBarrier(r.Key) {\n", "			if isBarrier(r.Key) || r.Value == nil {\n"}}},
 
-	{name: "a store older than the changelog is kept", edits: []edit{{
+	{name: "a store older than the changelog is kept", scene: "TestSceneAnOldDisk", edits: []edit{{
 		"pipeline/restore.go", "			log.Info(\"state store is older than the changelog and starts empty\", \"checkpoint\", c.next, \"log_start\", first)\n			err = store.Reset()\n", "			log.Info(\"state store is older than the changelog\", \"checkpoint\", c.next, \"log_start\", first)\n"}}},
 
-	{name: "the checkpoint before the states", edits: []edit{{
+	{name: "the checkpoint before the states", scene: "TestSceneADeathAtEachStep/store_before_checkpoint", edits: []edit{{
 		"statestore/flush.go", "	wb := s.db.NewWriteBatch()\n", `	if err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(checkpointKey, b.checkpoint) }); err != nil {
 		return err
 	}
@@ -195,7 +198,7 @@ var wounds = []wound{
 	{name: "the window of duplicates is not refilled", edits: []edit{{
 		"pipeline/restore.go", "		from := max(first, next-cdr.WindowSize)\n", "		from := max(first, next)\n"}}},
 
-	{name: "a task lives on when its partition is taken", edits: []edit{{
+	{name: "a task lives on when its partition is taken", scene: "TestSceneAPartitionComesBack", edits: []edit{{
 		"pipeline/worker.go", "			closing = and(closing, w.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, w.drop(partition))\n			w.start(ctx, partition, e.member, 1)\n", `		}
 		for _, partition := range e.assigned {
 			if t := w.tasks[partition]; t != nil {
@@ -239,10 +242,10 @@ var wounds = []wound{
 		}
 `}, {"pipeline/tick.go", "	\"januscdr/cdr\"\n", "	\"januscdr/cdr\"\n	\"januscdr/janus\"\n"}}},
 
-	{name: "parked events outside of the transaction", edits: []edit{{
+	{name: "parked events outside of the transaction", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/commit.go", "			records = append(records, w.parked(t.partition, parked))\n", "			w.p.side.Produce(context.Background(), w.parked(t.partition, parked), nil)\n"}}},
 
-	{name: "records outside of the transaction", edits: []edit{{
+	{name: "records outside of the transaction", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/commit.go", "			records = append(records, r)\n", "			w.p.side.Produce(context.Background(), r, nil)\n"}}},
 
 	{name: "old changelog is deleted before the new one is committed", scene: "TestSceneADeathInARewrite", edits: []edit{{
