@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ func (l *load) run(ctx context.Context) error {
 					l.failed.CompareAndSwap(nil, &err)
 					return
 				}
-				l.took(time.Since(at))
+				most(&l.slowest, time.Since(at))
 			})
 		}
 		if err := l.failed.Load(); err != nil {
@@ -58,15 +59,6 @@ func (l *load) run(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (l *load) took(d time.Duration) {
-	for {
-		before := l.slowest.Load()
-		if int64(d) <= before || l.slowest.CompareAndSwap(before, int64(d)) {
-			return
-		}
-	}
 }
 
 func newLoad(o *options, brokers []string, topic string) (*load, error) {
@@ -77,18 +69,48 @@ func newLoad(o *options, brokers []string, topic string) (*load, error) {
 	return &load{o: o, client: client, topic: topic}, nil
 }
 
-// stalls measures how long this machine does not let a process run that wants to: a gap below that is nobody's fault.
-type stalls struct{ longest atomic.Int64 } // nanoseconds
+// stalls measures how long this machine does not let a process run that wants to, and how long its disk takes to write
+// down a few bytes: a gap below that is nobody's fault.
+type stalls struct{ cpu, disk atomic.Int64 } // nanoseconds, the longest
 
-func (s *stalls) run(ctx context.Context) {
+func (s *stalls) watchCPU(ctx context.Context) {
 	for {
 		before := time.Now()
 		if !stage.Sleep(ctx, loadEvery) {
 			return
 		}
-		late := int64(time.Since(before) - loadEvery)
-		if late > s.longest.Load() {
-			s.longest.Store(late)
+		most(&s.cpu, time.Since(before)-loadEvery)
+	}
+}
+
+// diskEvery is often enough to meet a stall of the disk that others notice.
+const diskEvery = 200 * time.Millisecond
+
+func (s *stalls) watchDisk(ctx context.Context, path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for stage.Sleep(ctx, diskEvery) {
+		before := time.Now()
+		if _, err := file.WriteAt([]byte(before.String()), 0); err != nil {
+			return err
+		}
+		if err := file.Sync(); err != nil {
+			return err
+		}
+		most(&s.disk, time.Since(before))
+	}
+	return nil
+}
+
+// most keeps the longest.
+func most(longest *atomic.Int64, d time.Duration) {
+	for {
+		before := longest.Load()
+		if int64(d) <= before || longest.CompareAndSwap(before, int64(d)) {
+			return
 		}
 	}
 }

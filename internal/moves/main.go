@@ -11,7 +11,7 @@
 //	go run ./internal/moves -bin DIR                      the processor of another version, built before
 //
 // It needs what scripts/kafka.sh needs. Machines differ and are noisy, so quote the ratio, not the figures; how long the
-// machine itself stood still in each part is printed, too. Exit code 0: the longest gap of what stayed is at most -most
+// machine and its disk stood still in each part is printed, too. Exit code 0: the longest gap of what stayed is at most -most
 // times the longest without moves; 1: it is more, or something failed; the folder with the logs is kept and named; 130:
 // interrupted.
 package main

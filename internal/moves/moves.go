@@ -107,7 +107,8 @@ func run(ctx context.Context, o options) (err error) {
 	defer done()
 	beside.Go(func() error { return m.spy.run(watching, m.brokers, m.topics.State) })
 	beside.Go(func() error { return m.load.run(watching) })
-	beside.Go(func() error { m.stalls.run(watching); return nil })
+	beside.Go(func() error { m.stalls.watchCPU(watching); return nil })
+	beside.Go(func() error { return m.stalls.watchDisk(watching, filepath.Join(o.Dir, "disk")) })
 	still, moving, err := m.play(watching)
 	done()
 	if failed := beside.Wait(); failed != nil { // it is what ended the play
@@ -159,20 +160,23 @@ func (m *moves) prepare(ctx context.Context) (err error) {
 
 // part is a stretch of the measurement, and how the machine was in it.
 type part struct {
-	spans          []span
-	stall, slowest time.Duration // of this machine; of a write to the event log
-	joins, leaves  int
-	restarts       int
+	spans         []span
+	cpu, disk     time.Duration // for which this machine stood still
+	slowest       time.Duration // write to the event log
+	joins, leaves int
+	restarts      int
 }
 
 // begin forgets what was before.
 func (m *moves) begin() {
-	m.stalls.longest.Store(0)
+	m.stalls.cpu.Store(0)
+	m.stalls.disk.Store(0)
 	m.load.slowest.Store(0)
 }
 
 func (m *moves) end(p *part) {
-	p.stall = max(p.stall, time.Duration(m.stalls.longest.Load()))
+	p.cpu = max(p.cpu, time.Duration(m.stalls.cpu.Load()))
+	p.disk = max(p.disk, time.Duration(m.stalls.disk.Load()))
 	p.slowest = max(p.slowest, time.Duration(m.load.slowest.Load()))
 }
 
@@ -398,8 +402,10 @@ func (m *moves) tell(ctx context.Context, still, moving part) error {
 	row("B "+moved.String(), of(busy, moved))
 	fmt.Printf("\n%d joined, %d left, %d were started again, in %v; %d transactions were aborted\n", moving.joins, moving.leaves, moving.restarts,
 		moving.spans[0].to.Sub(moving.spans[0].from).Round(time.Second), m.spy.aborts)
-	fmt.Printf("the machine stood still for %v in A, %v in B at the most; the slowest write of an event took %v in A, %v in B\n",
-		still.stall.Round(time.Millisecond), moving.stall.Round(time.Millisecond), still.slowest.Round(time.Millisecond), moving.slowest.Round(time.Millisecond))
+	for i, p := range []part{still, moving} {
+		fmt.Printf("%s: the machine let nobody run for %v at the most, its disk took up to %v to write a few bytes, Kafka up to %v to take an event\n",
+			"AB"[i:i+1], p.cpu.Round(time.Millisecond), p.disk.Round(time.Millisecond), p.slowest.Round(time.Millisecond))
+	}
 
 	m.tellWorst("A", longestFirst(of(quiet, stayed)), names)
 	m.tellWorst("B", longestFirst(untouched), names)
