@@ -201,6 +201,17 @@ func TestSceneTheEndIsNotAnswered(t *testing.T) {
 	}
 }
 
+// A message that the brokers refuse takes all of its transaction with it, and nobody goes on from what was folded.
+func TestSceneAMessageIsRefused(t *testing.T) {
+	scene(t, func(w *world, p *process) {
+		w.alone(p)
+		for range 3 {
+			w.refuseOne()
+			w.pass(3 * time.Second)
+		}
+	})
+}
+
 // A disk that was away knows sessions that were closed and forgotten since.
 func TestSceneAnOldDisk(t *testing.T) {
 	for what, rewriteAfter := range map[string]int64{"the changelog tells of what was deleted": 1 << 40, "the changelog was rewritten": 50} {

@@ -71,7 +71,7 @@ var wounds = []wound{
 	promises := w.produce(ctx, rest)
 `}, {"pipeline/commit.go", "	\"fmt\"\n", "	\"fmt\"\n	\"slices\"\n"}}},
 
-	{name: "store before the commit", short: true, edits: []edit{{
+	{name: "store before the commit", short: true, scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/commit.go", "	began := time.Now()\n	if err := w.transaction(ctx, shares, records); err != nil {", `	began := time.Now()
 	for _, s := range shares {
 		if err := s.task.store.Remember(ofChanges(s.step.Changes), s.task.store.Checkpoint()); err != nil {
@@ -146,7 +146,7 @@ var wounds = []wound{
 	{name: "promises are not looked at", scene: "TestSceneADeathAtEachStep/before_abort", edits: []edit{{
 		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return w.abort", "	_ = promises\n	if err != nil {\n		return w.abort"}}},
 
-	{name: "the fold is kept after an abort", edits: []edit{{
+	{name: "the fold is kept after an abort", scene: "TestSceneAMessageIsRefused", edits: []edit{{
 		"pipeline/commit.go", "	return w.unsettled(began, why)\n}\n\n// unsettled", "	return nil // and the store is told\n}\n\n// unsettled"}}},
 
 	{name: "no barrier, the end of what is stable instead", edits: []edit{{
