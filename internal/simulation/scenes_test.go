@@ -212,6 +212,18 @@ func TestSceneAMessageIsRefused(t *testing.T) {
 	})
 }
 
+// The client would commit the others.
+func TestSceneAMessageThatIsTooLargeTakesItsTransactionWithIt(t *testing.T) {
+	scene(t, func(w *world, p *process) {
+		w.alone(p)
+		w.excuse(pipeline.ErrTooLarge)
+		for range 3 {
+			w.answers = append(w.answers, w.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topics.CDR, Err: kerr.MessageTooLarge, Count: 1}))
+			w.pass(3 * time.Second)
+		}
+	})
+}
+
 // A disk that was away knows sessions that were closed and forgotten since.
 func TestSceneAnOldDisk(t *testing.T) {
 	for what, rewriteAfter := range map[string]int64{"the changelog tells of what was deleted": 1 << 40, "the changelog was rewritten": 50} {

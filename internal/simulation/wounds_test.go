@@ -143,7 +143,7 @@ var wounds = []wound{
 	}
 `}, {"pipeline/worker.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
 
-	{name: "promises are not looked at", scene: "TestSceneADeathAtEachStep/before_abort", edits: []edit{{
+	{name: "promises are not looked at", scene: "TestSceneAMessageThatIsTooLarge", edits: []edit{{
 		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return w.abort", "	_ = promises\n	if err != nil {\n		return w.abort"}}},
 
 	{name: "the fold is kept after an abort", scene: "TestSceneAMessageIsRefused", edits: []edit{{
