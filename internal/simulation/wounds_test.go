@@ -259,7 +259,9 @@ var wounds = []wound{
 		"pipeline/worker.go", "	if _, _, err := w.client.ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
 
 	{name: "another transactional id at each start", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
-		"pipeline/membership.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(w.name+time.Now().String()),\n"}}},
+		"pipeline/membership.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(fmt.Sprintf(\"%s-%p\", w.name, w.p)),\n",
+	}, {
+		"pipeline/offsets.go", "	req.TransactionalID, req.ProducerID, req.ProducerEpoch = w.name, id, epoch\n", "	req.TransactionalID, req.ProducerID, req.ProducerEpoch = fmt.Sprintf(\"%s-%p\", w.name, w.p), id, epoch\n"}}},
 
 	{name: "what was folded once is folded again", edits: []edit{{
 		"cdr/partition.go", "	if p.started && in.Offset < p.pos.next {\n", "	if false {\n"}},
