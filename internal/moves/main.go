@@ -21,7 +21,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"januscdr/internal/stage"
@@ -30,7 +29,6 @@ import (
 // options are what the command line says.
 type options struct {
 	stage.Place
-	seed       uint64
 	processes  int
 	workers    int
 	partitions int
@@ -50,7 +48,6 @@ type options struct {
 func main() {
 	o := options{}
 	o.Flags(flag.CommandLine)
-	flag.Uint64Var(&o.seed, "seed", 0, "of the moves; 0: a new one")
 	flag.IntVar(&o.processes, "processes", 4, "processes of `cdr run` at the most, 2 to 9")
 	flag.IntVar(&o.workers, "workers", 4, "workers of each; when they are more than partitions, some have no work, and hear of a move last")
 	flag.IntVar(&o.partitions, "partitions", 12, "partitions of the topics")
@@ -72,12 +69,7 @@ func main() {
 }
 
 func (o *options) complete() error {
-	for o.seed == 0 {
-		o.seed = uint64(rand.Uint32())
-	}
 	switch {
-	case flag.NArg() > 0:
-		return fmt.Errorf("what is %q? only flags are taken", flag.Arg(0))
 	case o.processes < 2 || o.processes > 9 || o.workers < 1:
 		return errors.New("-processes goes from 2 to 9, -workers from 1")
 	case o.partitions < 1:

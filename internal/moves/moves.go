@@ -66,7 +66,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Printf("moves: seed %d, %v still, %v moving, %d broker(s), %d processes of %d workers, %d partitions, %.0f events/s, folder %s\n",
-		o.seed, o.still, o.moving, o.Brokers, o.processes, o.workers, o.partitions, o.rate, o.Dir)
+		o.Seed, o.still, o.moving, o.Brokers, o.processes, o.workers, o.partitions, o.rate, o.Dir)
 	m := &moves{o: &o, leaves: map[*stage.Service]bool{}, started: map[*stage.Service][]time.Time{}, spy: &spy{signs: map[int32][]sign{}}, stalls: &stalls{}}
 	defer func() {
 		if err == nil && !o.Keep {
@@ -183,7 +183,7 @@ func (m *moves) end(p *part) {
 // play is both parts.
 func (m *moves) play(ctx context.Context) (still, moving part, err error) {
 	o := m.o
-	chance := rand.New(rand.NewPCG(o.seed, 1))
+	chance := rand.New(rand.NewPCG(o.Seed, 1))
 	for i, p := range m.processes {
 		if err := m.start(chance, p); err != nil {
 			return still, moving, err

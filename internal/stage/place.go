@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,18 +32,23 @@ func Main(name string, run func(context.Context) error) {
 	}
 }
 
-// Place is where a run takes place.
+// Place is where a run takes place, and by which seed.
 type Place struct {
+	Seed    uint64
 	Dir     string // for topics, states and logs
 	Keep    bool   // keep it even if all is well
 	Root    string // the checkout
 	Bin     string // folder with our commands
 	Port    int    // first of 100 ports
 	Brokers int    // 1 or 3
+
+	flags *flag.FlagSet
 }
 
 // Flags lets the command line say the place.
 func (p *Place) Flags(f *flag.FlagSet) {
+	p.flags = f
+	f.Uint64Var(&p.Seed, "seed", 0, "of what is left to chance; 0: a new one")
 	f.StringVar(&p.Dir, "dir", "", "new folder for topics, states and logs; empty: a temporary one")
 	f.BoolVar(&p.Keep, "keep", false, "keep the folder even if all is well")
 	f.StringVar(&p.Root, "root", "", "checkout with scripts/ and cmd/; empty: the one this is run in")
@@ -53,6 +59,12 @@ func (p *Place) Flags(f *flag.FlagSet) {
 
 // Complete checks what was said and fills in what was not. The name is that of a temporary folder.
 func (p *Place) Complete(name string) (err error) {
+	if p.flags.NArg() > 0 {
+		return fmt.Errorf("what is %q? only flags are taken", p.flags.Arg(0))
+	}
+	for p.Seed == 0 {
+		p.Seed = uint64(rand.Uint32())
+	}
 	if p.Brokers != 1 && p.Brokers != 3 {
 		return fmt.Errorf("-brokers-count %d: 1 or 3", p.Brokers)
 	}

@@ -428,7 +428,7 @@ func (s *storm) tell(v *verdict, want int, took time.Duration) {
 	}
 	rows := [][2]string{
 		{"verdict", how},
-		{"seed", fmt.Sprint(s.o.seed)},
+		{"seed", fmt.Sprint(s.o.Seed)},
 		{"brokers", fmt.Sprint(s.o.Brokers)},
 		{"kills of cdr", fmt.Sprintf("%d: %d in an open transaction, %d with others taking over, %d with the state lost", f.cdr.Load(), f.aimed.Load(), f.away.Load(), f.wiped.Load())},
 		{"kills of ingest", fmt.Sprint(f.ingest.Load())},

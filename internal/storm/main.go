@@ -20,7 +20,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"januscdr/cdr"
@@ -31,7 +30,6 @@ import (
 // options are what the command line says.
 type options struct {
 	stage.Place
-	seed     uint64
 	duration time.Duration
 	python   string
 
@@ -51,7 +49,6 @@ type options struct {
 func main() {
 	o := options{}
 	o.Flags(flag.CommandLine)
-	flag.Uint64Var(&o.seed, "seed", 0, "of traffic and kills; 0: a new one")
 	flag.DurationVar(&o.duration, "duration", 0, "time over which the kills are spread; 0: as the kills need it, or 1m without any")
 	flag.StringVar(&o.python, "python", "", "a Python with confluent-kafka and fastavro, to read the records as a stranger would")
 	flag.IntVar(&o.processors, "processors", 3, "processes of `cdr run`")
@@ -80,12 +77,7 @@ func main() {
 }
 
 func (o *options) complete() error {
-	for o.seed == 0 {
-		o.seed = uint64(rand.Uint32())
-	}
 	switch {
-	case flag.NArg() > 0:
-		return fmt.Errorf("what is %q? only flags are taken", flag.Arg(0))
 	case o.processors < 1 || o.processors > 9 || o.ingests < 1 || o.ingests > 9 || o.emitters < 1 || o.copies < 1:
 		return errors.New("-processors and -ingests go from 1 to 9, -emitters and -copies from 1")
 	case o.partitions < 1 || o.partitions > 64:

@@ -68,7 +68,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := o.complete(); err != nil {
 		return err
 	}
-	fmt.Printf("storm: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.seed, o.duration, o.Brokers, o.processors, o.ingests, o.Dir)
+	fmt.Printf("storm: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.Seed, o.duration, o.Brokers, o.processors, o.ingests, o.Dir)
 	s := &storm{o: &o, group: "storm", ledger: newLedger()}
 	defer func() {
 		if s.bad() > 0 {
@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		fmt.Println("storm: kept:", o.Dir)
 		if err == nil && s.bad() > 0 {
-			err = fmt.Errorf("%d complaints, see %s; seed %d", s.bad(), filepath.Join(o.Dir, "complaints"), o.seed)
+			err = fmt.Errorf("%d complaints, see %s; seed %d", s.bad(), filepath.Join(o.Dir, "complaints"), o.Seed)
 		}
 	}()
 
@@ -234,7 +234,7 @@ func (s *storm) rage(ctx context.Context) error {
 	traffic, sending := errgroup.WithContext(ctx)
 	for i := range s.o.emitters {
 		e := &emitter{number: i + 1, url: "http://" + s.ingestAddress(i%s.o.ingests) + "/events", rate: s.o.rate / float64(s.o.emitters),
-			copies: s.o.copies, shutdown: i%2 == 0, ledger: s.ledger, chance: rand.New(rand.NewPCG(s.o.seed, uint64(100+i)))}
+			copies: s.o.copies, shutdown: i%2 == 0, ledger: s.ledger, chance: rand.New(rand.NewPCG(s.o.Seed, uint64(100+i)))}
 		traffic.Go(func() error { return e.run(sending, &stopped) })
 	}
 
@@ -242,7 +242,7 @@ func (s *storm) rage(ctx context.Context) error {
 	plan, striking := errgroup.WithContext(sending)
 	f, o := s.faults, s.o
 	strike := func(number uint64, count int, one func(context.Context, *rand.Rand) error) {
-		plan.Go(func() error { return f.strike(striking, rand.New(rand.NewPCG(o.seed, number)), count, o.duration, one) })
+		plan.Go(func() error { return f.strike(striking, rand.New(rand.NewPCG(o.Seed, number)), count, o.duration, one) })
 	}
 	strike(1, o.killsCDR, func(ctx context.Context, chance *rand.Rand) error { return f.killCDR(ctx, chance, &healing) })
 	strike(2, o.killsIngest, func(ctx context.Context, chance *rand.Rand) error { return f.killIngest(ctx, chance, &healing) })
