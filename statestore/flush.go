@@ -30,9 +30,13 @@ func (s *Store) flush() {
 	s.mu.Lock()
 	if s.failed == nil && !s.fresh.empty() {
 		s.flushing, s.fresh = s.fresh, batch{}
+		before := s.db.NewTransaction(false)
+		s.before = before
 		s.mu.Unlock()
 		err := s.write(s.flushing)
 		s.mu.Lock()
+		s.before = nil
+		before.Discard()
 		if err != nil {
 			// What was not written stays readable, and in order: no later batch was begun.
 			s.failed = err

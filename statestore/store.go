@@ -95,8 +95,9 @@ type Store struct {
 	mu         sync.RWMutex
 	db         *badger.DB
 	closed     bool
-	fresh      batch // remembered, not yet being written
-	flushing   batch // being written
+	fresh      batch       // remembered, not yet being written
+	flushing   batch       // being written
+	before     *badger.Txn // what the database was before that; nil: nothing is being written
 	checkpoint []byte
 	failed     error // of writing; it stays
 
@@ -191,7 +192,15 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 	if s.closed {
 		return nil, fmt.Errorf("read state: %w", ErrClosed)
 	}
-	value, err := get(s.db, dbKey(key))
+	// While a batch is being written, what it has is known already, and the rest is as it was. A transaction that began now
+	// would wait for the disk: Badger lets none read before each commit under way is on it.
+	var value []byte
+	var err error
+	if s.before != nil {
+		value, err = read(s.before, dbKey(key))
+	} else {
+		value, err = get(s.db, dbKey(key))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}
@@ -399,20 +408,26 @@ func dbKey(key []byte) []byte {
 	return append(k, key...)
 }
 
+// get returns the value of a key, nil when there is none.
 func get(db *badger.DB, key []byte) (value []byte, err error) {
 	err = db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(key)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		value, err = item.ValueCopy(nil)
-		if value == nil && err == nil {
-			value = []byte{}
-		}
+		value, err = read(txn, key)
 		return err
 	})
+	return value, err
+}
+
+func read(txn *badger.Txn, key []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	value, err := item.ValueCopy(nil)
+	if value == nil && err == nil {
+		value = []byte{}
+	}
 	return value, err
 }

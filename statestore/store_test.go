@@ -379,3 +379,48 @@ func TestWritingWaitsForTheDiskInsteadOfGrowing(t *testing.T) {
 		}
 	}
 }
+
+func TestWhileABatchIsBeingWrittenEachReadSeesWhatWasRememberedLast(t *testing.T) {
+	var s *Store
+	var seen []string
+	s = open(t, Options{Dir: t.TempDir(), FlushEvery: time.Hour, Probe: func(Step) error {
+		if s == nil || seen == nil {
+			return nil
+		}
+		var now []string
+		for _, key := range []string{"old", "changed", "deleted", "new", "none"} {
+			value, err := s.Get([]byte(key))
+			if err != nil {
+				return err
+			}
+			now = append(now, fmt.Sprintf("%s=%s", key, value))
+		}
+		seen = append(seen, strings.Join(now, " "))
+		return nil
+	}})
+	a, b := []byte("a"), []byte("b")
+	if err := s.Remember(changes(map[string][]byte{"old": a, "changed": a, "deleted": a}), []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	seen = []string{}
+	if err := s.Remember(changes(map[string][]byte{"changed": b, "deleted": nil, "new": b}), []byte("2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) == 0 {
+		t.Fatal("nothing was read in between")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range seen {
+		if got != "old=a changed=b deleted= new=b none=" {
+			t.Errorf("read %s", got)
+		}
+	}
+}
