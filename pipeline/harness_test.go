@@ -226,7 +226,7 @@ func (c *cluster) oracle(partition int32, log []*kgo.Record, to int64) (records 
 		if r.Offset >= to {
 			break
 		}
-		if err := fold.Apply(inputOf(r)); err != nil {
+		if err := fold.Apply(Input(r)); err != nil {
 			c.t.Fatal(err)
 		}
 		step := fold.Step()

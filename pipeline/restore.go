@@ -297,7 +297,7 @@ func (w *worker) recallFrom(ctx context.Context, t *task, topic string, span kaf
 			return fmt.Errorf("restore partition %d: recall events: %w", t.partition, err)
 		}
 		for _, r := range records {
-			t.fold.Recall(inputOf(r))
+			t.fold.Recall(Input(r))
 		}
 	}
 }

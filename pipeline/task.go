@@ -5,11 +5,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"januscdr/cdr"
-	"januscdr/janus"
-	"januscdr/kafka"
 	"januscdr/statestore"
 )
 
@@ -65,29 +61,6 @@ type panicked struct {
 }
 
 func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
-
-// inputOf is a record of the event log as the fold takes it.
-func inputOf(r *kgo.Record) cdr.Input {
-	in := cdr.Input{Offset: r.Offset, Append: janus.Micros(r.Timestamp.UnixMicro()), Key: r.Key, Value: r.Value}
-	for _, h := range r.Headers {
-		switch h.Key {
-		case kafka.HeaderKind:
-			switch string(h.Value) {
-			case kafka.KindCopy:
-				in.Kind = cdr.KindCopy
-			case kafka.KindTick:
-				in.Kind = cdr.KindTick
-			case kafka.KindAlive:
-				in.Kind = cdr.KindAlive
-			default:
-				in.Kind = cdr.KindEvent
-			}
-		case kafka.HeaderEmitter:
-			in.Emitter = string(h.Value)
-		}
-	}
-	return in
-}
 
 // close writes what waits and frees the partition for another task of this process.
 func (t *task) close() error {

@@ -412,7 +412,7 @@ func (w *worker) fold(fetches kgo.Fetches) error {
 		}
 		var kinds [4]int
 		for _, r := range p.Records {
-			in := inputOf(r)
+			in := Input(r)
 			if failed = t.apply(in); failed != nil {
 				var panicked *panicked
 				if errors.As(failed, &panicked) {

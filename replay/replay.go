@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/cdr"
-	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/pipeline"
 )
 
 // Options say what is replayed.
@@ -154,7 +154,7 @@ func (r *refold) next(ctx context.Context) (*cdr.Record, error) {
 			return nil, err
 		}
 		for _, k := range records {
-			step, err := r.fold.Apply(Input(k))
+			step, err := r.fold.Apply(pipeline.Input(k))
 			if err != nil {
 				return nil, fmt.Errorf("replay %s partition %d at offset %d: %w", k.Topic, k.Partition, k.Offset, err)
 			}
@@ -171,22 +171,4 @@ func (r *refold) next(ctx context.Context) (*cdr.Record, error) {
 func (r *refold) take(step cdr.Step) {
 	r.queue = append(r.queue, step.Records...)
 	r.parked += int64(len(step.Parked))
-}
-
-// Input is a record of the event log as the fold takes it. Its key and value are those of the record.
-func Input(k *kgo.Record) cdr.Input {
-	in := cdr.Input{Offset: k.Offset, Append: janus.Micros(k.Timestamp.UnixMicro()), Key: k.Key, Value: k.Value}
-	if emitter, ok := kafka.Header(k, kafka.HeaderEmitter); ok {
-		in.Emitter = string(emitter)
-	}
-	kind, _ := kafka.Header(k, kafka.HeaderKind)
-	switch string(kind) {
-	case kafka.KindCopy:
-		in.Kind = cdr.KindCopy
-	case kafka.KindTick:
-		in.Kind = cdr.KindTick
-	case kafka.KindAlive:
-		in.Kind = cdr.KindAlive
-	}
-	return in
 }

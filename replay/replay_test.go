@@ -19,6 +19,7 @@ import (
 	"januscdr/internal/captures"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/pipeline"
 )
 
 const group = "processors"
@@ -126,7 +127,7 @@ func (h *house) process(change func(n int, r cdr.Record) []cdr.Record) (written 
 			h.t.Fatal(err)
 		}
 		for _, k := range records {
-			step, err := folds[k.Partition].Apply(Input(k))
+			step, err := folds[k.Partition].Apply(pipeline.Input(k))
 			if err != nil {
 				h.t.Fatal(err)
 			}

@@ -12,7 +12,7 @@ import (
 	"januscdr/explain"
 	"januscdr/internal/wiring"
 	"januscdr/kafka"
-	"januscdr/replay"
+	"januscdr/pipeline"
 )
 
 // ofKafka makes the story of a session on the topic of events. It reads with clients of its own, in no group. A session
@@ -103,7 +103,7 @@ func (l *partitionLog) inputs(partition int32, begin int64) explain.Inputs {
 		defer reader.Close()
 		return reader.Each(ctx, func(records []*kgo.Record) error {
 			for _, r := range records {
-				if err := apply(replay.Input(r)); err != nil {
+				if err := apply(pipeline.Input(r)); err != nil {
 					return err
 				}
 			}

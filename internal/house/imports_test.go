@@ -34,7 +34,7 @@ var rooms = []room{
 	{name: "statestore"},
 	{name: "kafka"},
 	{name: "pipeline", rooms: []string{"janus", "cdr", "avro", "statestore", "kafka"}},
-	{name: "replay", rooms: []string{"janus", "cdr", "avro", "kafka"}, tests: []string{"pipeline", "statestore"}},
+	{name: "replay", rooms: []string{"janus", "cdr", "avro", "kafka", "pipeline"}, tests: []string{"statestore"}},
 	{name: "ingest", rooms: []string{"janus", "kafka"}},
 	{name: "admin"},
 	{name: "config"},
