@@ -199,7 +199,7 @@ func TestFromAnEmptyClusterToVerifiedRecords(t *testing.T) {
 		t.Errorf("healthcheck: %+v", got)
 	}
 	// Its partitions may still move from one worker to another: it is ready when they have come to rest.
-	for limit := time.Now().Add(time.Minute); ; {
+	for limit := time.Now().Add(patience); ; {
 		got := s.says("healthcheck", "--ready", "--admin-listen", health)
 		if got == (said{}) {
 			break
