@@ -275,7 +275,7 @@ func (w *world) forgotten(p *process) (release chan struct{}) {
 	release = make(chan struct{})
 	p.line.arm(armed{key: kmsg.JoinGroup, nth: 1, hold: release})
 	other := w.nextHost()
-	w.until("the group waits for its members", func() bool { return w.groupState() == "PreparingRebalance" })
+	w.until("the group waits for its members", func() bool { return w.groupState() == preparing })
 	w.pass(2 * time.Second) // it hears of it
 	stands := p.haltAt(string(pipeline.AfterBegin), 1, 0)
 	<-stands.reached
@@ -483,6 +483,8 @@ func (w *world) until(what string, come func() bool) {
 	}
 	w.fail("not in a minute: %s", what)
 }
+
+const preparing = "PreparingRebalance" // the state of a group that waits for its members to join
 
 func (w *world) groupState() string {
 	described, err := kadm.NewClient(w.admin).DescribeGroups(context.Background(), group)
