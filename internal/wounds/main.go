@@ -153,7 +153,7 @@ func (w wound) test(ctx context.Context, top, overlay string) (by string, err er
 }
 
 func (w wound) try(ctx context.Context, top, overlay, tests string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-count=1", "-failfast", "-short", "-timeout=3m", "-run", tests, "./cdr")
+	cmd := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-count=1", "-failfast", "-short", "-timeout=3m", "-run", tests, "./cdr", "-rapid.nofailfile")
 	cmd.Dir = top
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
