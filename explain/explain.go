@@ -127,10 +127,12 @@ func (m memory) Scan(prefix []byte, f func(key, value []byte) error) error {
 	return nil
 }
 
-// emitterOf is the emitter that an event counts for.
+// emitterOf is the emitter that an event counts for, by the name under which it is known.
 func emitterOf(in cdr.Input, e *janus.Event) string {
-	if in.Emitter != "" {
-		return in.Emitter
+	name := in.Emitter
+	if name == "" {
+		name = e.Emitter
 	}
-	return e.Emitter
+	name, _ = cdr.EmitterName(name)
+	return name
 }

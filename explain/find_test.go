@@ -89,6 +89,25 @@ func TestTheSameSessionIdOnTwoServersNeedsTheServer(t *testing.T) {
 	}
 }
 
+func TestAServerWithAVeryLongNameIsFoundAndItsStoryTold(t *testing.T) {
+	lines := captures.Events("1.1-a_echotest")
+	session, long := firstSession(t, lines), strings.Repeat("edge-", 200)
+	for i := range lines {
+		lines[i] = bytes.ReplaceAll(lines[i], []byte("janus-par-01"), []byte(long))
+	}
+	s := tellLines(t, "events", lines, Query{ID: session, Emitter: long})
+	if len(s.Emitter) > 512 || !strings.HasPrefix(s.Emitter, "edge-edge-") {
+		t.Errorf("it is known as %q", s.Emitter)
+	}
+	concluded := false
+	for _, e := range s.Timeline {
+		concluded = concluded || len(e.Because) > 0
+	}
+	if !concluded || len(s.Records) == 0 {
+		t.Errorf("%d records, conclusions: %v", len(s.Records), concluded)
+	}
+}
+
 func TestAQueryThatMakesNoSenseIsRefused(t *testing.T) {
 	for _, q := range []Query{{}, {ID: "abc"}, {ID: "12g4567"}, {ID: strings.Repeat("a", 33)}, {ID: "123", Room: "1"}, {CallID: "x", OpaqueID: "y"}, {ID: "-1"}} {
 		if q.Check() == nil {

@@ -15,6 +15,7 @@ type metrics struct {
 	inputs     *prometheus.CounterVec // by kind of input record
 	duplicates prometheus.Counter
 	late       prometheus.Counter
+	forgotten  prometheus.Counter
 	parked     prometheus.Counter
 	ticks      *prometheus.CounterVec // by result
 
@@ -67,6 +68,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		inputs:     counters("inputs_total", "Records read from the event log, by kind.", "kind"),
 		duplicates: counter("duplicates_total", "Events that were exact repetitions."),
 		late:       counter("late_events_total", "Events of sessions that were closed and reported already."),
+		forgotten:  counter("emitters_forgotten_total", "Emitters without sessions that were forgotten, since there were more of them than are remembered."),
 		parked:     counter("dlq_total", "Events that could not be understood and were parked."),
 		ticks:      counters("ticks_total", "Ticks appended to idle partitions, by result.", "result"),
 		commits:    counters("commits_total", "Transactions, by outcome.", "outcome"),
@@ -116,6 +118,7 @@ func (m *metrics) folded(before, after cdr.Counts) {
 	}
 	m.duplicates.Add(float64(after.Duplicates - before.Duplicates))
 	m.late.Add(float64(after.Late - before.Late))
+	m.forgotten.Add(float64(after.Forgotten - before.Forgotten))
 	m.parked.Add(float64(after.Parked - before.Parked))
 }
 
