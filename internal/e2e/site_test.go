@@ -105,7 +105,7 @@ func (s *site) ingest(t *testing.T) *service {
 	return &service{command: []string{"ingest"}, settings: s.with(map[string]string{
 		"INGEST_LISTEN": freeAddress(t),
 		"ADMIN_LISTEN":  freeAddress(t),
-		"STATE_DIR":     filepath.Join(t.TempDir(), "spool"),
+		"STATE_DIR":     filepath.Join(t.TempDir(), "ingest"),
 	})}
 }
 
