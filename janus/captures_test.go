@@ -59,11 +59,15 @@ func TestAnEventWithoutEscapesAllocatesNothing(t *testing.T) {
 				continue
 			}
 			events++
-			if n := testing.AllocsPerRun(1, func() { // its warm-up lets the slices grow
-				if _, err := p.Parse(raw); err != nil {
-					t.Fatal(err)
-				}
-			}); n != 0 {
+			n := 1.0
+			for try := 0; n > 0 && try < 10; try++ { // the runtime allocates now and then; we would each time
+				n = testing.AllocsPerRun(1, func() { // its warm-up lets the slices grow
+					if _, err := p.Parse(raw); err != nil {
+						t.Fatal(err)
+					}
+				})
+			}
+			if n > 0 {
 				t.Fatalf("%v allocations: %s", n, raw)
 			}
 		}
