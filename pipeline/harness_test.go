@@ -25,6 +25,7 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/statestore"
 )
 
 // cluster is an embedded broker with topics, and what was written to them.
@@ -337,6 +338,20 @@ func (r *running) stop(t *testing.T) {
 	<-r.done
 	if r.err != nil {
 		t.Fatalf("processor: %v\n%s", r.err, r.log)
+	}
+}
+
+// inStore does something to the state store that a processor which has stopped left of a partition.
+func (r *running) inStore(t *testing.T, partition int32, f func(s *statestore.Store) error) {
+	t.Helper()
+	o := r.processor.storeOptions(partition)
+	o.Log = nil
+	s, err := statestore.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f(s), s.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

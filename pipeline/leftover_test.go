@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"testing"
 
 	"januscdr/statestore"
@@ -16,34 +17,19 @@ func TestStatesWithoutACheckpointAreNotTrusted(t *testing.T) {
 	c.caughtUp(p)
 	p.stop(t)
 
-	o := p.processor.storeOptions(0)
-	o.Log = nil
-	store, err := statestore.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Reset(); err != nil {
-		t.Fatal(err)
-	}
 	leftover := func(yield func([]byte, []byte) bool) { yield([]byte("leftover"), []byte("of a session that ended")) }
-	if err := store.Remember(leftover, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
+	p.inStore(t, 0, func(s *statestore.Store) error { return errors.Join(s.Reset(), s.Remember(leftover, nil)) })
 
 	c.load(20)
 	p = c.start(dir)
 	c.caughtUp(p)
 	p.stop(t)
 	c.check()
-	if store, err = statestore.Open(o); err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	value, err := store.Get([]byte("leftover"))
-	if value != nil || err != nil {
-		t.Fatalf("the leftover is still there: %q, %v", value, err)
-	}
+	p.inStore(t, 0, func(s *statestore.Store) error {
+		value, err := s.Get([]byte("leftover"))
+		if value != nil {
+			t.Errorf("the leftover is still there: %q", value)
+		}
+		return err
+	})
 }

@@ -411,18 +411,10 @@ func TestABrokerThatForgotWhatItAcknowledgedStopsUs(t *testing.T) {
 	c.load(20)
 	p := c.start(dir)
 	c.caughtUp(p)
-	options := p.processor.storeOptions(0)
 	p.stop(t)
-	store, err := statestore.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Remember(ofChanges(nil), checkpoint{next: 1 << 30, at: time.Now()}.bytes()); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
+	p.inStore(t, 0, func(s *statestore.Store) error {
+		return s.Remember(ofChanges(nil), checkpoint{next: 1 << 30, at: time.Now()}.bytes())
+	})
 	p = c.start(dir)
 	if err := p.fails(t); !errors.Is(err, ErrAhead) {
 		t.Fatalf("got %v, want lost data", err)
@@ -453,31 +445,20 @@ func TestAStoreThatMakesNoSenseIsBuiltAnew(t *testing.T) {
 	c.load(50)
 	p := c.start(dir)
 	c.caughtUp(p)
-	identity := p.processor.storeOptions(0)
 	p.stop(t)
 
-	identity.Log = nil
-	store, err := statestore.Open(identity)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys [][]byte
-	if err := store.Scan(nil, func(key, _ []byte) error { keys = append(keys, bytes.Clone(key)); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	rubbish := func(yield func([]byte, []byte) bool) {
-		for _, key := range keys {
-			if !yield(key, []byte("\xff\xff rubbish")) {
-				return
+	p.inStore(t, 0, func(s *statestore.Store) error {
+		var keys [][]byte
+		err := s.Scan(nil, func(key, _ []byte) error { keys = append(keys, bytes.Clone(key)); return nil })
+		rubbish := func(yield func([]byte, []byte) bool) {
+			for _, key := range keys {
+				if !yield(key, []byte("\xff\xff rubbish")) {
+					return
+				}
 			}
 		}
-	}
-	if err := store.Remember(rubbish, store.Checkpoint()); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
+		return errors.Join(err, s.Remember(rubbish, s.Checkpoint()))
+	})
 
 	c.load(50)
 	p = c.start(dir)
@@ -487,7 +468,7 @@ func TestAStoreThatMakesNoSenseIsBuiltAnew(t *testing.T) {
 	}
 	p.stop(t)
 	c.check()
-	if aside, _ := filepath.Glob(filepath.Join(identity.Dir, "broken-*")); len(aside) != 1 {
+	if aside, _ := filepath.Glob(filepath.Join(p.processor.storeOptions(0).Dir, "broken-*")); len(aside) != 1 {
 		t.Errorf("moved aside: %v", aside)
 	}
 }

@@ -47,13 +47,7 @@ func TestAStopIsQuickAndARestartWithinTheSessionTimeoutMovesNothing(t *testing.T
 		t.Errorf("the stop took %v, want 5s at most", took)
 	}
 	for _, partition := range had { // its stores are closed: others may open them
-		store, err := statestore.Open(two.processor.storeOptions(partition))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := store.Close(); err != nil {
-			t.Fatal(err)
-		}
+		two.inStore(t, partition, func(*statestore.Store) error { return nil })
 	}
 	c.load(100)
 	two = c.start(dir, other)
