@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
 // allRecorded is every recording behind the other as one log: a step is taken every thousand records.
 func allRecorded() (log []Input) {
 	var at janus.Micros
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		for _, in := range recorded(name) {
 			at = max(at, in.Append)
 			in.Append = at
@@ -71,7 +71,7 @@ func BenchmarkReport(b *testing.B) {
 func BenchmarkState(b *testing.B) {
 	var all []*session
 	bytes := 0
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		log := recorded(name)
 		p, err := Open(DefaultPolicy(), Source{}, shelf{})
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
@@ -158,7 +158,7 @@ func readScript(script []byte) (log []Input, cuts, restarts map[int]bool) {
 func FuzzState(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2, 2})
-	for _, name := range captures.Names()[:6] {
+	for _, name := range recordings.Names()[:6] {
 		p, err := Open(DefaultPolicy(), Source{}, shelf{})
 		if err != nil {
 			f.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
@@ -15,7 +15,7 @@ func recorded(name string) []Input {
 	var parser janus.Parser
 	var at janus.Micros
 	var log []Input
-	for i, b := range captures.Events(name) {
+	for i, b := range recordings.Events(name) {
 		if e, err := parser.Parse(b); err == nil {
 			at = max(at, e.Time)
 		}
@@ -26,7 +26,7 @@ func recorded(name string) []Input {
 
 // eachRecording runs a test for every recording.
 func eachRecording(t *testing.T, f func(t *testing.T, name string, log []Input)) {
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		t.Run(name, func(t *testing.T) { f(t, name, recorded(name)) })
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
@@ -39,7 +39,7 @@ func traced(t *testing.T, recording string, trace bool) (records []Record, concl
 	}
 	var parser janus.Parser
 	latest := janus.Micros(0)
-	for i, b := range captures.Events(recording) {
+	for i, b := range recordings.Events(recording) {
 		e, err := parser.Parse(b)
 		if err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func (noStates) Get([]byte) ([]byte, error)                       { return nil, 
 func (noStates) Scan([]byte, func(key, value []byte) error) error { return nil }
 
 func TestWhoTracesChangesNoRecord(t *testing.T) {
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		want, _ := traced(t, name, false)
 		got, conclusions := traced(t, name, true)
 		if !reflect.DeepEqual(got, want) {
@@ -91,7 +91,7 @@ func TestEachRecordOfALegHasItsOpeningItsAnswerAndItsEndInTheTrace(t *testing.T)
 		kind    LegKind
 		index   int32
 	}
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		_, conclusions := traced(t, name, true)
 		opened, answered, over := map[leg]bool{}, map[leg]bool{}, map[leg]bool{}
 		for _, c := range conclusions {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
@@ -122,7 +122,7 @@ type audit struct {
 func TestTheRecordsTellWhatTheClientsKnow(t *testing.T) {
 	eachRecording(t, func(t *testing.T, name string, log []Input) {
 		a := &audit{T: t, name: name, lossy: slices.Contains(lossy, name), taken: map[ID]bool{}, signs: map[string][]janus.Micros{}}
-		if err := json.Unmarshal(captures.Truth(name), &a.diary); err != nil {
+		if err := json.Unmarshal(recordings.Truth(name), &a.diary); err != nil {
 			t.Fatal(err)
 		}
 		var parser janus.Parser

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"januscdr/cdr"
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
@@ -32,7 +32,7 @@ func options(name string) Options {
 
 func tell(t *testing.T, recording string, q Query) *Story {
 	t.Helper()
-	return tellLines(t, recording, captures.Events(recording), q)
+	return tellLines(t, recording, recordings.Events(recording), q)
 }
 
 func tellLines(t *testing.T, name string, lines [][]byte, q Query) *Story {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 func TestASessionIsFoundByWhateverOneHasOfIt(t *testing.T) {
@@ -46,7 +46,7 @@ func complaint(t *testing.T, lines [][]byte, q Query) string {
 }
 
 func TestASessionThatIsNotThereSaysWhichIs(t *testing.T) {
-	lines := captures.Events("1.1-f_sip")
+	lines := recordings.Events("1.1-f_sip")
 	for want, q := range map[string]Query{
 		"no session fits id 513319679772148 among 1 session in 149 events; did you mean 5133196797721488?":            {ID: "513319679772148"},
 		"no session fits id 5133196797721489 among 1 session in 149 events; did you mean 5133196797721488?":           {ID: "5133196797721489"},
@@ -66,7 +66,7 @@ func TestASessionThatIsNotThereSaysWhichIs(t *testing.T) {
 }
 
 func TestSeveralThatFitAreListedWithWhatCameOfThem(t *testing.T) {
-	got := complaint(t, captures.Events("1.1-c_videoroom"), Query{Room: "7001"})
+	got := complaint(t, recordings.Events("1.1-c_videoroom"), Query{Room: "7001"})
 	for _, want := range []string{"4 sessions fit room \"7001\"; name one by its id:\n", "\n  1621078475626805 on janus-par-01, ", "\n      participant "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
@@ -75,7 +75,7 @@ func TestSeveralThatFitAreListedWithWhatCameOfThem(t *testing.T) {
 }
 
 func TestTheSameSessionIdOnTwoServersNeedsTheServer(t *testing.T) {
-	lines := captures.Events("1.1-a_echotest")
+	lines := recordings.Events("1.1-a_echotest")
 	twice := append([][]byte{}, lines...)
 	for _, b := range lines {
 		twice = append(twice, bytes.ReplaceAll(b, []byte("janus-par-01"), []byte("other")))
@@ -90,7 +90,7 @@ func TestTheSameSessionIdOnTwoServersNeedsTheServer(t *testing.T) {
 }
 
 func TestAServerWithAVeryLongNameIsFoundAndItsStoryTold(t *testing.T) {
-	lines := captures.Events("1.1-a_echotest")
+	lines := recordings.Events("1.1-a_echotest")
 	session, long := firstSession(t, lines), strings.Repeat("edge-", 200)
 	for i := range lines {
 		lines[i] = bytes.ReplaceAll(lines[i], []byte("janus-par-01"), []byte(long))

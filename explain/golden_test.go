@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"januscdr/cdr"
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
@@ -67,8 +67,8 @@ func firstDifference(got, want []byte) string {
 // everySession calls f with the story of each session of each recording.
 func everySession(t *testing.T, f func(t *testing.T, name string, records map[cdr.ID]bool, s *Story)) {
 	t.Helper()
-	for _, name := range captures.Names() {
-		lines := captures.Events(name)
+	for _, name := range recordings.Names() {
+		lines := recordings.Events(name)
 		type one struct {
 			emitter string
 			session janus.SessionID

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 // written are all forms of a story.
@@ -43,7 +43,7 @@ func TestNamesThatClientsChooseSteerNeitherTerminalNorBrowser(t *testing.T) {
 		}
 		inside := string(quoted[1 : len(quoted)-1])
 		lines := [][]byte{}
-		for _, b := range captures.Events("1.1-c_videoroom") {
+		for _, b := range recordings.Events("1.1-c_videoroom") {
 			for _, mine := range []string{"Zoë 🎧", "bill-2024-A17", "janus-par-01"} {
 				b = bytes.ReplaceAll(b, []byte(mine), []byte(inside))
 			}
@@ -82,7 +82,7 @@ func mustPage(t *testing.T, recording, opaque string) []byte {
 func TestSecretsAreNeverShown(t *testing.T) {
 	lines := [][]byte{}
 	secrets := []string{"tok-4711", "pin-4711", "geheim", "digest-4711", "ice-pwd", "a=fingerprint", "nonce="}
-	for _, b := range captures.Events("1.1-f_sip") {
+	for _, b := range recordings.Events("1.1-f_sip") {
 		b = bytes.ReplaceAll(b, []byte(`sip:bob@`), []byte(`sip:bob:geheim@`))
 		b = bytes.ReplaceAll(b, []byte(`sip:frank@127.0.0.1:5080`), []byte(`sips:frank@127.0.0.1:5080?Authorization=digest-4711`))
 		b = bytes.ReplaceAll(b, []byte(`"event":"registered"`), []byte(`"event":"registered","token":"tok-4711","pin":"pin-4711","secret":"geheim"`))

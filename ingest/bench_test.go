@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 // BenchmarkIngestBody is a body from its arrival to its answer, with the embedded broker in the same process: what is
 // measured is an upper bound of its cost. Sort is our own share of it: cutting and parsing.
 func BenchmarkIngestBody(b *testing.B) {
-	events := captures.Events("1.1-c_videoroom")
+	events := recordings.Events("1.1-c_videoroom")
 	for _, size := range []int{1, 20, 100} {
 		body := append(append([]byte("["), bytes.Join(events[:size], []byte(","))...), ']')
 		b.Run(fmt.Sprintf("sort/%d", size), func(b *testing.B) {

@@ -8,13 +8,13 @@ import (
 
 	"github.com/go-faster/jx"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 // recorded is all events of all recordings, so that the mix is that of real servers.
 func recorded() (events [][]byte, size int64) {
-	for _, name := range captures.Names() {
-		for _, e := range captures.Events(name) {
+	for _, name := range recordings.Names() {
+		for _, e := range recordings.Events(name) {
 			events = append(events, e)
 			size += int64(len(e))
 		}
@@ -81,8 +81,8 @@ func BenchmarkParseReport(b *testing.B) {
 func BenchmarkSplit(b *testing.B) {
 	var bodies [][]byte
 	var size int64
-	for _, name := range captures.Names() {
-		for _, r := range captures.Requests(name) {
+	for _, name := range recordings.Names() {
+		for _, r := range recordings.Requests(name) {
 			bodies = append(bodies, r.Body)
 			size += int64(len(r.Body))
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 // fact names what an event tells, finely enough that a table of facts shows what Janus says.
@@ -30,8 +30,8 @@ func TestEveryEventOfEveryRecordingIsKnown(t *testing.T) {
 	reaches := make(map[Reach]int)
 	events := 0
 	var p Parser
-	for _, name := range captures.Names() {
-		for i, raw := range captures.Events(name) {
+	for _, name := range recordings.Names() {
+		for i, raw := range recordings.Events(name) {
 			e, err := p.Parse(raw)
 			if err != nil {
 				t.Fatalf("%s, line %d: %v", name, i+1, err)
@@ -53,8 +53,8 @@ func TestEveryEventOfEveryRecordingIsKnown(t *testing.T) {
 func TestAnEventWithoutEscapesAllocatesNothing(t *testing.T) {
 	var p Parser
 	events := 0
-	for _, name := range captures.Names() {
-		for _, raw := range captures.Events(name) {
+	for _, name := range recordings.Names() {
+		for _, raw := range recordings.Events(name) {
 			if bytes.IndexByte(raw, '\\') >= 0 {
 				continue
 			}
@@ -80,8 +80,8 @@ func TestAnEventWithoutEscapesAllocatesNothing(t *testing.T) {
 func TestReportsAreWhatEncodingJSONReads(t *testing.T) {
 	var p Parser
 	streams := 0
-	for _, name := range captures.Names() {
-		for _, raw := range captures.Events(name) {
+	for _, name := range recordings.Names() {
+		for _, raw := range recordings.Events(name) {
 			e, err := p.Parse(raw)
 			if err != nil {
 				t.Fatal(err)
@@ -107,8 +107,8 @@ func TestReportsAreWhatEncodingJSONReads(t *testing.T) {
 
 func TestPluginsAreWhatEncodingJSONReads(t *testing.T) {
 	var p Parser
-	for _, name := range captures.Names() {
-		for _, raw := range captures.Events(name) {
+	for _, name := range recordings.Names() {
+		for _, raw := range recordings.Events(name) {
 			e, err := p.Parse(raw)
 			if err != nil {
 				t.Fatal(err)

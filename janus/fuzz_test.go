@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 // FuzzParse holds Parse against encoding/json: both take the same bytes as an event, and read the same envelope. What a
@@ -15,8 +15,8 @@ import (
 func FuzzParse(f *testing.F) {
 	var p Parser
 	seen := make(map[string]bool)
-	for _, name := range captures.Names() {
-		for _, raw := range captures.Events(name) {
+	for _, name := range recordings.Names() {
+		for _, raw := range recordings.Events(name) {
 			if e, err := p.Parse(raw); err == nil && len(raw) < 4096 && !seen[fact(e)] {
 				seen[fact(e)] = true
 				f.Add(raw)
@@ -60,8 +60,8 @@ func FuzzParse(f *testing.F) {
 
 // FuzzSplit holds Split against encoding/json: both take the same bytes as a body, and see the same events in it.
 func FuzzSplit(f *testing.F) {
-	for _, name := range captures.Names() {
-		for _, r := range captures.Requests(name) {
+	for _, name := range recordings.Names() {
+		for _, r := range recordings.Requests(name) {
 			if len(r.Body) < 2048 {
 				f.Add(r.Body)
 				break

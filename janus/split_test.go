@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 )
 
 func texts(events [][]byte) []string {
@@ -114,9 +114,9 @@ func TestAnEventTooDeepForParseCostsOnlyItself(t *testing.T) {
 }
 
 func TestRecordedBodiesAreTheRecordedEvents(t *testing.T) {
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		var got [][]byte
-		for _, r := range captures.Requests(name) {
+		for _, r := range recordings.Requests(name) {
 			events, err := Split(r.Body)
 			if err != nil {
 				t.Fatalf("%s, request %d: %v", name, r.N, err)
@@ -125,14 +125,14 @@ func TestRecordedBodiesAreTheRecordedEvents(t *testing.T) {
 				got = append(got, events...)
 			}
 		}
-		if want := captures.Events(name); !slices.EqualFunc(got, want, bytes.Equal) {
+		if want := recordings.Events(name); !slices.EqualFunc(got, want, bytes.Equal) {
 			t.Errorf("%s: %d events of %d, or other bytes", name, len(got), len(want))
 		}
 	}
 }
 
 func TestABodyCutOffAnywhereIsAnError(t *testing.T) {
-	body := captures.Requests("1.1-a_echotest")[0].Body
+	body := recordings.Requests("1.1-a_echotest")[0].Body
 	for i := range body {
 		if events, err := Split(body[:i]); err == nil {
 			t.Fatalf("the first %d of %d bytes are %d events", i, len(body), len(events))

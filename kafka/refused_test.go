@@ -57,7 +57,7 @@ func newIdentity(t *testing.T, name string) identity {
 	return i
 }
 
-// TLS for a port without is tried against a real Kafka, in internal/e2e: the embedded one does not hang up.
+// TLS for a port without is tried against a real Kafka, in test/e2e: the embedded one does not hang up.
 
 func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 	server, ours, stranger := newIdentity(t, "broker"), newIdentity(t, "cdr"), newIdentity(t, "stranger")

@@ -16,7 +16,7 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
-	"januscdr/internal/captures"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
 	"januscdr/pipeline"
@@ -62,7 +62,7 @@ func (h *house) happens(recording string) {
 	var parser janus.Parser
 	var records []*kgo.Record
 	var last time.Time
-	for _, b := range captures.Events(recording) {
+	for _, b := range recordings.Events(recording) {
 		e, err := parser.Parse(b)
 		if err != nil {
 			h.t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
-	"januscdr/internal/captures"
 	"januscdr/internal/cli"
+	"januscdr/internal/fixtures/recordings"
 )
 
 // said is what a command line came to.
@@ -39,11 +39,11 @@ func saysIn(ctx context.Context, environ []string, stdin string, args ...string)
 // file is a recording as a file.
 func file(t *testing.T, recording string) string {
 	t.Helper()
-	return string(bytes.Join(captures.Events(recording), []byte("\n"))) + "\n"
+	return string(bytes.Join(recordings.Events(recording), []byte("\n"))) + "\n"
 }
 
 func TestARecordingAssembledTwiceIsTheSameToTheByte(t *testing.T) {
-	for _, name := range captures.Names() {
+	for _, name := range recordings.Names() {
 		t.Run(name, func(t *testing.T) {
 			events := file(t, name)
 			first := says(t, events, "assemble", "-")

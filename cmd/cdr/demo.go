@@ -19,9 +19,9 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/ingest"
-	"januscdr/internal/captures"
 	"januscdr/internal/cli"
-	"januscdr/internal/player"
+	"januscdr/internal/fixtures/player"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/internal/wiring"
 	"januscdr/janus"
 	"januscdr/kafka"
@@ -70,7 +70,7 @@ The embedded broker is for trying out and for tests; production runs on a real K
 	f.StringVar(&o.ingest, "ingest-listen", "127.0.0.1:8090", "`host:port` where events are taken; port 0: any")
 	f.StringVar(&o.admin, "admin-listen", "127.0.0.1:8091", "`host:port` of health and metrics; port 0: any")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		known := strings.Join(captures.Names(), " ")
+		known := strings.Join(recordings.Names(), " ")
 		for _, r := range o.recordings {
 			if !strings.Contains(" "+known+" ", " "+r+" ") {
 				return cli.Misused("--recording: there is no recording %q; there are: %s", r, known)
@@ -171,8 +171,8 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 			return err
 		}
 		for i, name := range o.recordings {
-			requests := captures.Requests(name)
-			played := len(captures.Events(name))
+			requests := recordings.Requests(name)
+			played := len(recordings.Events(name))
 			err := player.Play(stop, url, requests, player.Options{Speed: o.speed, Progress: func(done, total int, _ time.Duration) {
 				screen.playing(i+1, len(o.recordings), name, done, total)
 			}})

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/explain"
-	"januscdr/internal/captures"
 	"januscdr/internal/cli"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/kafka"
 )
 
@@ -138,7 +138,7 @@ func TestAStoryIsToldFromThePartitionOfTheSession(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	// A record of an unknown session, on a log that goes on.
-	events := captures.Events("1.1-f_sip")
+	events := recordings.Events("1.1-f_sip")
 	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte("4711"),
 		Value: []byte(strings.ReplaceAll(string(events[3]), sipSession, "4711"))})
 	if got := s.says("explain", "4711"); got.code != cli.OK || !strings.Contains(got.out, "the session is open where the log ends") {

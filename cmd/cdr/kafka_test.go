@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/avro"
-	"januscdr/internal/captures"
 	"januscdr/internal/cli"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
 )
@@ -80,7 +80,7 @@ func (s *site) happens(recording string) {
 	s.t.Helper()
 	var parser janus.Parser
 	var records []*kgo.Record
-	for _, b := range captures.Events(recording) {
+	for _, b := range recordings.Events(recording) {
 		e, err := parser.Parse(b)
 		if err != nil {
 			s.t.Fatal(err)

@@ -26,8 +26,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/config"
-	"januscdr/internal/captures"
-	"januscdr/internal/player"
+	"januscdr/internal/fixtures/player"
+	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
 )
@@ -148,7 +148,7 @@ func records(t *testing.T, broker *kafka.Embedded, topic string) []*kgo.Record {
 
 // byKey are the events of a recording by their key, in order of arrival, and how many of them concern everyone; a body
 // that was repeated counts once.
-func byKey(t *testing.T, requests []captures.Request) (all map[string][]string, everyone int) {
+func byKey(t *testing.T, requests []recordings.Request) (all map[string][]string, everyone int) {
 	t.Helper()
 	all = map[string][]string{}
 	seen := map[string]bool{}
@@ -204,7 +204,7 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 		t.Run(scene.name, func(t *testing.T) {
 			broker := embedded(t)
 			p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
-			requests := captures.Requests(scene.name)
+			requests := recordings.Requests(scene.name)
 			if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{Gzip: scene.gzip}); err != nil {
 				t.Fatal(err)
 			}
@@ -292,7 +292,7 @@ func TestSendersCanBeShownACertificate(t *testing.T) {
 	cert, key, client := certificate(t)
 	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "", "--ingest-tls-cert-file", cert, "--ingest-tls-key-file", key)
 	address := p.address(t)
-	body := captures.Requests("1.1-a_echotest")[0].Body
+	body := recordings.Requests("1.1-a_echotest")[0].Body
 	answer, err := client.Post("https://"+address+"/events", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -371,7 +371,7 @@ func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
 	health := free.Addr().String()
 	free.Close()
 	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", health)
-	requests := captures.Requests("1.1-a_echotest")[:3]
+	requests := recordings.Requests("1.1-a_echotest")[:3]
 	if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{}); err != nil {
 		t.Fatal(err)
 	}

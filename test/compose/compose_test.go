@@ -1,0 +1,103 @@
+package compose
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// project is the file as Compose sees it: with its schema checked, anchors resolved and references followed.
+func project(t *testing.T) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithEnv(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestTheFileHasABrokerIngestAndTheProcessor(t *testing.T) {
+	p := project(t)
+	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka"}) {
+		t.Fatalf("services %v", got)
+	}
+	for _, name := range []string{"cdr", "ingest"} {
+		s := p.Services[name]
+		if d, ok := s.DependsOn["kafka"]; !ok || d.Condition != types.ServiceConditionHealthy {
+			t.Errorf("%s does not wait until kafka is well", name)
+		}
+		if !slices.Contains(s.Command, "--create-topics") {
+			t.Errorf("%s makes no topics: %v", name, s.Command)
+		}
+		if s.Build == nil || s.Command[0] != "/"+name {
+			t.Errorf("%s is not built here, or runs another program: %v", name, s.Command)
+		}
+	}
+}
+
+func TestEachServiceHasAHealthCheckThatNeedsNoShell(t *testing.T) {
+	for name, s := range project(t).Services {
+		switch {
+		case s.HealthCheck == nil || len(s.HealthCheck.Test) < 2:
+			t.Errorf("%s has no health check", name)
+		case s.HealthCheck.Test[0] != "CMD":
+			t.Errorf("%s: health check by %s", name, s.HealthCheck.Test[0])
+		case s.Build != nil && (s.HealthCheck.Test[1] != s.Command[0] || s.HealthCheck.Test[2] != "healthcheck"):
+			t.Errorf("%s: health check %v", name, s.HealthCheck.Test)
+		}
+	}
+}
+
+func TestWhatMustLastIsOnAVolume(t *testing.T) {
+	p := project(t)
+	for name, folder := range map[string]string{"kafka": "/var/lib/kafka/data", "ingest": "/data", "cdr": "/data"} {
+		i := slices.IndexFunc(p.Services[name].Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Target == folder && v.Type == types.VolumeTypeVolume && v.Source != ""
+		})
+		if i < 0 {
+			t.Errorf("%s: nothing that lasts at %s", name, folder)
+			continue
+		}
+		if _, ok := p.Volumes[p.Services[name].Volumes[i].Source]; !ok {
+			t.Errorf("%s: volume %s is not declared", name, p.Services[name].Volumes[i].Source)
+		}
+	}
+	if dir := p.Services["kafka"].Environment["KAFKA_LOG_DIRS"]; dir == nil || *dir != "/var/lib/kafka/data" {
+		t.Error("kafka writes beside its volume")
+	}
+}
+
+func TestNothingIsReachableFromOtherMachinesByDefault(t *testing.T) {
+	for name, s := range project(t).Services {
+		for _, port := range s.Ports {
+			if ip, err := netip.ParseAddr(port.HostIP); err != nil || !ip.IsLoopback() {
+				t.Errorf("%s publishes port %s at %q", name, port.Published, port.HostIP)
+			}
+		}
+		if s.Build == nil {
+			continue
+		}
+		if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || s.Privileged || len(s.SecurityOpt) == 0 {
+			t.Errorf("%s may do more than it needs", name)
+		}
+	}
+}
+
+func TestOursFindKafkaWhereItSaysItIs(t *testing.T) {
+	p := project(t)
+	advertised := *p.Services["kafka"].Environment["KAFKA_ADVERTISED_LISTENERS"]
+	for _, name := range []string{"cdr", "ingest"} {
+		brokers := p.Services[name].Environment["JANUSCDR_KAFKA_BROKERS"]
+		if brokers == nil || !strings.Contains(advertised, "://"+*brokers+",") && !strings.HasSuffix(advertised, "://"+*brokers) {
+			t.Errorf("%s looks for Kafka at %v, which advertises %s", name, brokers, advertised)
+		}
+	}
+}

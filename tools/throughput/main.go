@@ -1,0 +1,240 @@
+// Command throughput measures how many events a CPU second of the processor takes, against a consumer that only fetches
+// and parses, in one run on the same topic. Each part is a process of its own, so that the broker's CPU is not counted.
+//
+//	go run ./tools/throughput
+//	go run ./tools/throughput -events 1000000 -brokers 127.0.0.1:19192
+//
+// Machines differ and are noisy: quote the ratio, not the figures.
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/cdr"
+	"januscdr/internal/fixtures/traffic"
+	"januscdr/janus"
+	"januscdr/kafka"
+	"januscdr/pipeline"
+)
+
+const partitions = 12
+
+func main() {
+	role := flag.String("role", "", "which part this process is; empty: the one that starts the others")
+	events := flag.Int("events", 300_000, "how many events to process")
+	brokers := flag.String("brokers", "", "a real Kafka to measure on; empty: the embedded broker")
+	dir := flag.String("dir", "", "scratch directory of the parts")
+	prefix := flag.String("prefix", fmt.Sprintf("throughput-%d", time.Now().UnixNano()), "what the topics are called")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *role, *events, *brokers, *dir, *prefix)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "throughput:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, role string, events int, brokers, dir, prefix string) error {
+	o := kafka.Options{Brokers: strings.Split(brokers, ",")}
+	topics := kafka.Topics{
+		Events: prefix + ".events", CDR: prefix + ".cdr", State: prefix + ".state", DLQ: prefix + ".dlq",
+		Partitions: partitions, Replication: 1, EventsRetention: 24 * time.Hour, CDRRetention: 24 * time.Hour, DLQRetention: 24 * time.Hour,
+		Embedded: os.Getenv("THROUGHPUT_EMBEDDED") != "",
+	}
+	switch role {
+	case "":
+		return measure(ctx, events, brokers, prefix)
+	case "broker":
+		return broker(ctx, dir)
+	case "fill":
+		return fill(ctx, o, topics, events)
+	case "fetch", "scan":
+		return consume(ctx, o, topics, role == "scan")
+	case "cdr":
+		return process(ctx, o, topics, dir)
+	}
+	return fmt.Errorf("no such role: %q", role)
+}
+
+// measure starts the parts one after the other and compares what they cost.
+func measure(ctx context.Context, events int, brokers, prefix string) error {
+	dir, err := os.MkdirTemp("", "throughput")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if brokers == "" {
+		os.Setenv("THROUGHPUT_EMBEDDED", "1")
+		cmd := exec.CommandContext(ctx, self, "-role", "broker", "-dir", dir)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		defer func() {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			_ = cmd.Wait()
+		}()
+		if brokers, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+			return fmt.Errorf("start the broker: %w", err)
+		}
+		brokers = strings.TrimSpace(brokers)
+	}
+	part := func(role string) (*exec.Cmd, error) {
+		cmd := exec.CommandContext(ctx, self, "-role", role, "-brokers", brokers, "-events", fmt.Sprint(events), "-prefix", prefix, "-dir", filepath.Join(dir, role))
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd, cmd.Run()
+	}
+	if _, err := part("fill"); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+	fmt.Printf("%-22s %10s %10s %12s %14s %8s\n", "part", "CPU s", "wall s", "max RSS MB", "events/CPU s", "ratio")
+	var first float64
+	for _, role := range []string{"fetch", "scan", "cdr"} {
+		began := time.Now()
+		cmd, err := part(role)
+		if err != nil {
+			return fmt.Errorf("%s: %w", role, err)
+		}
+		s := cmd.ProcessState
+		cpu := (s.UserTime() + s.SystemTime()).Seconds()
+		rate := float64(events) / cpu
+		if first == 0 {
+			first = rate
+		}
+		rss := int64(0)
+		if u, ok := s.SysUsage().(*syscall.Rusage); ok {
+			rss = u.Maxrss / 1024
+		}
+		what := map[string]string{"fetch": "fetch only", "scan": "fetch and parse", "cdr": "cdr, exactly once"}[role]
+		fmt.Printf("%-22s %10.2f %10.2f %12d %14.0f %8.2f\n", what, cpu, time.Since(began).Seconds(), rss, rate, rate/first)
+	}
+	fmt.Printf("%d events, %d partitions, %d cores, %s\n", events, partitions, runtime.NumCPU(), runtime.Version())
+	return nil
+}
+
+func broker(ctx context.Context, dir string) error {
+	b, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(dir, "kafka")})
+	if err != nil {
+		return err
+	}
+	fmt.Println(strings.Join(b.Addrs(), ","))
+	<-ctx.Done()
+	return b.Close()
+}
+
+// fill writes the events, as ingest would.
+func fill(ctx context.Context, o kafka.Options, topics kafka.Topics, events int) error {
+	client, err := kafka.NewClient(o)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err := kafka.CreateTopics(ctx, client, topics); err != nil {
+		return err
+	}
+	var failed error
+	n, size := 0, 0
+	for e := range traffic.Copies(traffic.Recordings, 100, 1000) {
+		if n == events {
+			break
+		}
+		n++
+		size += len(e.Value)
+		r := &kgo.Record{Topic: topics.Events, Key: []byte(e.Session), Value: e.Value}
+		client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed = err
+			}
+		})
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("wrote %d events of %d bytes on average\n", n, size/max(n, 1))
+	return failed
+}
+
+// consume reads all events, and parses them if asked to: what nobody can do without.
+func consume(ctx context.Context, o kafka.Options, topics kafka.Topics, parse bool) error {
+	client, err := kafka.NewClient(o)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var parser janus.Parser
+	return kafka.ReadWhole(ctx, client, o, topics.Events, func(records []*kgo.Record) error {
+		for _, r := range records {
+			if !parse {
+				break
+			}
+			if _, err := parser.Parse(r.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// process runs the processor with everything on, until it has come to the end of the events.
+func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir string) error {
+	client, err := kafka.NewClient(o)
+	if err != nil {
+		return err
+	}
+	ends, err := kafka.Whole(ctx, client, topics.Events)
+	client.Close()
+	if err != nil {
+		return err
+	}
+	p, err := pipeline.New(pipeline.Options{
+		Kafka: o, Topics: topics, Group: topics.Events, Instance: "throughput", Workers: runtime.NumCPU(), StateDir: dir, Policy: cdr.DefaultPolicy(),
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-look.C:
+		}
+		status, behind := p.Status(), len(ends)
+		for _, s := range status.Partitions {
+			if s.Position >= ends[s.Partition].To {
+				behind--
+			}
+		}
+		if status.Ready && behind == 0 {
+			stop()
+			return <-ended
+		}
+	}
+}
