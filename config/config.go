@@ -4,7 +4,7 @@
 // It promises that a key has one name everywhere (kafka.brokers in the file is JANUSCDR_KAFKA_BROKERS in the
 // environment and --kafka-brokers on the command line), that a word it does not know is an error with a suggestion,
 // that all complaints come at once, and that no secret is ever printed. It touches files and the environment it is
-// given, imports no other room, and changes nothing.
+// given, knows no other room, and changes nothing.
 package config
 
 import "time"

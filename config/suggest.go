@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"januscdr/internal/spelling"
 )
 
 // Nearest is the candidate that somebody who wrote word most likely meant, "" when none is near. Letter case does not
@@ -10,7 +12,7 @@ import (
 func Nearest(word string, candidates []string) string {
 	best, least := "", max(2, len(word)/3)+1
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < least && d < max(len(word), len(c)) {
+		if d := spelling.Distance(strings.ToLower(word), strings.ToLower(c)); d < least && d < max(len(word), len(c)) {
 			best, least = c, d
 		}
 	}
@@ -26,7 +28,7 @@ func nearestKey(word, sep string, candidates []string) string {
 	}
 	best, least := "", 0
 	for _, c := range candidates {
-		if d := distance(word, c); strings.HasSuffix(c, sep+last) && (best == "" || d < least) {
+		if d := spelling.Distance(word, c); strings.HasSuffix(c, sep+last) && (best == "" || d < least) {
 			best, least = c, d
 		}
 	}
@@ -34,29 +36,6 @@ func nearestKey(word, sep string, candidates []string) string {
 		return best
 	}
 	return Nearest(word, candidates)
-}
-
-// distance is the number of letters to insert, delete, replace or swap with their neighbour to make b from a.
-func distance(a, b string) int {
-	before, last, now := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		now[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			now[j+1] = min(last[j+1]+1, now[j]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				now[j+1] = min(now[j+1], before[j-1]+1)
-			}
-		}
-		before, last, now = last, now, before
-	}
-	return last[len(b)]
 }
 
 // notOneOf complains about a word outside of a closed set.

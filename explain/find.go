@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"januscdr/cdr"
+	"januscdr/internal/spelling"
 	"januscdr/janus"
 )
 
@@ -331,7 +332,7 @@ func near(id string, all map[ref]*seen) []string {
 	for r := range all {
 		c := candidate{id: r.session.String()}
 		if len(id) < 4 || !strings.HasPrefix(c.id, id) {
-			if c.away = distance(id, c.id); c.away > min(2, len(id)/3) {
+			if c.away = spelling.Distance(id, c.id); c.away > min(2, len(id)/3) {
 				continue
 			}
 		}
@@ -345,24 +346,4 @@ func near(id string, all map[ref]*seen) []string {
 		ids = append(ids, c.id)
 	}
 	return ids
-}
-
-// distance is how many digits must be inserted, deleted or replaced to make b of a.
-func distance(a, b string) int {
-	before, now := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range before {
-		before[j] = j
-	}
-	for i := range len(a) {
-		now[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			now[j+1] = min(before[j]+cost, before[j+1]+1, now[j]+1)
-		}
-		before, now = now, before
-	}
-	return before[len(b)]
 }
