@@ -148,7 +148,7 @@ type Server struct {
 }
 
 // New makes a server and its producer; nothing is connected or opened yet. The error names all options that are wrong.
-// The topics must exist and be as they should be by the time of Start: see kafka.CheckTopics.
+// The topics must exist and be as they should be by the time of Start: see inspect.CheckTopics.
 func New(o Options) (*Server, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {

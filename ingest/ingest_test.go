@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
 // patience is how long a test waits for what must come.
@@ -28,7 +29,7 @@ const patience = 20 * time.Second
 // site is a receiver and its broker.
 type site struct {
 	t        testing.TB
-	broker   *kafka.Embedded
+	broker   *embedded.Broker
 	dir      string
 	options  Options
 	registry *prometheus.Registry
@@ -68,7 +69,7 @@ func open(t testing.TB, change func(*Options)) *site {
 
 func (s *site) startBroker(listen string) {
 	s.t.Helper()
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: s.dir, Listen: listen})
+	broker, err := embedded.Start(embedded.Options{Dir: s.dir, Listen: listen})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func (s *site) context() context.Context {
 // records reads a topic from its beginning to its present end.
 func (s *site) records(topic string) []*kgo.Record {
 	s.t.Helper()
-	ranges, err := kafka.Whole(s.context(), s.client(), topic)
+	ranges, err := kafka.CommittedRanges(s.context(), s.client(), topic)
 	if err != nil {
 		s.t.Fatal(err)
 	}

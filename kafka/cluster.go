@@ -11,15 +11,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ErrTwoClusters is what an error of Cluster wraps when the brokers we were given do not belong together.
+// ErrTwoClusters is what an error of ClusterID wraps when the brokers we were given do not belong together.
 var ErrTwoClusters = errors.New("the brokers belong to different clusters")
 
 const clusterAnswer = 5 * time.Second // of one broker
 
-// Cluster asks each of the brokers that we were given which cluster it belongs to, and returns the id. Those that do not
+// ClusterID asks each of the brokers that we were given which cluster it belongs to, and returns the id. Those that do not
 // answer are left out. Of addresses that lead to two clusters, a client takes whichever answers first: today's offsets
 // would be of one and tomorrow's of the other.
-func Cluster(ctx context.Context, cl *kgo.Client) (id string, err error) {
+func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, clusterAnswer)
 	defer cancel()
 	brokers, _ := cl.OptValue(kgo.SeedBrokers).([]string)

@@ -1,8 +1,10 @@
-// Package kafka makes clients, topics and the embedded broker, and reads topics from here to there.
+// Package kafka makes clients and topics, and reads topics from here to there.
 //
 // It promises that every room talks to Kafka in the same way: one set of options for addresses, TLS, SASL and
-// compression, one partitioner, one log. It knows records, not what stands in them. It touches the network, and, for the
-// embedded broker only, one directory.
+// compression, one partitioner, one log. It knows records, not what stands in them. It touches the network, and reads
+// the certificates that it is given.
+//
+// Whether a cluster keeps what we promise is looked at by kafka/inspect; kafka/embedded is a cluster of one.
 package kafka
 
 import (

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+
+	"januscdr/kafka/embedded"
 )
 
 // hangUp is a network on which the first connections are cut as soon as something is asked.
@@ -24,7 +26,7 @@ type cutOff struct{ net.Conn }
 func (c *cutOff) Read([]byte) (int, error) { return 0, io.EOF }
 
 func TestABrokerThatHungUpOnceIsNotTakenForOneThatWantsALogin(t *testing.T) {
-	broker, err := StartEmbedded(EmbeddedOptions{Dir: t.TempDir()})
+	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Range is a stretch of a partition: from offset From up to, without, offset To. A negative To means that it never
+// Range is a span of a partition: from offset From up to, without, offset To. A negative To means that it never
 // ends.
 type Range struct{ From, To int64 }
 
-// Whole returns what each partition of a topic holds now: from the log start to the end of what is decided, that is, to
-// the first record of an open transaction at most.
-func Whole(ctx context.Context, cl *kgo.Client, topic string) (map[int32]Range, error) {
+// CommittedRanges returns what each partition of a topic holds now: from the log start to the end of what is decided, that
+// is, to the first record of an open transaction at most.
+func CommittedRanges(ctx context.Context, cl *kgo.Client, topic string) (map[int32]Range, error) {
 	admin := kadm.NewClient(cl)
 	starts, err := admin.ListStartOffsets(ctx, topic)
 	if err == nil {
@@ -47,7 +47,7 @@ func Whole(ctx context.Context, cl *kgo.Client, topic string) (map[int32]Range, 
 // was asked for.
 var ErrOutOfRange = errors.New("offset out of range")
 
-// Reader reads stretches of the partitions of one topic, committed records only. It belongs to no consumer group and
+// Reader reads spans of the partitions of one topic, committed records only. It belongs to no consumer group and
 // commits nothing. It is used by one goroutine.
 type Reader struct {
 	client *kgo.Client
@@ -55,17 +55,17 @@ type Reader struct {
 	ranges map[int32]Range // what is still to be read
 }
 
-// NewReader makes a reader of these stretches, by partition. The extra options are for the client, ours win. The caller
+// NewReader makes a reader of these spans, by partition. The extra options are for the client, ours win. The caller
 // closes the reader.
 func NewReader(o Options, topic string, ranges map[int32]Range, extra ...kgo.Opt) (*Reader, error) {
 	r := &Reader{topic: topic, ranges: map[int32]Range{}}
 	offsets := map[int32]kgo.Offset{}
-	for partition, stretch := range ranges {
-		if stretch.To >= 0 && stretch.From >= stretch.To {
+	for partition, span := range ranges {
+		if span.To >= 0 && span.From >= span.To {
 			continue
 		}
-		r.ranges[partition] = stretch
-		offsets[partition] = kgo.NewOffset().At(stretch.From)
+		r.ranges[partition] = span
+		offsets[partition] = kgo.NewOffset().At(span.From)
 	}
 	if len(offsets) == 0 {
 		return r, nil
@@ -74,7 +74,7 @@ func NewReader(o Options, topic string, ranges map[int32]Range, extra ...kgo.Opt
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// A stretch may end with the mark of a transaction, or with records that were aborted: without the marks its
+		// A span may end with the mark of a transaction, or with records that were aborted: without the marks its
 		// end would never be seen.
 		kgo.KeepControlRecords(),
 	)...)
@@ -86,10 +86,10 @@ func NewReader(o Options, topic string, ranges map[int32]Range, extra ...kgo.Opt
 }
 
 // Next returns the next records, those of one partition in the order of their offsets. It waits for them; the error is
-// io.EOF when every stretch was read to its end, the context's when that ended, and one that wraps ErrOutOfRange when the
+// io.EOF when every span was read to its end, the context's when that ended, and one that wraps ErrOutOfRange when the
 // topic does not have the offset.
 //
-// An open transaction in front of the end of a stretch is waited for.
+// An open transaction in front of the end of a span is waited for.
 func (r *Reader) Next(ctx context.Context) ([]*kgo.Record, error) {
 	for {
 		if len(r.ranges) == 0 {
@@ -110,22 +110,22 @@ func (r *Reader) Next(ctx context.Context) ([]*kgo.Record, error) {
 		}
 		var records []*kgo.Record
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			stretch, ok := r.ranges[p.Partition]
+			span, ok := r.ranges[p.Partition]
 			if !ok {
 				return
 			}
 			for _, record := range p.Records {
-				if stretch.To >= 0 && record.Offset >= stretch.To {
-					stretch.From = stretch.To
+				if span.To >= 0 && record.Offset >= span.To {
+					span.From = span.To
 					break
 				}
-				stretch.From = record.Offset + 1
+				span.From = record.Offset + 1
 				if !record.Attrs.IsControl() {
 					records = append(records, record)
 				}
 			}
-			r.ranges[p.Partition] = stretch
-			if stretch.To >= 0 && stretch.From >= stretch.To {
+			r.ranges[p.Partition] = span
+			if span.To >= 0 && span.From >= span.To {
 				delete(r.ranges, p.Partition)
 				r.client.PauseFetchPartitions(map[string][]int32{r.topic: {p.Partition}})
 			}
@@ -136,7 +136,7 @@ func (r *Reader) Next(ctx context.Context) ([]*kgo.Record, error) {
 	}
 }
 
-// Each calls take with what Next returns, until every stretch was read to its end, which is no error. An error of take
+// Each calls take with what Next returns, until every span was read to its end, which is no error. An error of take
 // ends it.
 func (r *Reader) Each(ctx context.Context, take func(records []*kgo.Record) error) error {
 	for {
@@ -153,14 +153,14 @@ func (r *Reader) Each(ctx context.Context, take func(records []*kgo.Record) erro
 	}
 }
 
-// ReadWhole calls take with all committed records that a topic holds now. The client is for asking what that is; the
+// ReadCommitted calls take with all committed records that a topic holds now. The client is for asking what that is; the
 // records are read with one of their own.
-func ReadWhole(ctx context.Context, cl *kgo.Client, o Options, topic string, take func(records []*kgo.Record) error) error {
-	whole, err := Whole(ctx, cl, topic)
+func ReadCommitted(ctx context.Context, cl *kgo.Client, o Options, topic string, take func(records []*kgo.Record) error) error {
+	ranges, err := CommittedRanges(ctx, cl, topic)
 	if err != nil {
 		return err
 	}
-	r, err := NewReader(o, topic, whole)
+	r, err := NewReader(o, topic, ranges)
 	if err != nil {
 		return err
 	}

@@ -61,11 +61,11 @@ func newIdentity(t *testing.T, name string) identity {
 
 func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 	server, ours, stranger := newIdentity(t, "broker"), newIdentity(t, "cdr"), newIdentity(t, "stranger")
-	plain := embedded(t, t.TempDir()).Addrs()
-	login := embedded(t, t.TempDir(), kfake.EnableSASL(), kfake.Superuser("PLAIN", "cdr", "right")).Addrs()
-	private := embedded(t, t.TempDir(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server.certificate}})).Addrs()
+	plain := broker(t, t.TempDir()).Addrs()
+	login := broker(t, t.TempDir(), kfake.EnableSASL(), kfake.Superuser("PLAIN", "cdr", "right")).Addrs()
+	private := broker(t, t.TempDir(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server.certificate}})).Addrs()
 	mutual := func(newest uint16) []string {
-		return embedded(t, t.TempDir(), kfake.TLS(&tls.Config{
+		return broker(t, t.TempDir(), kfake.TLS(&tls.Config{
 			Certificates: []tls.Certificate{server.certificate}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ours.pool, MaxVersion: newest,
 		})).Addrs()
 	}

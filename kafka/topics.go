@@ -31,7 +31,7 @@ type Topics struct {
 
 	EventsRetentionBytes int64 // bound of one partition of Events; 0: none
 
-	// RequireDurable makes CheckTopics refuse topics that do not survive the loss of a broker.
+	// RequireDurable makes a check refuse topics that do not survive the loss of a broker.
 	RequireDurable bool
 
 	// Embedded is set for the embedded broker, whose compaction can lose committed states while a transaction is open:
@@ -39,61 +39,67 @@ type Topics struct {
 	Embedded bool
 }
 
+// TombstoneRetention is how long a deletion in the changelog is seen at least (delete.retention.ms): a kept state directory
+// may be that old.
+const TombstoneRetention = 7 * 24 * time.Hour
+
 const (
-	tombstones    = 7 * 24 * time.Hour // how long a deletion in the changelog is seen: a kept state directory may be that old
-	stateSegment  = 10 * time.Minute   // only closed segments are compacted
-	dirtyRatio    = "0.1"              // compact early: a restore reads what was not compacted
-	embeddedCDR   = 64 << 20           // bytes per partition on the embedded broker
+	stateSegment  = 10 * time.Minute // only closed segments are compacted
+	dirtyRatio    = "0.1"            // compact early: a restore reads what was not compacted
+	embeddedCDR   = 64 << 20         // bytes per partition on the embedded broker
 	embeddedDLQ   = 16 << 20
 	embeddedSpare = 32 << 20 // of Events, when no bound is given
 )
 
-type topic struct {
-	name    string
-	what    string            // for complaints
-	configs map[string]string // what it is created with
-	policy  string            // cleanup.policy that must be
-	append  bool              // must be LogAppendTime
-	aligned bool              // must have as many partitions as Events
+// TopicSpec is one topic, and what it must be like.
+type TopicSpec struct {
+	Name    string
+	Role    string            // for people: "the event log"
+	Configs map[string]string // what it is created with, besides the defaults of the brokers
+
+	CleanupPolicy string // what cleanup.policy must be
+	LogAppendTime bool   // message.timestamp.type must be LogAppendTime
+	Aligned       bool   // it must have as many partitions as Events
 }
 
-func (t Topics) all() []topic {
-	events := topic{name: t.Events, what: "the event log", policy: "delete", append: true, aligned: true, configs: map[string]string{
+// Specs are the topics that have a name.
+func (t Topics) Specs() []TopicSpec {
+	events := TopicSpec{Name: t.Events, Role: "the event log", CleanupPolicy: "delete", LogAppendTime: true, Aligned: true, Configs: map[string]string{
 		"cleanup.policy":         "delete",
 		"message.timestamp.type": "LogAppendTime",
 		"retention.ms":           millis(t.EventsRetention),
 		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
 	}}
 	if t.EventsRetentionBytes > 0 {
-		events.configs["retention.bytes"] = strconv.FormatInt(t.EventsRetentionBytes, 10)
+		events.Configs["retention.bytes"] = strconv.FormatInt(t.EventsRetentionBytes, 10)
 	}
-	cdr := topic{name: t.CDR, what: "the records", policy: "delete", aligned: true, configs: map[string]string{
+	cdr := TopicSpec{Name: t.CDR, Role: "the records", CleanupPolicy: "delete", Aligned: true, Configs: map[string]string{
 		"cleanup.policy":         "delete",
 		"message.timestamp.type": "LogAppendTime", // so that the age of a record is not that of its call
 		"retention.ms":           millis(t.CDRRetention),
 		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
 	}}
-	state := topic{name: t.State, what: "the changelog", policy: "compact", aligned: true, configs: map[string]string{
+	state := TopicSpec{Name: t.State, Role: "the changelog", CleanupPolicy: "compact", Aligned: true, Configs: map[string]string{
 		"cleanup.policy":            "compact",
-		"delete.retention.ms":       millis(tombstones),
+		"delete.retention.ms":       millis(TombstoneRetention),
 		"min.cleanable.dirty.ratio": dirtyRatio,
 		"segment.ms":                millis(stateSegment),
 		"max.message.bytes":         strconv.Itoa(MaxMessageBytes),
 	}}
-	dlq := topic{name: t.DLQ, what: "the parked events", policy: "delete", configs: map[string]string{
+	dlq := TopicSpec{Name: t.DLQ, Role: "the parked events", CleanupPolicy: "delete", Configs: map[string]string{
 		"cleanup.policy":         "delete",
 		"message.timestamp.type": "LogAppendTime",
 		"retention.ms":           millis(t.DLQRetention),
 		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
 	}}
 	if t.Replication >= 3 {
-		for _, topic := range []topic{events, cdr, state, dlq} {
-			topic.configs["min.insync.replicas"] = "2" // an acknowledged record survives the loss of a broker
+		for _, topic := range []TopicSpec{events, cdr, state, dlq} {
+			topic.Configs["min.insync.replicas"] = "2" // an acknowledged record survives the loss of a broker
 		}
 	}
 	if t.Embedded {
-		state.policy = "delete"
-		state.configs = map[string]string{
+		state.CleanupPolicy = "delete"
+		state.Configs = map[string]string{
 			"cleanup.policy":    "delete",
 			"retention.ms":      "-1",
 			"retention.bytes":   "-1",
@@ -104,11 +110,11 @@ func (t Topics) all() []topic {
 		if bound <= 0 {
 			bound = embeddedSpare
 		}
-		bounded(events.configs, bound)
-		bounded(cdr.configs, embeddedCDR)
-		bounded(dlq.configs, embeddedDLQ)
+		bounded(events.Configs, bound)
+		bounded(cdr.Configs, embeddedCDR)
+		bounded(dlq.Configs, embeddedDLQ)
 	}
-	return slices.DeleteFunc([]topic{events, cdr, state, dlq}, func(t topic) bool { return t.name == "" })
+	return slices.DeleteFunc([]TopicSpec{events, cdr, state, dlq}, func(t TopicSpec) bool { return t.Name == "" })
 }
 
 func bounded(configs map[string]string, bytes int64) {
@@ -124,7 +130,7 @@ func millis(d time.Duration) string {
 }
 
 // CreateTopics makes the topics that do not exist yet, and returns their names. Those that exist stay as they are:
-// CheckTopics says whether they fit.
+// kafka/inspect says whether they fit.
 func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []string, err error) {
 	if t.Partitions <= 0 {
 		return nil, fmt.Errorf("create topics: %d partitions are not possible: give a number of 1 or more", t.Partitions)
@@ -134,20 +140,20 @@ func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []stri
 		replication = -1
 	}
 	admin := kadm.NewClient(cl)
-	for _, topic := range t.all() {
-		configs := make(map[string]*string, len(topic.configs))
-		for key, value := range topic.configs {
+	for _, topic := range t.Specs() {
+		configs := make(map[string]*string, len(topic.Configs))
+		for key, value := range topic.Configs {
 			configs[key] = kadm.StringPtr(value)
 		}
-		response, err := admin.CreateTopic(ctx, t.Partitions, replication, configs, topic.name)
+		response, err := admin.CreateTopic(ctx, t.Partitions, replication, configs, topic.Name)
 		switch {
 		case errors.Is(err, kerr.TopicAlreadyExists):
 		case err != nil && response.ErrMessage != "":
-			return created, fmt.Errorf("create topic %s: %w: %s", topic.name, err, response.ErrMessage)
+			return created, fmt.Errorf("create topic %s: %w: %s", topic.Name, err, response.ErrMessage)
 		case err != nil:
-			return created, fmt.Errorf("create topic %s: %w", topic.name, err)
+			return created, fmt.Errorf("create topic %s: %w", topic.Name, err)
 		default:
-			created = append(created, topic.name)
+			created = append(created, topic.Name)
 		}
 	}
 	// Also for those that were there: another process may have made them a moment ago.
@@ -155,8 +161,8 @@ func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []stri
 }
 
 func (t Topics) names() (names []string) {
-	for _, topic := range t.all() {
-		names = append(names, topic.name)
+	for _, topic := range t.Specs() {
+		names = append(names, topic.Name)
 	}
 	return names
 }
@@ -217,80 +223,4 @@ func knows(ctx context.Context, broker *kgo.Broker, names []string) bool {
 
 func notYet(code int16) bool {
 	return code == kerr.UnknownTopicOrPartition.Code || code == kerr.LeaderNotAvailable.Code
-}
-
-// ErrTopics is what an error of CheckTopics wraps when the topics do not fit, as opposed to when they could not be
-// looked at.
-var ErrTopics = errors.New("topics do not fit")
-
-// CheckTopics looks whether the topics are what they must be. The error names all that is wrong, each with the reason
-// and the command that mends it. What is only weak is no error, except for durability where Topics.RequireDurable is
-// set: see InspectTopics.
-func CheckTopics(ctx context.Context, cl *kgo.Client, t Topics) error {
-	findings, err := InspectTopics(ctx, cl, t)
-	if err != nil {
-		return fmt.Errorf("check topics: %w", err)
-	}
-	var complaints []string
-	for _, f := range findings {
-		if f.Verdict == Broken {
-			complaints = append(complaints, f.Reason+": "+f.Remedy)
-		}
-	}
-	if len(complaints) > 0 {
-		return fmt.Errorf("check topics: %w: %s", ErrTopics, strings.Join(complaints, "; "))
-	}
-	return nil
-}
-
-// settingsTries is how often a broker is asked, one after the other, that does not know a topic yet of which another has
-// told.
-const settingsTries = 40
-
-// settings are the configurations of topics, by name.
-func settings(ctx context.Context, admin *kadm.Client, topics []string) (map[string]map[string]string, error) {
-	configs := map[string]map[string]string{}
-	for try := 1; len(topics) > 0; try++ {
-		described, err := admin.DescribeTopicConfigs(ctx, topics...)
-		if err != nil {
-			return nil, fmt.Errorf("describe topics: %w", err)
-		}
-		var late []string
-		for _, resource := range described {
-			switch {
-			case errors.Is(resource.Err, kerr.UnknownTopicOrPartition) && try < settingsTries:
-				late = append(late, resource.Name)
-				continue
-			case resource.Err != nil:
-				return nil, fmt.Errorf("describe topic %s: %w", resource.Name, resource.Err)
-			}
-			configs[resource.Name] = map[string]string{}
-			for _, config := range resource.Configs {
-				configs[resource.Name][config.Key] = config.MaybeValue()
-			}
-		}
-		if topics = late; len(topics) == 0 {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("describe topics: %w", ctx.Err())
-		case <-time.After(visiblePause):
-		}
-	}
-	return configs, nil
-}
-
-func harm(policy string, embedded bool) string {
-	switch {
-	case policy == "compact":
-		return "would delete states of open sessions by age"
-	case embedded:
-		return "loses states on the embedded broker while a transaction is open"
-	}
-	return "would delete all but the last record of a key"
-}
-
-func alter(topic, config string) string {
-	return "kafka-configs --alter --entity-type topics --entity-name " + topic + " --add-config " + config
 }

@@ -25,13 +25,14 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 	"januscdr/statestore"
 )
 
 // cluster is an embedded broker with topics, and what was written to them.
 type cluster struct {
 	t        *testing.T
-	broker   *kafka.Embedded
+	broker   *embedded.Broker
 	opts     kafka.Options
 	topics   kafka.Topics
 	client   *kgo.Client
@@ -44,7 +45,7 @@ const patience = 30 * time.Second
 
 func newCluster(t *testing.T, partitions int32) *cluster {
 	t.Helper()
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: t.TempDir(), Kfake: []kfake.Opt{
+	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir(), Kfake: []kfake.Opt{
 		kfake.GroupMinSessionTimeout(time.Second),
 	}})
 	if err != nil {
@@ -175,7 +176,7 @@ func (c *cluster) read(topic string) map[int32][]*kgo.Record {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	ranges, err := kafka.Whole(ctx, c.client, topic)
+	ranges, err := kafka.CommittedRanges(ctx, c.client, topic)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestAPositionBeyondTheEndOfTheLogStopsUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := kafka.Cluster(t.Context(), c.client)
+	cluster, err := kafka.ClusterID(t.Context(), c.client)
 	if err != nil {
 		t.Fatal(err)
 	}

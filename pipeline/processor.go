@@ -30,6 +30,7 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/kafka/inspect"
 	"januscdr/statestore"
 )
 
@@ -250,13 +251,13 @@ func (p *Processor) Run(ctx context.Context) error {
 // arrive looks at the topics until the brokers can tell of them: they may be gone again, and after a change of leaders it
 // takes a moment.
 func (p *Processor) arrive(ctx context.Context) error {
-	if _, err := kafka.Cluster(ctx, p.side); err != nil {
+	if _, err := kafka.ClusterID(ctx, p.side); err != nil {
 		return err
 	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxBackoff) {
 		err := p.look(ctx)
 		var said *kerr.Error
-		if err == nil || errors.Is(err, kafka.ErrTopics) || errors.As(err, &said) && !said.Retriable {
+		if err == nil || errors.Is(err, inspect.ErrTopics) || errors.As(err, &said) && !said.Retriable {
 			return err
 		}
 		p.log.Warn("the brokers cannot tell of the topics yet, asking again", "error", err)
@@ -273,7 +274,7 @@ func (p *Processor) arrive(ctx context.Context) error {
 
 // look looks at the topics and learns what identifies them.
 func (p *Processor) look(ctx context.Context) error {
-	if err := kafka.CheckTopics(ctx, p.side, p.opts.Topics); err != nil {
+	if err := inspect.CheckTopics(ctx, p.side, p.opts.Topics); err != nil {
 		return err
 	}
 	t := p.opts.Topics

@@ -20,6 +20,7 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/kafka/inspect"
 	"januscdr/statestore"
 )
 
@@ -524,7 +525,7 @@ func TestTopicsThatDoNotFitAreRefusedAtStart(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2)
 	p := c.start(t.TempDir(), func(o *Options) { o.Topics.Partitions = 3 })
-	if err := p.fails(t); !errors.Is(err, kafka.ErrTopics) {
+	if err := p.fails(t); !errors.Is(err, inspect.ErrTopics) {
 		t.Fatalf("got %v, want topics that do not fit", err)
 	}
 }

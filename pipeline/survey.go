@@ -42,7 +42,7 @@ func Survey(ctx context.Context, o kafka.Options, t kafka.Topics) ([]Surveyed, e
 }
 
 func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.Topics) ([]Surveyed, error) {
-	events, err := kafka.Whole(ctx, client, t.Events)
+	events, err := kafka.CommittedRanges(ctx, client, t.Events)
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: %w", err)
 	}
@@ -50,7 +50,7 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: list end offsets of %s: %w", t.Events, err)
 	}
-	states, err := kafka.Whole(ctx, client, t.State)
+	states, err := kafka.CommittedRanges(ctx, client, t.State)
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: %w", err)
 	}

@@ -89,7 +89,7 @@ func (s *Summary) add(r *refold) {
 
 // ranges is what is to be replayed of each partition.
 func (o Options) ranges(ctx context.Context, client *kgo.Client) (map[int32]kafka.Range, error) {
-	all, err := kafka.Whole(ctx, client, o.Events)
+	all, err := kafka.CommittedRanges(ctx, client, o.Events)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 	"januscdr/pipeline"
 )
 
@@ -35,7 +36,7 @@ type house struct {
 
 func open(t *testing.T) *house {
 	t.Helper()
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: t.TempDir()})
+	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func (h *house) append(records ...*kgo.Record) {
 // a record is written instead of it; nil leaves it out.
 func (h *house) process(change func(n int, r cdr.Record) []cdr.Record) (written int) {
 	h.t.Helper()
-	ranges, err := kafka.Whole(h.ctx, h.client, "events")
+	ranges, err := kafka.CommittedRanges(h.ctx, h.client, "events")
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -280,7 +281,7 @@ func TestWhatBeganBeforeTheStretchIsNotJudged(t *testing.T) {
 	h := open(t)
 	h.happens("1.1-g_parallel")
 	written := h.process(asItIs)
-	ranges, err := kafka.Whole(h.ctx, h.client, "events")
+	ranges, err := kafka.CommittedRanges(h.ctx, h.client, "events")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestMistakesOfTheOperatorAreNamedWithARemedy(t *testing.T) {
 	h := open(t)
 	h.happens("1.1-a_echotest")
 	h.process(asItIs)
-	ranges, err := kafka.Whole(h.ctx, h.client, "events")
+	ranges, err := kafka.CommittedRanges(h.ctx, h.client, "events")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func (o VerifyOptions) cut(ctx context.Context, client *kgo.Client, partition in
 			return events, records, err
 		}
 		var all map[int32]kafka.Range
-		if all, err = kafka.Whole(ctx, client, o.Records); err != nil {
+		if all, err = kafka.CommittedRanges(ctx, client, o.Records); err != nil {
 			return events, records, err
 		}
 		var after int64

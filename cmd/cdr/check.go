@@ -12,7 +12,7 @@ import (
 	"januscdr/config"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
-	"januscdr/kafka"
+	"januscdr/kafka/inspect"
 )
 
 func newCheck(environ []string) *cobra.Command {
@@ -41,11 +41,11 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 			return err
 		}
 		defer client.Close()
-		findings, err := kafka.Inspect(cmd.Context(), client, wiring.Topics(c), kafka.Work{Group: c.Group, TransactionTimeout: c.TransactionTimeout})
+		findings, err := inspect.Installation(cmd.Context(), client, wiring.Topics(c), inspect.ProcessorSettings{Group: c.Group, TransactionTimeout: c.TransactionTimeout})
 		if err != nil {
 			return err
 		}
-		worst := kafka.OK
+		worst := inspect.OK
 		for _, f := range findings {
 			worst = max(worst, f.Verdict)
 		}
@@ -57,7 +57,7 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 		if err != nil {
 			return fmt.Errorf("write findings: %w", err)
 		}
-		if worst == kafka.Broken || strict && worst == kafka.Weak {
+		if worst == inspect.Broken || strict && worst == inspect.Weak {
 			return cli.ErrSilent
 		}
 		return nil
@@ -66,10 +66,10 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 }
 
 // showFindings writes them for a person: promise by promise, the worst first.
-func showFindings(w io.Writer, findings []kafka.Finding) error {
+func showFindings(w io.Writer, findings []inspect.Finding) error {
 	var text strings.Builder
 	var promises []string
-	worst := map[string]kafka.Verdict{}
+	worst := map[string]inspect.Verdict{}
 	for _, f := range findings {
 		if !slices.Contains(promises, f.Promise) {
 			promises = append(promises, f.Promise)
@@ -79,8 +79,8 @@ func showFindings(w io.Writer, findings []kafka.Finding) error {
 	slices.SortStableFunc(promises, func(a, b string) int { return int(worst[b]) - int(worst[a]) })
 	for _, promise := range promises {
 		fmt.Fprintf(&text, "%-6s  %s\n", worst[promise], promise)
-		of := slices.DeleteFunc(slices.Clone(findings), func(f kafka.Finding) bool { return f.Promise != promise })
-		slices.SortStableFunc(of, func(a, b kafka.Finding) int { return int(b.Verdict) - int(a.Verdict) })
+		of := slices.DeleteFunc(slices.Clone(findings), func(f inspect.Finding) bool { return f.Promise != promise })
+		slices.SortStableFunc(of, func(a, b inspect.Finding) int { return int(b.Verdict) - int(a.Verdict) })
 		for _, f := range of {
 			reason := f.Reason
 			if !strings.Contains(reason, f.Subject) {

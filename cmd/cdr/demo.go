@@ -25,6 +25,8 @@ import (
 	"januscdr/internal/wiring"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
+	"januscdr/kafka/inspect"
 	"januscdr/pipeline"
 )
 
@@ -100,7 +102,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	defer logFile.Close()
 	log := hclog.New(&hclog.LoggerOptions{Name: "demo", Output: logFile, Level: hclog.Info})
 
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(o.dir, "kafka"), Listen: o.broker, Log: log})
+	broker, err := embedded.Start(embedded.Options{Dir: filepath.Join(o.dir, "kafka"), Listen: o.broker, Log: log})
 	if err != nil {
 		return fmt.Errorf("%w (or name another one with --broker-listen or --dir)", err)
 	}
@@ -119,7 +121,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	if _, err := kafka.CreateTopics(ctx, client, topics); err != nil {
 		return err
 	}
-	if err := kafka.CheckTopics(ctx, client, topics); err != nil {
+	if err := inspect.CheckTopics(ctx, client, topics); err != nil {
 		return err
 	}
 	kept, err := readRecords(ctx, options, client, topics.CDR)
@@ -183,7 +185,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 		}
 		screen.waiting()
 		quiet := func() bool {
-			events, err := kafka.Whole(stop, client, topics.Events)
+			events, err := kafka.CommittedRanges(stop, client, topics.Events)
 			return err == nil && settled(processor.Status(), events)
 		}
 		if err := until(stop, quiet, 2*time.Minute, "the calls do not end"); err != nil {
@@ -275,7 +277,7 @@ func until(ctx context.Context, condition func() bool, limit time.Duration, comp
 // readRecords reads all records that are committed now.
 func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic string) ([]cdr.Record, error) {
 	var all []cdr.Record
-	err := kafka.ReadWhole(ctx, client, o, topic, func(some []*kgo.Record) error {
+	err := kafka.ReadCommitted(ctx, client, o, topic, func(some []*kgo.Record) error {
 		for _, k := range some {
 			r, err := avro.Decode(k.Value)
 			if err != nil {

@@ -22,7 +22,7 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 	if err != nil {
 		return nil, err
 	}
-	whole, err := kafka.Whole(ctx, client, topic)
+	whole, err := kafka.CommittedRanges(ctx, client, topic)
 	client.Close()
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
 // patience is how long a test waits for what must come.
@@ -28,7 +29,7 @@ const patience = time.Minute
 // broker starts an embedded broker and returns its address.
 func broker(t *testing.T) string {
 	t.Helper()
-	b, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: t.TempDir()})
+	b, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, 
 	if err != nil {
 		return err
 	}
-	ranges, err := kafka.Whole(ctx, client, topic)
+	ranges, err := kafka.CommittedRanges(ctx, client, topic)
 	client.Close()
 	if err != nil {
 		return err

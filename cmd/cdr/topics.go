@@ -10,6 +10,7 @@ import (
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 	"januscdr/kafka"
+	"januscdr/kafka/inspect"
 	"januscdr/pipeline"
 )
 
@@ -52,7 +53,7 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 				fmt.Fprintf(cmd.OutOrStdout(), "created %s\n", name)
 			}
 		}
-		if err := kafka.CheckTopics(cmd.Context(), client, t); err != nil {
+		if err := inspect.CheckTopics(cmd.Context(), client, t); err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s are as they must be\n", strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "))

@@ -30,6 +30,7 @@ import (
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
 // patience is how long a test waits for what must come.
@@ -54,7 +55,7 @@ type program struct {
 	ended chan error
 }
 
-func start(t *testing.T, broker *kafka.Embedded, args ...string) *program {
+func start(t *testing.T, broker *embedded.Broker, args ...string) *program {
 	t.Helper()
 	p := &program{said: &bytes.Buffer{}, lines: make(chan string, 1000), ended: make(chan error, 1)}
 	p.cmd = exec.Command(os.Args[0], args...)
@@ -116,9 +117,9 @@ func (p *program) end(t *testing.T) error {
 	}
 }
 
-func embedded(t *testing.T) *kafka.Embedded {
+func startBroker(t *testing.T) *embedded.Broker {
 	t.Helper()
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: t.TempDir()})
+	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func embedded(t *testing.T) *kafka.Embedded {
 	return broker
 }
 
-func records(t *testing.T, broker *kafka.Embedded, topic string) []*kgo.Record {
+func records(t *testing.T, broker *embedded.Broker, topic string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -136,7 +137,7 @@ func records(t *testing.T, broker *kafka.Embedded, topic string) []*kgo.Record {
 	}
 	defer client.Close()
 	var all []*kgo.Record
-	err = kafka.ReadWhole(ctx, client, kafka.Options{Brokers: broker.Addrs()}, topic, func(some []*kgo.Record) error {
+	err = kafka.ReadCommitted(ctx, client, kafka.Options{Brokers: broker.Addrs()}, topic, func(some []*kgo.Record) error {
 		all = append(all, some...)
 		return nil
 	})
@@ -181,7 +182,7 @@ func byKey(t *testing.T, requests []recordings.Request) (all map[string][]string
 }
 
 func TestAStartSaysOnceWhichPromisesAreWeak(t *testing.T) {
-	p := start(t, embedded(t), "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
+	p := start(t, startBroker(t), "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
 	p.address(t)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -202,7 +203,7 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 	}{{"1.1-a_echotest", false}, {"1.1-c_videoroom", false}, {"1.1-m_gzip", true}, {"1.1-m_plain", false}, {"1.1-i_outage", false},
 		{"1.4-f_sip_sofia113", true}} {
 		t.Run(scene.name, func(t *testing.T) {
-			broker := embedded(t)
+			broker := startBroker(t)
 			p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
 			requests := recordings.Requests(scene.name)
 			if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{Gzip: scene.gzip}); err != nil {
@@ -240,7 +241,7 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 }
 
 func TestSIGTERMEndsItInTimeAlsoWhileItWaitsForKafka(t *testing.T) {
-	broker := embedded(t)
+	broker := startBroker(t)
 	for _, scene := range []struct {
 		name string
 		args []string
@@ -288,7 +289,7 @@ func certificate(t *testing.T) (cert, key string, client *http.Client) {
 }
 
 func TestSendersCanBeShownACertificate(t *testing.T) {
-	broker := embedded(t)
+	broker := startBroker(t)
 	cert, key, client := certificate(t)
 	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "", "--ingest-tls-cert-file", cert, "--ingest-tls-key-file", key)
 	address := p.address(t)
@@ -331,7 +332,7 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	broker := embedded(t)
+	broker := startBroker(t)
 	cert, key, _ := certificate(t)
 	for _, scene := range []struct {
 		name string
@@ -363,7 +364,7 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 }
 
 func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
-	broker := embedded(t)
+	broker := startBroker(t)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

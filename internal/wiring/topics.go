@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/kafka"
+	"januscdr/kafka/inspect"
 )
 
 // Connect makes a client and waits until Kafka answers. The caller closes the client.
@@ -38,18 +39,18 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, creat
 			log.Info("topics created", "topics", strings.Join(created, ","), "partitions", t.Partitions)
 		}
 	}
-	if err := kafka.CheckTopics(ctx, client, t); err != nil {
+	if err := inspect.CheckTopics(ctx, client, t); err != nil {
 		if create {
 			return err
 		}
 		return fmt.Errorf("%w\nmissing topics are made by `cdr topics create`, or by --create-topics", err)
 	}
-	findings, err := kafka.InspectTopics(ctx, client, t)
+	findings, err := inspect.Topics(ctx, client, t)
 	if err != nil {
 		return err
 	}
 	weak := map[string][]string{}
-	for _, f := range kafka.Weaknesses(findings) {
+	for _, f := range inspect.Weaknesses(findings) {
 		weak[f.Promise] = append(weak[f.Promise], f.Subject)
 	}
 	for _, promise := range slices.Sorted(maps.Keys(weak)) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
 // What TestMain prepares for all stories.
@@ -65,7 +65,7 @@ func prepare(run func() int) (code int, err error) {
 		brokers = strings.Split(list, ",")
 		return run(), nil
 	}
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(dir, "kafka")})
+	broker, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "kafka")})
 	if err != nil {
 		return 0, err
 	}

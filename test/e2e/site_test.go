@@ -214,7 +214,7 @@ func (s *site) records(t *testing.T) map[string]record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	whole, err := kafka.Whole(ctx, s.client, s.topics.CDR)
+	whole, err := kafka.CommittedRanges(ctx, s.client, s.topics.CDR)
 	if err != nil {
 		t.Fatal(err)
 	}

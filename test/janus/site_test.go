@@ -18,6 +18,7 @@ import (
 	"januscdr/ingest"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 	"januscdr/pipeline"
 )
 
@@ -38,7 +39,7 @@ func startSite(t *testing.T) *site {
 	t.Helper()
 	dir := t.TempDir()
 	log := hclog.New(&hclog.LoggerOptions{Name: "januscdr", Level: hclog.Info, Output: t.Output()})
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(dir, "kafka")})
+	broker, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "kafka")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +229,7 @@ func (s *site) whole(t *testing.T, topic string, f func(kind string, value []byt
 		t.Fatal(err)
 	}
 	defer client.Close()
-	whole, err := kafka.Whole(t.Context(), client, topic)
+	whole, err := kafka.CommittedRanges(t.Context(), client, topic)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
 var (
@@ -252,7 +253,7 @@ func TestReread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(*reread, m.Broker)})
+	broker, err := embedded.Start(embedded.Options{Dir: filepath.Join(*reread, m.Broker)})
 	if err != nil {
 		t.Fatal(err)
 	}

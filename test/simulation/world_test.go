@@ -29,6 +29,7 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 	"januscdr/pipeline"
 	"januscdr/statestore"
 )
@@ -55,7 +56,7 @@ type world struct {
 	policy cdr.Policy
 
 	wires     *kfake.VirtualNetwork
-	broker    *kafka.Embedded
+	broker    *embedded.Broker
 	brokerDir string
 	direct    *line // for looking on: never harmed
 	admin     *kgo.Client
@@ -193,7 +194,7 @@ func (w *world) excuse(err error) { w.excused = append(w.excused, err) }
 func (w *world) startBroker() {
 	level := hclog.Error
 	log := hclog.New(&hclog.LoggerOptions{Level: level, Output: &syncBuffer{}})
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: w.brokerDir, Listen: brokerAt, Log: log, Kfake: []kfake.Opt{
+	broker, err := embedded.Start(embedded.Options{Dir: w.brokerDir, Listen: brokerAt, Log: log, Kfake: []kfake.Opt{
 		kfake.ListenFn(w.wires.Listen), kfake.GroupMinSessionTimeout(time.Second),
 	}})
 	if err != nil {

@@ -279,7 +279,7 @@ func (s *storm) judgeSums(v *verdict, got map[string]cdr.Record, perSession map[
 
 // read calls each for the committed records of a topic as it is now.
 func (s *storm) read(ctx context.Context, topic string, each func(*kgo.Record)) error {
-	return kafka.ReadWhole(ctx, s.client, s.kafkaOptions(), topic, func(records []*kgo.Record) error {
+	return kafka.ReadCommitted(ctx, s.client, s.kafkaOptions(), topic, func(records []*kgo.Record) error {
 		for _, r := range records {
 			each(r)
 		}
@@ -290,7 +290,7 @@ func (s *storm) read(ctx context.Context, topic string, each func(*kgo.Record)) 
 // marks counts the transactions that the changelog has seen, by their marks, from the brokers' own files: whether kills
 // have hit any is seen by those that were aborted.
 func (s *storm) marks(ctx context.Context, v *verdict) error {
-	whole, err := kafka.Whole(ctx, s.client, s.topics.State)
+	whole, err := kafka.CommittedRanges(ctx, s.client, s.topics.State)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"januscdr/internal/fixtures/traffic"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 	"januscdr/replay"
 )
 
@@ -27,7 +28,7 @@ type world struct {
 
 func calmWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: t.TempDir()})
+	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

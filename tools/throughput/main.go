@@ -27,6 +27,7 @@ import (
 	"januscdr/internal/fixtures/traffic"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 	"januscdr/pipeline"
 )
 
@@ -135,7 +136,7 @@ func measure(ctx context.Context, events int, brokers, prefix string) error {
 }
 
 func broker(ctx context.Context, dir string) error {
-	b, err := kafka.StartEmbedded(kafka.EmbeddedOptions{Dir: filepath.Join(dir, "kafka")})
+	b, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "kafka")})
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func consume(ctx context.Context, o kafka.Options, topics kafka.Topics, parse bo
 	}
 	defer client.Close()
 	var parser janus.Parser
-	return kafka.ReadWhole(ctx, client, o, topics.Events, func(records []*kgo.Record) error {
+	return kafka.ReadCommitted(ctx, client, o, topics.Events, func(records []*kgo.Record) error {
 		for _, r := range records {
 			if !parse {
 				break
@@ -203,7 +204,7 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 	if err != nil {
 		return err
 	}
-	ends, err := kafka.Whole(ctx, client, topics.Events)
+	ends, err := kafka.CommittedRanges(ctx, client, topics.Events)
 	client.Close()
 	if err != nil {
 		return err

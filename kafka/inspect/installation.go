@@ -1,4 +1,7 @@
-package kafka
+// Package inspect looks at a cluster, its topics and the group of the processors, and says which promises they keep.
+//
+// It promises to change nothing, and to give a remedy with each finding that is not good. It touches the network.
+package inspect
 
 import (
 	"context"
@@ -14,10 +17,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"januscdr/kafka"
 )
 
-// Work is what the processors ask of the cluster besides the topics.
-type Work struct {
+// ProcessorSettings are what the processors ask of the cluster besides the topics.
+type ProcessorSettings struct {
 	Group              string
 	TransactionTimeout time.Duration
 }
@@ -36,19 +41,19 @@ var needs = []struct {
 	version int16
 }{{kmsg.TxnOffsetCommit, 3}, {kmsg.JoinGroup, 5}, {kmsg.InitProducerID, 3}}
 
-// Inspect looks at the cluster, the topics and the group of the processors, and says of each promise whether it can be
+// Installation looks at the cluster, the topics and the group of the processors, and says of each promise whether it can be
 // kept. It changes nothing. An error means that the topics could not be looked at; what else could not is a finding.
-func Inspect(ctx context.Context, cl *kgo.Client, t Topics, w Work) ([]Finding, error) {
+func Installation(ctx context.Context, cl *kgo.Client, t kafka.Topics, want ProcessorSettings) ([]Finding, error) {
 	var all findings
 	admin := kadm.NewClient(cl)
-	if id, err := Cluster(ctx, cl); errors.Is(err, ErrTwoClusters) {
+	if id, err := kafka.ClusterID(ctx, cl); errors.Is(err, kafka.ErrTwoClusters) {
 		all.add(PromiseOnce, "cluster", Broken, err.Error(), "correct kafka.brokers")
 	} else if id != "" {
 		all.add(PromiseOnce, "cluster", OK, "all brokers that answer are of cluster "+id, "")
 	}
-	all.brokers(ctx, admin, w)
+	all.brokers(ctx, admin, want)
 	all.internals(ctx, admin, t)
-	topics, err := InspectTopics(ctx, cl, t)
+	topics, err := Topics(ctx, cl, t)
 	if err != nil {
 		return nil, err
 	}
@@ -56,10 +61,10 @@ func Inspect(ctx context.Context, cl *kgo.Client, t Topics, w Work) ([]Finding, 
 	if slices.ContainsFunc(topics, func(f Finding) bool { return strings.Contains(f.Reason, "does not exist") }) {
 		return all, nil // of what is not there, nothing more can be said
 	}
-	all.group(ctx, admin, t, w)
+	all.group(ctx, admin, t, want)
 	all.parked(ctx, admin, t)
 	all.size(ctx, admin, t)
-	all.hanging(ctx, admin, t, w)
+	all.hanging(ctx, admin, t, want)
 	return all, nil
 }
 
@@ -76,7 +81,7 @@ func (f *findings) unseen(promise, subject string, err error) {
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-func (f *findings) brokers(ctx context.Context, admin *kadm.Client, w Work) {
+func (f *findings) brokers(ctx context.Context, admin *kadm.Client, want ProcessorSettings) {
 	versions, err := admin.ApiVersions(ctx)
 	if err != nil && len(versions) == 0 {
 		f.unseen(PromiseOnce, "brokers", err)
@@ -127,16 +132,16 @@ func (f *findings) brokers(ctx context.Context, admin *kadm.Client, w Work) {
 	}
 	switch {
 	case least < 0:
-	case least < w.TransactionTimeout:
-		f.add(PromiseOnce, "brokers", Broken, fmt.Sprintf("transaction.max.timeout.ms is %v, and transaction_timeout is %v", least, w.TransactionTimeout),
+	case least < want.TransactionTimeout:
+		f.add(PromiseOnce, "brokers", Broken, fmt.Sprintf("transaction.max.timeout.ms is %v, and transaction_timeout is %v", least, want.TransactionTimeout),
 			"lower transaction_timeout, or raise the brokers' setting")
 	default:
-		f.add(PromiseOnce, "brokers", OK, fmt.Sprintf("transaction.max.timeout.ms is %v, transaction_timeout %v", least, w.TransactionTimeout), "")
+		f.add(PromiseOnce, "brokers", OK, fmt.Sprintf("transaction.max.timeout.ms is %v, transaction_timeout %v", least, want.TransactionTimeout), "")
 	}
 }
 
 // internals are the topics in which Kafka itself keeps offsets and transactions: they are worth as much as ours.
-func (f *findings) internals(ctx context.Context, admin *kadm.Client, t Topics) {
+func (f *findings) internals(ctx context.Context, admin *kadm.Client, t kafka.Topics) {
 	for _, name := range []string{"__consumer_offsets", "__transaction_state"} {
 		details, err := admin.ListTopicsWithInternal(ctx, name)
 		if err != nil || !details.Has(name) || details[name].Err != nil || len(details[name].Partitions) == 0 {
@@ -150,19 +155,19 @@ func (f *findings) internals(ctx context.Context, admin *kadm.Client, t Topics) 
 		for _, c := range described[0].Configs {
 			config[c.Key] = c.MaybeValue()
 		}
-		f.durability(t, topic{name: name, what: "of Kafka itself"}, fmt.Sprintf("topic %s (of Kafka itself)", name), details[name], config)
+		f.durability(t, kafka.TopicSpec{Name: name, Role: "of Kafka itself"}, fmt.Sprintf("topic %s (of Kafka itself)", name), details[name], config)
 	}
 }
 
 // group looks at who works, and how far.
-func (f *findings) group(ctx context.Context, admin *kadm.Client, t Topics, w Work) {
-	if w.Group == "" || t.Events == "" {
+func (f *findings) group(ctx context.Context, admin *kadm.Client, t kafka.Topics, want ProcessorSettings) {
+	if want.Group == "" || t.Events == "" {
 		return
 	}
-	subject := "group " + w.Group
-	described, err := admin.DescribeGroups(ctx, w.Group)
+	subject := "group " + want.Group
+	described, err := admin.DescribeGroups(ctx, want.Group)
 	if err == nil {
-		err = described[w.Group].Err
+		err = described[want.Group].Err
 	}
 	members := 0
 	switch {
@@ -170,9 +175,9 @@ func (f *findings) group(ctx context.Context, admin *kadm.Client, t Topics, w Wo
 		f.unseen(PromiseFollow, subject, err)
 		return
 	case err == nil:
-		members = len(described[w.Group].Members)
+		members = len(described[want.Group].Members)
 	}
-	switch state := described[w.Group].State; {
+	switch state := described[want.Group].State; {
 	case members == 0:
 		f.add(PromiseFollow, subject, Weak, "has no members, so no records are made", "start `cdr run`")
 	case state != "Stable":
@@ -180,13 +185,13 @@ func (f *findings) group(ctx context.Context, admin *kadm.Client, t Topics, w Wo
 	default:
 		f.add(PromiseFollow, subject, OK, fmt.Sprintf("has %s at work", plural(members, "worker", "workers")), "")
 	}
-	if err := f.lag(ctx, admin, t, w, subject); err != nil {
+	if err := f.lag(ctx, admin, t, want, subject); err != nil {
 		f.unseen(PromiseUnread, subject, err)
 	}
 }
 
-func (f *findings) lag(ctx context.Context, admin *kadm.Client, t Topics, w Work, subject string) error {
-	offsets, err := admin.FetchOffsets(ctx, w.Group)
+func (f *findings) lag(ctx context.Context, admin *kadm.Client, t kafka.Topics, want ProcessorSettings, subject string) error {
+	offsets, err := admin.FetchOffsets(ctx, want.Group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return err
 	}
@@ -245,7 +250,7 @@ func (f *findings) lag(ctx context.Context, admin *kadm.Client, t Topics, w Work
 	return nil
 }
 
-func (f *findings) parked(ctx context.Context, admin *kadm.Client, t Topics) {
+func (f *findings) parked(ctx context.Context, admin *kadm.Client, t kafka.Topics) {
 	if t.DLQ == "" {
 		return
 	}
@@ -274,7 +279,7 @@ func (f *findings) parked(ctx context.Context, admin *kadm.Client, t Topics) {
 }
 
 // size is how much a cold restore has to read.
-func (f *findings) size(ctx context.Context, admin *kadm.Client, t Topics) {
+func (f *findings) size(ctx context.Context, admin *kadm.Client, t kafka.Topics) {
 	if t.State == "" {
 		return
 	}
@@ -308,7 +313,7 @@ func (f *findings) size(ctx context.Context, admin *kadm.Client, t Topics) {
 }
 
 // hanging finds transactions that nobody ends. Readers of what is committed wait for them.
-func (f *findings) hanging(ctx context.Context, admin *kadm.Client, t Topics, w Work) {
+func (f *findings) hanging(ctx context.Context, admin *kadm.Client, t kafka.Topics, want ProcessorSettings) {
 	set := kadm.TopicsSet{}
 	for _, name := range []string{t.CDR, t.State, t.DLQ} {
 		if name == "" {
@@ -329,7 +334,7 @@ func (f *findings) hanging(ctx context.Context, admin *kadm.Client, t Topics, w 
 	found := false
 	producers.EachProducer(func(p kadm.DescribedProducer) {
 		since := time.UnixMilli(p.LastTimestamp)
-		if p.CurrentTxnStartOffset < 0 || time.Since(since) < hangingAfter*w.TransactionTimeout {
+		if p.CurrentTxnStartOffset < 0 || time.Since(since) < hangingAfter*want.TransactionTimeout {
 			return
 		}
 		found = true

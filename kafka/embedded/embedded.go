@@ -1,4 +1,8 @@
-package kafka
+// Package embedded is a Kafka broker in this process, for trying out and for tests: one node, no replication.
+//
+// It promises that what it acknowledged is there after a kill of the process (not after a loss of power), and that a start
+// ends the transactions which a kill left open. It touches one directory, and listens at one address.
+package embedded
 
 import (
 	"crypto/rand"
@@ -16,8 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// EmbeddedOptions say where the embedded broker lives.
-type EmbeddedOptions struct {
+// Options say where the embedded broker lives.
+type Options struct {
 	Dir    string       // where it keeps its data; made if needed; used by one process at a time
 	Listen string       // host:port; port 0, or an empty text, takes a free port of 127.0.0.1
 	Log    hclog.Logger // nil: silent
@@ -26,9 +30,9 @@ type EmbeddedOptions struct {
 	Kfake []kfake.Opt
 }
 
-// Embedded is a broker in this process, for trying out and for tests: one node, no replication. What it acknowledged is
+// Broker is a broker in this process, for trying out and for tests: one node, no replication. What it acknowledged is
 // in the page cache of the machine: it survives a kill of the process, not a loss of power.
-type Embedded struct {
+type Broker struct {
 	cluster *kfake.Cluster
 	dir     string
 	unlock  func() error
@@ -38,10 +42,10 @@ type Embedded struct {
 // cleanerPause is how often retention is applied: the bound of a topic is passed by what comes in between.
 const cleanerPause = "60000" // milliseconds
 
-// StartEmbedded starts a broker on the data of its directory, as it was left. If it was killed, transactions that were
+// Start starts a broker on the data of its directory, as it was left. If it was killed, transactions that were
 // open are aborted first; one that was already being committed is committed. A directory that another process uses is an
-// error. Topics are not made: see CreateTopics, with Topics.Embedded.
-func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
+// error. Topics are not made: see kafka.CreateTopics, with Topics.Embedded.
+func Start(o Options) (*Broker, error) {
 	log := o.Log
 	if log == nil {
 		log = hclog.NewNullLogger()
@@ -81,7 +85,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		_ = unlock() // the lock ends with the process anyway
 		return nil, fmt.Errorf("start embedded broker on %s with data in %s: %w", net.JoinHostPort(host, strconv.Itoa(port)), o.Dir, err)
 	}
-	e := &Embedded{cluster: cluster, dir: o.Dir, unlock: unlock}
+	e := &Broker{cluster: cluster, dir: o.Dir, unlock: unlock}
 	e.close = sync.OnceValue(e.stop)
 	return e, nil
 }
@@ -106,15 +110,15 @@ func recoverDir(dir string, log hclog.Logger) error {
 }
 
 // Addrs are the addresses to connect to.
-func (e *Embedded) Addrs() []string { return e.cluster.ListenAddrs() }
+func (e *Broker) Addrs() []string { return e.cluster.ListenAddrs() }
 
 // Cluster is the broker itself, for tests that break it.
-func (e *Embedded) Cluster() *kfake.Cluster { return e.cluster }
+func (e *Broker) Cluster() *kfake.Cluster { return e.cluster }
 
 // Close stops the broker and frees its directory. Clients should be closed before.
-func (e *Embedded) Close() error { return e.close() }
+func (e *Broker) Close() error { return e.close() }
 
-func (e *Embedded) stop() error {
+func (e *Broker) stop() error {
 	e.cluster.Close()
 	err := os.WriteFile(filepath.Join(e.dir, stoppedFile), nil, 0o640)
 	if err != nil {

@@ -1,6 +1,7 @@
-package kafka
+package inspect
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -9,18 +10,52 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
-// production are topics as a real cluster has them, on three brokers.
-func production(t *testing.T) (*Embedded, *kgo.Client, Topics) {
+func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	e := embedded(t, t.TempDir(), kfake.Ports(0, 0, 0))
-	cl := client(t, Options{Brokers: e.Addrs()}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	topics := Topics{
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func broker(t *testing.T, dir string, opts ...kfake.Opt) *embedded.Broker {
+	t.Helper()
+	e, err := embedded.Start(embedded.Options{Dir: dir, Kfake: opts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func client(t *testing.T, o kafka.Options, extra ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	cl, err := kafka.NewClient(o, extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+func ours() kafka.Topics {
+	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour, Embedded: true}
+}
+
+// production are topics as a real cluster has them, on three brokers.
+func production(t *testing.T) (*embedded.Broker, *kgo.Client, kafka.Topics) {
+	t.Helper()
+	e := broker(t, t.TempDir(), kfake.Ports(0, 0, 0))
+	cl := client(t, kafka.Options{Brokers: e.Addrs()}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	topics := kafka.Topics{
 		Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 2, Replication: 3,
 		EventsRetention: 7 * 24 * time.Hour, CDRRetention: 90 * 24 * time.Hour, DLQRetention: 90 * 24 * time.Hour,
 	}
-	if _, err := CreateTopics(within(t, 10*time.Second), cl, topics); err != nil {
+	if _, err := kafka.CreateTopics(within(t, 10*time.Second), cl, topics); err != nil {
 		t.Fatal(err)
 	}
 	return e, cl, topics
@@ -34,7 +69,7 @@ func find(findings []Finding, verdict Verdict, promise, words string) bool {
 
 func TestASoundClusterKeepsEveryPromiseButThatSomebodyWorks(t *testing.T) {
 	_, cl, topics := production(t)
-	findings, err := Inspect(within(t, 10*time.Second), cl, topics, Work{Group: "g", TransactionTimeout: 10 * time.Second})
+	findings, err := Installation(within(t, 10*time.Second), cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +122,7 @@ func TestEachSettingThatBreaksAPromiseIsFoundWithItsRemedy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			findings, err := InspectTopics(ctx, cl, topics)
+			findings, err := Topics(ctx, cl, topics)
 			if err != nil || !find(findings, scene.verdict, scene.promise, scene.words) {
 				t.Fatalf("%v, %+v", err, findings)
 			}
@@ -99,11 +134,11 @@ func TestEachSettingThatBreaksAPromiseIsFoundWithItsRemedy(t *testing.T) {
 }
 
 func TestOneCopyIsWeakUnlessDurabilityIsRequired(t *testing.T) {
-	cl := client(t, Options{Brokers: embedded(t, t.TempDir()).Addrs()})
+	cl := client(t, kafka.Options{Brokers: broker(t, t.TempDir()).Addrs()})
 	ctx := within(t, 10*time.Second)
 	topics := ours()
 	topics.Embedded = false
-	if _, err := CreateTopics(ctx, cl, topics); err != nil {
+	if _, err := kafka.CreateTopics(ctx, cl, topics); err != nil {
 		t.Fatal(err)
 	}
 	if err := CheckTopics(ctx, cl, topics); err != nil {
@@ -133,7 +168,7 @@ func TestWhatTheGroupHasNotReadIsTold(t *testing.T) {
 	}
 	look := func(verdict Verdict, promise, words string) {
 		t.Helper()
-		findings, err := Inspect(ctx, cl, topics, Work{Group: "g", TransactionTimeout: 10 * time.Second})
+		findings, err := Installation(ctx, cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: 10 * time.Second})
 		if err != nil || !find(findings, verdict, promise, words) {
 			t.Fatalf("%v, want %v of %q with %q in %+v", err, verdict, promise, words, findings)
 		}
@@ -155,21 +190,21 @@ func TestWhatTheGroupHasNotReadIsTold(t *testing.T) {
 func TestATransactionThatNobodyEndsIsFoundWithTheCommandThatEndsIt(t *testing.T) {
 	e, cl, topics := production(t)
 	ctx := within(t, 20*time.Second)
-	writer := client(t, Options{Brokers: e.Addrs()}, kgo.TransactionalID("w"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(10*time.Minute))
+	writer := client(t, kafka.Options{Brokers: e.Addrs()}, kgo.TransactionalID("w"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(10*time.Minute))
 	if err := writer.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
 	if err := writer.ProduceSync(ctx, &kgo.Record{Topic: "c", Partition: 1}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	findings, err := Inspect(ctx, cl, topics, Work{Group: "g", TransactionTimeout: time.Millisecond})
+	findings, err := Installation(ctx, cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: time.Millisecond})
 	if err != nil || !find(findings, Broken, PromiseFollow, "left a transaction open at offset 0 of partition 1") {
 		t.Fatalf("%v, %+v", err, findings)
 	}
 	if err := writer.EndTransaction(ctx, kgo.TryAbort); err != nil {
 		t.Fatal(err)
 	}
-	findings, err = Inspect(ctx, cl, topics, Work{Group: "g", TransactionTimeout: time.Millisecond})
+	findings, err = Installation(ctx, cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: time.Millisecond})
 	if err != nil || !find(findings, OK, PromiseFollow, "none is left open") {
 		t.Fatalf("%v, %+v", err, findings)
 	}
@@ -177,20 +212,20 @@ func TestATransactionThatNobodyEndsIsFoundWithTheCommandThatEndsIt(t *testing.T)
 
 func TestATransactionTimeoutAboveThatOfTheBrokersIsFound(t *testing.T) {
 	_, cl, topics := production(t)
-	findings, err := Inspect(within(t, 10*time.Second), cl, topics, Work{Group: "g", TransactionTimeout: time.Hour})
+	findings, err := Installation(within(t, 10*time.Second), cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: time.Hour})
 	if err != nil || !find(findings, Broken, PromiseOnce, "transaction.max.timeout.ms is 15m0s") {
 		t.Fatalf("%v, %+v", err, findings)
 	}
 }
 
 func TestBrokersOfTwoClustersAreFound(t *testing.T) {
-	one, two := embedded(t, t.TempDir()), embedded(t, t.TempDir())
+	one, two := broker(t, t.TempDir()), broker(t, t.TempDir())
 	ctx := within(t, 10*time.Second)
-	if id, err := Cluster(ctx, client(t, Options{Brokers: one.Addrs()})); err != nil || id == "" {
+	if id, err := kafka.ClusterID(ctx, client(t, kafka.Options{Brokers: one.Addrs()})); err != nil || id == "" {
 		t.Fatalf("%q, %v", id, err)
 	}
-	both := client(t, Options{Brokers: append(one.Addrs(), two.Addrs()...)})
-	findings, err := Inspect(ctx, both, ours(), Work{})
+	both := client(t, kafka.Options{Brokers: append(one.Addrs(), two.Addrs()...)})
+	findings, err := Installation(ctx, both, ours(), ProcessorSettings{})
 	if err != nil || !find(findings, Broken, PromiseOnce, "different clusters") {
 		t.Fatalf("%v, %+v", err, findings)
 	}

@@ -1,4 +1,4 @@
-package kafka
+package embedded
 
 import (
 	"fmt"
@@ -12,12 +12,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/kafka"
 )
 
 // mortal is a broker that is killed and started again under its address, so that its clients find it.
 type mortal struct {
-	*Embedded
-	o Options
+	*Broker
+	o kafka.Options
 }
 
 // begun is a broker with topics on which nothing was written.
@@ -26,8 +28,8 @@ func begun(t *testing.T) *mortal {
 	m := &mortal{}
 	t.Cleanup(func() { m.Close() })
 	m.start(t, t.TempDir(), "")
-	m.o = Options{Brokers: m.Addrs()}
-	if _, err := CreateTopics(within(t, 20*time.Second), client(t, m.o), ours()); err != nil {
+	m.o = kafka.Options{Brokers: m.Addrs()}
+	if _, err := kafka.CreateTopics(within(t, 20*time.Second), client(t, m.o), ours()); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -35,11 +37,11 @@ func begun(t *testing.T) *mortal {
 
 func (m *mortal) start(t *testing.T, dir, addr string) {
 	t.Helper()
-	e, err := StartEmbedded(EmbeddedOptions{Dir: dir, Listen: addr})
+	e, err := Start(Options{Dir: dir, Listen: addr})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Embedded = e
+	m.Broker = e
 }
 
 // left is the directory that a kill leaves, after which nothing runs.
@@ -63,7 +65,7 @@ func (m *mortal) dies(t *testing.T) {
 
 // writer is a client with a transactional id, for all partitions. To close it takes a second if it wants to tell its
 // metrics to a broker that is gone.
-func writer(t *testing.T, o Options, id string) *kgo.Client {
+func writer(t *testing.T, o kafka.Options, id string) *kgo.Client {
 	return client(t, o, kgo.DisableClientMetrics(), kgo.TransactionalID(id), kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 }
 
@@ -88,7 +90,7 @@ func ends(t *testing.T, cl *kgo.Client, how kgo.TransactionEndTry) {
 }
 
 // wantCommitted compares what a reader of committed records sees in each partition, and that nothing holds it up.
-func wantCommitted(t *testing.T, o Options, want ...string) {
+func wantCommitted(t *testing.T, o kafka.Options, want ...string) {
 	t.Helper()
 	ctx := within(t, 20*time.Second)
 	admin := client(t, o)
@@ -108,11 +110,11 @@ func wantCommitted(t *testing.T, o Options, want ...string) {
 		}
 	}
 	got := make([][]string, 3)
-	ranges, err := Whole(ctx, admin, "c")
+	ranges, err := kafka.CommittedRanges(ctx, admin, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewReader(o, "c", ranges)
+	r, err := kafka.NewReader(o, "c", ranges)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +343,7 @@ func TestFilesOfAnotherFormatAreLeftAlone(t *testing.T) {
 	if err := os.WriteFile(meta, []byte(strings.Replace(string(b), `"version":1`, `"version":2`, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StartEmbedded(EmbeddedOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), "stop it in order") {
+	if _, err := Start(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "stop it in order") {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package kafka
+package embedded
 
 import (
 	"encoding/binary"
@@ -58,8 +58,8 @@ type txn struct {
 	epoch    int16
 }
 
-// wreck is what a kill has left, as far as transactions go.
-type wreck struct {
+// unclean is what a kill has left, as far as transactions go.
+type unclean struct {
 	dir       string
 	open      map[txn][]*openLog // the partitions in which a transaction has no end
 	committed map[txn]bool       // in at least one partition
@@ -83,7 +83,7 @@ func endOpenTransactions(dir string) (committed, aborted int, err error) {
 	if err != nil || !known {
 		return 0, 0, err
 	}
-	w := &wreck{dir: dir, open: map[txn][]*openLog{}, committed: map[txn]bool{}, epochs: map[int64]int16{}}
+	u := &unclean{dir: dir, open: map[txn][]*openLog{}, committed: map[txn]bool{}, epochs: map[int64]int16{}}
 	for _, stale := range []string{"session_state.json", "seq_windows.json"} {
 		if err := os.Remove(filepath.Join(dir, stale)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, 0, err
@@ -92,7 +92,7 @@ func endOpenTransactions(dir string) (committed, aborted int, err error) {
 	if err := mendLog(filepath.Join(dir, "groups.log"), func([]byte) error { return nil }); err != nil {
 		return 0, 0, err
 	}
-	if err := mendLog(filepath.Join(dir, "pids.log"), w.producer); err != nil {
+	if err := mendLog(filepath.Join(dir, "pids.log"), u.producer); err != nil {
 		return 0, 0, err
 	}
 	partitions, err := os.ReadDir(filepath.Join(dir, "partitions"))
@@ -100,11 +100,11 @@ func endOpenTransactions(dir string) (committed, aborted int, err error) {
 		return 0, 0, err
 	}
 	for _, partition := range partitions {
-		if err := w.survey(filepath.Join(dir, "partitions", partition.Name())); err != nil {
+		if err := u.survey(filepath.Join(dir, "partitions", partition.Name())); err != nil {
 			return 0, 0, err
 		}
 	}
-	return w.end(time.Now())
+	return u.end(time.Now())
 }
 
 // brokerVersion tells whether a broker has been here, and that its files are those we know.
@@ -126,10 +126,10 @@ func brokerVersion(dir string) (known bool, err error) {
 }
 
 // producer notes the epoch of an entry of the log of producers.
-func (w *wreck) producer(data []byte) error {
+func (u *unclean) producer(data []byte) error {
 	var entry producerEntry
 	if err := json.Unmarshal(data, &entry); err == nil { // the broker passes over what it cannot read, too
-		w.epochs[entry.Producer] = entry.Epoch
+		u.epochs[entry.Producer] = entry.Epoch
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func mendLog(path string, each func(data []byte) error) error {
 }
 
 // survey reads the segments of a partition and notes what is open in it.
-func (w *wreck) survey(dir string) error {
+func (u *unclean) survey(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -194,7 +194,7 @@ func (w *wreck) survey(dir string) error {
 		if last != nil {
 			l.latest = last.latest
 		}
-		if err := w.segment(l, open); err != nil {
+		if err := u.segment(l, open); err != nil {
 			return err
 		}
 		if len(l.index) > 0 {
@@ -203,13 +203,13 @@ func (w *wreck) survey(dir string) error {
 	}
 	for producer, epoch := range open {
 		t := txn{producer, epoch}
-		w.open[t] = append(w.open[t], last)
+		u.open[t] = append(u.open[t], last)
 	}
 	return nil
 }
 
 // segment reads a segment, cuts off a batch that is not whole, and makes its index fit.
-func (w *wreck) segment(l *openLog, open map[int64]int16) error {
+func (u *unclean) segment(l *openLog, open map[int64]int16) error {
 	b, err := os.ReadFile(l.path + ".dat")
 	if err != nil {
 		return err
@@ -229,7 +229,7 @@ func (w *wreck) segment(l *openLog, open map[int64]int16) error {
 		default:
 			delete(open, batch.ProducerID)
 			if isCommit(batch) {
-				w.committed[txn{batch.ProducerID, batch.ProducerEpoch}] = true
+				u.committed[txn{batch.ProducerID, batch.ProducerEpoch}] = true
 			}
 		}
 	}
@@ -311,20 +311,20 @@ func isCommit(batch *kmsg.RecordBatch) bool {
 
 // end puts an end to what is open: first the producers are fenced, then the markers are written, so that a producer of
 // a transaction that has its end can do nothing more in it.
-func (w *wreck) end(now time.Time) (committed, aborted int, err error) {
-	if len(w.open) == 0 {
+func (u *unclean) end(now time.Time) (committed, aborted int, err error) {
+	if len(u.open) == 0 {
 		return 0, 0, nil
 	}
 	var fences []byte
 	touched := map[*openLog]bool{}
-	order := slices.SortedFunc(maps.Keys(w.open), func(a, b txn) int {
+	order := slices.SortedFunc(maps.Keys(u.open), func(a, b txn) int {
 		if a.producer != b.producer {
 			return int(min(max(a.producer-b.producer, -1), 1))
 		}
 		return int(a.epoch) - int(b.epoch)
 	})
 	for _, t := range order {
-		commit := w.committed[t]
+		commit := u.committed[t]
 		if commit {
 			committed++
 		} else {
@@ -332,17 +332,17 @@ func (w *wreck) end(now time.Time) (committed, aborted int, err error) {
 		}
 		// With how it ended, so that the producer is not told the opposite when it asks again. An older word about the
 		// same producer may be that a transaction was committed.
-		fence, err := json.Marshal(producerEntry{Type: "endtx", Producer: t.producer, Epoch: max(t.epoch+1, w.epochs[t.producer]), Commit: commit})
+		fence, err := json.Marshal(producerEntry{Type: "endtx", Producer: t.producer, Epoch: max(t.epoch+1, u.epochs[t.producer]), Commit: commit})
 		if err != nil {
 			return 0, 0, err
 		}
 		fences = appendFrame(fences, fence)
-		for _, l := range w.open[t] {
+		for _, l := range u.open[t] {
 			touched[l] = true
 			l.mark(t, commit, now)
 		}
 	}
-	if err := appendTo(filepath.Join(w.dir, "pids.log"), fences); err != nil {
+	if err := appendTo(filepath.Join(u.dir, "pids.log"), fences); err != nil {
 		return 0, 0, err
 	}
 	for l := range touched {
