@@ -145,6 +145,8 @@ var mid = kind[cdr.Stream]{
 		text.read(r, &s.Mid)
 	},
 	print: func(w *jx.Writer, s *cdr.Stream) { text.print(w, &s.Mid) },
+	shape: text.shape,
+	value: func(into *Value, s *cdr.Stream) { text.value(into, &s.Mid) },
 	parse: func(d *jx.Decoder, s *cdr.Stream) error {
 		s.HasMid = true
 		return text.parse(d, &s.Mid)

@@ -12,12 +12,15 @@ import (
 	"januscdr/janus"
 )
 
-// kind is how a type of Go is written and read, in both forms. read and parse find v at its zero value.
+// kind is how a type of Go is written and read, in both forms, and what it looks like to those who keep it in a form of
+// their own. read and parse find v at its zero value.
 type kind[T any] struct {
 	write func(w *writer, v *T)           // to Avro
 	read  func(r *reader, v *T)           // from Avro
 	print func(w *jx.Writer, v *T)        // to JSON
 	parse func(d *jx.Decoder, v *T) error // from JSON
+	shape Field
+	value func(into *Value, v *T) // sets all of it, and may use the memory of its items again
 }
 
 // An int of Avro.
@@ -26,6 +29,8 @@ var integer = kind[int32]{
 	read:  func(r *reader, v *int32) { *v = r.int() },
 	print: func(w *jx.Writer, v *int32) { w.Int32(*v) },
 	parse: func(d *jx.Decoder, v *int32) (err error) { *v, err = d.Int32(); return err },
+	shape: Field{Type: Int},
+	value: func(into *Value, v *int32) { *into = Value{Int: int64(*v)} },
 }
 
 var boolean = kind[bool]{
@@ -33,6 +38,13 @@ var boolean = kind[bool]{
 	read:  func(r *reader, v *bool) { *v = r.bool() },
 	print: func(w *jx.Writer, v *bool) { w.Bool(*v) },
 	parse: func(d *jx.Decoder, v *bool) (err error) { *v, err = d.Bool(); return err },
+	shape: Field{Type: Boolean},
+	value: func(into *Value, v *bool) {
+		*into = Value{}
+		if *v {
+			into.Int = 1
+		}
+	},
 }
 
 // text is a string of Avro, which is UTF-8 always. What Janus passes on from a network need not be, and no record may
@@ -42,6 +54,8 @@ var text = kind[string]{
 	read:  func(r *reader, v *string) { *v = string(r.bytes()) },
 	print: func(w *jx.Writer, v *string) { w.Str(strings.ToValidUTF8(*v, "\uFFFD")) },
 	parse: func(d *jx.Decoder, v *string) (err error) { *v, err = d.Str(); return err },
+	shape: Field{Type: Text},
+	value: func(into *Value, v *string) { *into = Value{Text: strings.ToValidUTF8(*v, "\uFFFD")} },
 }
 
 // id is a string of 32 hexadecimal digits.
@@ -68,6 +82,8 @@ var id = kind[cdr.ID]{
 		}
 		return unhex(v, b)
 	},
+	shape: Field{Type: ID},
+	value: func(into *Value, v *cdr.ID) { *into = Value{Text: hex.EncodeToString(v[:])} },
 }
 
 func unhex(v *cdr.ID, b []byte) error {
@@ -79,7 +95,7 @@ func unhex(v *cdr.ID, b []byte) error {
 }
 
 // long is a long of Avro, for numbers and, with a logical type in the schema, for times.
-func long[T ~int64]() kind[T] {
+func long[T ~int64](t Type) kind[T] {
 	return kind[T]{
 		write: func(w *writer, v *T) { w.long(int64(*v)) },
 		read:  func(r *reader, v *T) { *v = T(r.long()) },
@@ -89,17 +105,25 @@ func long[T ~int64]() kind[T] {
 			*v = T(n)
 			return err
 		},
+		shape: Field{Type: t},
+		value: func(into *Value, v *T) { *into = Value{Int: int64(*v)} },
 	}
 }
 
 var (
-	number = long[int64]()
-	moment = long[janus.Micros]()
+	number = long[int64](Long)
+	moment = long[janus.Micros](Moment)
 )
 
 // enum is an enum with these symbols, UNKNOWN first. A value beyond them is a mistake that Avro cannot write; JSON,
 // which has no errors, says UNKNOWN, as the value's own String does.
 func enum[T ~uint8](symbols []string) kind[T] {
+	symbol := func(v T) string {
+		if int(v) < len(symbols) {
+			return symbols[v]
+		}
+		return symbols[0]
+	}
 	return kind[T]{
 		write: func(w *writer, v *T) {
 			if int(*v) >= len(symbols) && w.err == nil {
@@ -107,14 +131,8 @@ func enum[T ~uint8](symbols []string) kind[T] {
 			}
 			w.long(int64(*v))
 		},
-		read: func(r *reader, v *T) { *v = T(r.index(len(symbols), "symbol")) },
-		print: func(w *jx.Writer, v *T) {
-			symbol := symbols[0]
-			if int(*v) < len(symbols) {
-				symbol = symbols[*v]
-			}
-			w.Str(symbol)
-		},
+		read:  func(r *reader, v *T) { *v = T(r.index(len(symbols), "symbol")) },
+		print: func(w *jx.Writer, v *T) { w.Str(symbol(*v)) },
 		parse: func(d *jx.Decoder, v *T) error {
 			symbol, err := d.Str()
 			if err != nil {
@@ -127,6 +145,8 @@ func enum[T ~uint8](symbols []string) kind[T] {
 			*v = T(i)
 			return nil
 		},
+		shape: Field{Type: Symbol, Symbols: symbols},
+		value: func(into *Value, v *T) { *into = Value{Text: symbol(*v)} },
 	}
 }
 
@@ -165,6 +185,13 @@ func list[T any](item kind[T]) kind[[]T] {
 				*v = append(*v, *new(T))
 				return item.parse(d, &(*v)[len(*v)-1])
 			})
+		},
+		shape: Field{Type: List, Item: &item.shape},
+		value: func(into *Value, v *[]T) {
+			into.items(len(*v))
+			for i := range *v {
+				item.value(&into.Items[i], &(*v)[i])
+			}
 		},
 	}
 }

@@ -17,6 +17,8 @@ type field[R any] struct {
 
 // required is a field that is never null. at says where its value is.
 func required[R, T any](name string, k kind[T], at func(*R) *T) field[R] {
+	shape := k.shape
+	shape.Name = name
 	return field[R]{
 		name: name,
 		key:  `"` + name + `":`,
@@ -25,6 +27,8 @@ func required[R, T any](name string, k kind[T], at func(*R) *T) field[R] {
 			read:  func(r *reader, rec *R) { k.read(r, at(rec)) },
 			print: func(w *jx.Writer, rec *R) { k.print(w, at(rec)) },
 			parse: func(d *jx.Decoder, rec *R) error { return k.parse(d, at(rec)) },
+			shape: shape,
+			value: func(into *Value, rec *R) { k.value(into, at(rec)) },
 		},
 	}
 }
@@ -65,6 +69,14 @@ func nullWhen[R, T any](null func(*R) bool, name string, k kind[T], at func(*R) 
 		}
 		return value.parse(d, rec)
 	}
+	f.shape.Nullable = true
+	f.value = func(into *Value, rec *R) {
+		if null(rec) {
+			*into = Value{Null: true}
+		} else {
+			value.value(into, rec)
+		}
+	}
 	return f
 }
 
@@ -73,8 +85,10 @@ func nullWhen[R, T any](null func(*R) bool, name string, k kind[T], at func(*R) 
 // field may be null.
 func record[R any](fields []field[R]) kind[R] {
 	positions := make(map[string]int, len(fields))
+	shapes := make([]Field, len(fields))
 	for i, f := range fields {
 		positions[f.name] = i
+		shapes[i] = f.shape
 	}
 	return kind[R]{
 		write: func(w *writer, rec *R) {
@@ -131,6 +145,13 @@ func record[R any](fields []field[R]) kind[R] {
 				}
 			}
 			return errors.Join(missing...)
+		},
+		shape: Field{Type: Group, Fields: shapes},
+		value: func(into *Value, rec *R) {
+			into.items(len(fields))
+			for i := range fields {
+				fields[i].value(&into.Items[i], rec)
+			}
 		},
 	}
 }
