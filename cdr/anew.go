@@ -98,9 +98,16 @@ func (f *fold) giveWay(old *leg) resumption {
 
 // begin makes a new PeerConnection that began with an earlier event.
 func (f *fold) begin(began resumption) *leg {
-	l := f.open(f.h, PeerConnection)
+	b := f.birthNow(f.h, PeerConnection)
+	b.start, b.first, b.offset = began.at, min(b.first, began.at), min(b.offset, began.offset)
+	switch {
+	case began.offer != 0:
+		b.rule = RuleLegOpenedByOffer
+	case began.at < f.e.Time:
+		b.rule = RuleLegOpenedWithCall
+	}
+	l := f.open(f.h, PeerConnection, b)
 	if l != nil {
-		l.start, l.first, l.firstOffset = began.at, min(l.first, began.at), min(l.firstOffset, began.offset)
 		l.offer, l.offerTime = began.offer, began.at
 		f.seatPeerConnection(l)
 	}

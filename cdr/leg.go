@@ -6,13 +6,29 @@ import (
 	"januscdr/janus"
 )
 
-// open makes a new leg of a kind on the handle, started by the event at hand. It returns nil where no leg may start:
-// after the handle or the session has ended, within a leg that was there before, or where there is no room.
-func (f *fold) open(h *handle, kind LegKind) *leg {
+// birth is where a leg begins, which may be before the event that shows it.
+type birth struct {
+	rule   TraceRule
+	index  int32
+	start  janus.Micros
+	first  janus.Micros // timestamp of its first event
+	offset int64        // of that event
+}
+
+// birthNow is the birth of a leg of a kind by the event at hand.
+func (f *fold) birthNow(h *handle, kind LegKind) birth {
+	t := f.e.Time
+	return birth{rule: openedBy(kind, f.e.Body), index: h.next[kind], start: t, first: t, offset: f.offset}
+}
+
+// open makes a new leg of a kind on the handle, because of the event at hand. It returns nil where no leg may start:
+// after the handle or the session has ended, within a leg that was there before, or where there are too many. What is
+// told of its birth is final: whoever traces is told of no leg that is not there, and of no other start.
+func (f *fold) open(h *handle, kind LegKind, b birth) *leg {
 	t := f.e.Time
 	if h.gone != 0 && t > h.gone || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
 		if f.p.trace != nil {
-			f.p.conclude(RuleLegNotOpened, f.s, h, &leg{kind: kind, index: h.next[kind]}, facts{at: t})
+			f.p.conclude(RuleLegNotOpened, f.s, h, &leg{kind: kind, index: b.index}, facts{at: t})
 		}
 		return nil
 	}
@@ -21,10 +37,13 @@ func (f *fold) open(h *handle, kind LegKind) *leg {
 		f.p.conclude(RuleLeftOut, f.s, h, nil, facts{word: "legs"})
 		return nil
 	}
-	l := &leg{kind: kind, index: h.next[kind], start: t, first: t, last: t, firstOffset: f.offset, lastOffset: f.offset, clock: f.p.pos.clock.now}
-	h.next[kind]++
+	l := &leg{
+		kind: kind, index: b.index, start: b.start, first: b.first, last: t,
+		firstOffset: b.offset, lastOffset: f.offset, clock: f.p.pos.clock.now,
+	}
+	h.next[kind] = b.index + 1
 	h.legs = append(h.legs, l)
-	f.p.conclude(openedBy(kind, f.e.Body), f.s, h, l, facts{at: t})
+	f.p.conclude(b.rule, f.s, h, l, facts{at: l.start})
 	if h.gone != 0 || f.s.closing {
 		f.close(l)
 	}
@@ -39,9 +58,17 @@ func (f *fold) openBeside(h *handle, kind LegKind) *leg {
 	if f.e.Time > last-overtaken && slices.ContainsFunc(h.legs, func(l *leg) bool { return l.kind == kind }) {
 		h.lastEnd[kind] = 0
 	}
-	l := f.open(h, kind)
+	l := f.open(h, kind, f.birthNow(h, kind))
 	h.lastEnd[kind] = last
 	return l
+}
+
+// startsAt puts the start of an open leg at an earlier time: what opened it was overtaken by another event of its own.
+func (f *fold) startsAt(l *leg, t janus.Micros) {
+	if t < l.start {
+		l.start = t
+		f.p.conclude(RuleLegStartMoved, f.s, f.h, l, facts{at: t})
+	}
 }
 
 // current is the leg of a kind that an event at time t belongs to: one that is open, or one whose end is not before t.

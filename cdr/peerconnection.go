@@ -31,12 +31,12 @@ func (f *fold) opens() {
 			return
 		}
 	case l == nil:
-		if l = f.open(f.h, PeerConnection); l == nil {
+		if l = f.open(f.h, PeerConnection, f.birthNow(f.h, PeerConnection)); l == nil {
 			return
 		}
 		f.seatPeerConnection(l)
 	case l.parts == 0 && f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection] && !f.s.precedes(f.e.Time):
-		l.start = f.e.Time
+		f.startsAt(l, f.e.Time)
 	}
 	f.accompany()
 }
@@ -51,10 +51,10 @@ func (f *fold) accompany() {
 	if pc == nil || f.h.next[kind] > pc.index || f.h.unended(kind) != nil {
 		return
 	}
-	if l := f.open(f.h, kind); l != nil {
-		l.index, f.h.next[kind] = pc.index, pc.index+1
-		// What was told of the one before stays, should it have turned out only now that its PeerConnection was over.
-		l.start, l.first, l.firstOffset = max(pc.start, f.h.lastEnd[kind]), pc.first, pc.firstOffset
+	// What was told of the one before stays, should it have turned out only now that its PeerConnection was over.
+	start := max(pc.start, f.h.lastEnd[kind])
+	b := birth{rule: RuleLegOpenedBeside, index: pc.index, start: start, first: pc.first, offset: pc.firstOffset}
+	if l := f.open(f.h, kind, b); l != nil {
 		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.sign = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.sign
 		l.role, l.room = pc.role, pc.room
 	}

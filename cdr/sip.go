@@ -102,7 +102,8 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 			return nil // it comes again: who speaks to whom is known, and the account may be another one by now
 		}
 		if setup && l.parts == 0 { // it comes late
-			l.noStart, l.start, l.direction = false, min(l.start, t), dir
+			l.noStart, l.direction = false, dir
+			f.startsAt(l, t)
 		}
 		return l
 	}
@@ -112,7 +113,7 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		}
 		f.supersede(old)
 	}
-	l := f.open(h, SIPCall)
+	l := f.open(h, SIPCall, f.birthNow(h, SIPCall))
 	if l == nil {
 		return nil
 	}

@@ -114,6 +114,7 @@ type world struct {
 
 	partition *cdr.Partition
 	reached   map[cdr.TraceRule]bool // by which rules it concluded anything; nil when nobody asks
+	starts    starts
 	states    memory
 	log       []cdr.Input
 }
@@ -156,6 +157,9 @@ func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
 			return said, fmt.Errorf("%s: %w", a.line, err)
 		}
 	}
+	if w.starts.wrong != nil {
+		return said, w.starts.wrong
+	}
 	return said, w.commit(&said)
 }
 
@@ -171,9 +175,12 @@ func (w *world) open(policy cdr.Policy) error {
 	for _, in := range w.log {
 		p.Recall(in)
 	}
-	if w.reached != nil {
-		p.Trace(func(c cdr.Conclusion) { w.reached[c.Rule] = true })
-	}
+	p.Trace(func(c cdr.Conclusion) {
+		if w.reached != nil {
+			w.reached[c.Rule] = true
+		}
+		w.starts.conclusion(c)
+	})
 	w.partition = p
 	return nil
 }

@@ -28,8 +28,10 @@ const (
 	RuleLegOpenedByIncomingCall // SIP `incomingcall`
 	RuleLegOpenedByMissedCall   // SIP `missed_call`: refused because the account was busy
 	RuleLegOpenedByLaterEvent   // of a SIP call whose setup was not seen
+	RuleLegOpenedWithCall       // a PeerConnection whose offer was not seen, on a handle whose next call was
 	RuleLegOpenedByJoin
 	RuleLegOpenedBeside // a view or recording, beside its PeerConnection
+	RuleLegStartMoved   // what opened it came after another event of its own
 	RuleLegNotOpened    // the event belongs to something that has ended
 	RuleLeftOut         // a bound was reached
 
@@ -74,7 +76,7 @@ var TraceRules = []string{
 	"connection_lost", "emitter_marked", "mark_withdrawn", "clock_stepped",
 	"leg_opened_by_offer", "leg_opened_by_answer", "leg_opened_by_gathering", "leg_opened_by_webrtcup", "leg_opened_by_media",
 	"leg_opened_by_call", "leg_opened_by_incoming_call", "leg_opened_by_missed_call", "leg_opened_by_later_event",
-	"leg_opened_by_join", "leg_opened_beside", "leg_not_opened", "left_out",
+	"leg_opened_with_call", "leg_opened_by_join", "leg_opened_beside", "leg_start_moved", "leg_not_opened", "left_out",
 	"answered_sip", "answered_webrtcup", "answered_joined", "answered_stream_started", "answered_by_evidence",
 	"not_an_answer", "call_declined", "bye_seen",
 	"leg_ended_sip_hangup", "leg_ended_hangup", "leg_ended_by_plugin", "membership_ended_by_other", "leg_ended_detached",
@@ -157,6 +159,8 @@ func openedBy(kind LegKind, body janus.Body) TraceRule {
 		switch {
 		case kind == RoomMembership:
 			return RuleLegOpenedByJoin
+		case kind == PeerConnection:
+			return RuleLegOpenedWithCall
 		case kind != SIPCall:
 			return RuleLegOpenedBeside
 		case b.Name == "calling":

@@ -1,9 +1,11 @@
-package cdr
+package cdr_test
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
+	. "januscdr/cdr"
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
@@ -108,6 +110,51 @@ func TestEachRecordOfALegHasItsOpeningItsAnswerAndItsEndInTheTrace(t *testing.T)
 					t.Errorf("%s: nothing explains %v %d of handle %v: opened %v, answered %v", name, c.LegKind, c.LegIndex, c.Handle, opened[l], answered[l])
 				}
 			}
+		}
+	}
+}
+
+// starts follow a trace and hold each record of a leg to what was told of its start. A leg of which the trace knows
+// another start, or another number, than its record has would be explained as one that never was.
+type starts struct {
+	at    map[legName]janus.Micros
+	wrong error // the first leg whose record has another start
+}
+
+type legName struct {
+	emitter string
+	session janus.SessionID
+	handle  janus.HandleID
+	kind    LegKind
+	index   int32
+}
+
+func (s *starts) conclusion(c Conclusion) {
+	if s.at == nil {
+		s.at = map[legName]janus.Micros{}
+	}
+	leg := legName{c.Emitter, c.Session, c.Handle, c.LegKind, c.LegIndex}
+	switch {
+	case c.Rule >= RuleLegOpenedByOffer && c.Rule <= RuleLegStartMoved:
+		s.at[leg] = c.At
+	case c.Rule == RuleRecordEmitted && c.Record.RecordType == Leg && s.wrong == nil:
+		if at, ok := s.at[leg]; !ok || at != c.Record.StartTime {
+			s.wrong = fmt.Errorf("%v %d of handle %v of session %v starts at %d; its trace says %d (told: %t)",
+				c.LegKind, c.LegIndex, c.Handle, c.Session, c.Record.StartTime, at, ok)
+		}
+	}
+}
+
+// The stories hold to the same: see world.play.
+func TestALegStartsInTheTraceWhereItStartsInItsRecord(t *testing.T) {
+	for _, name := range recordings.Names() {
+		_, conclusions := traced(t, name, true)
+		var s starts
+		for _, c := range conclusions {
+			s.conclusion(c)
+		}
+		if s.wrong != nil {
+			t.Errorf("%s: %v", name, s.wrong)
 		}
 	}
 }

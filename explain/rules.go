@@ -106,6 +106,10 @@ var ruleOf = map[cdr.TraceRule]rule{
 		"{leg} starts here, because this belongs to a call whose setup was not seen",
 		"A SIP call whose setup was not seen starts with the first event of it.",
 		"The record says start_missing. What is charged begins with `accepted`, if that was seen.", secCertain},
+	cdr.RuleLegOpenedWithCall: {
+		"{leg} starts at {at}, with the call that it carries, because its offer was not seen",
+		"Where one call follows another without an end, its PeerConnection begins with it.",
+		"The record says start_missing, unless the offer comes yet; what is charged begins with the answer.", secCertain},
 	cdr.RuleLegOpenedByJoin: {
 		"{leg} starts, because the participant has joined",
 		"A membership starts with `joined`.",
@@ -114,6 +118,10 @@ var ruleOf = map[cdr.TraceRule]rule{
 		"{leg} starts beside its PeerConnection",
 		"Streaming and Record&Play have a view or a recording beside each PeerConnection.",
 		"By default it is not charged: its PeerConnection is.", secKinds},
+	cdr.RuleLegStartMoved: {
+		"{leg} started at {at}, because this happened before what it was first known by",
+		"A leg starts with the earliest event that opens it, in whatever order they come.",
+		"The time until the answer is setup_duration and is not charged.", secTimes},
 	cdr.RuleLegNotOpened: {
 		"this opens no {leg}, because it belongs to one that has ended",
 		"An event not later than the end of the last leg belongs to that leg and opens no new one.",

@@ -355,7 +355,7 @@ func (t *teller) learn(e *janus.Event, group []conclusion) {
 				t.leg(c).record = r
 			}
 		default:
-			if c.Rule >= cdr.RuleLegOpenedByOffer && c.Rule <= cdr.RuleLegOpenedBeside {
+			if c.Rule >= cdr.RuleLegOpenedByOffer && c.Rule <= cdr.RuleLegStartMoved {
 				t.leg(c).start = c.At
 			}
 		}

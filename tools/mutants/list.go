@@ -11,7 +11,7 @@ var wounds = []wound{
 	{"Legs", "nothing opens after the handle is gone", "it does", "leg.go", "if h.gone != 0 && t > h.gone || f.s.ended(t)", "if f.s.ended(t)"},
 	{"Legs", "nothing opens after the session has ended", "it does", "leg.go", "h.gone != 0 && t > h.gone || f.s.ended(t) ||", "h.gone != 0 && t > h.gone ||"},
 	{"Legs", "an event not later than the last leg's end opens none", "it does", "leg.go", " || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {", " {"},
-	{"Legs", "legs are numbered per handle and kind", "all are 0", "leg.go", "h.next[kind]++\n", "\n"},
+	{"Legs", "legs are numbered per handle and kind", "all are 0", "leg.go", "h.next[kind] = b.index + 1\n", "\n"},
 	{"Legs", "a SIP call besides each calling", "none", "sip.go", "case \"calling\":", "case \"calling it\":"},
 	{"Legs", "a SIP call besides each incomingcall", "none", "sip.go", "case \"incomingcall\":", "case \"incoming\":"},
 	{"Legs", "a missed call is a leg", "it is none", "sip.go", "case \"missed_call\":", "case \"missed\":"},
