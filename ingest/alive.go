@@ -90,7 +90,7 @@ func (p *KafkaPublisher) keepAlive(ctx context.Context) {
 // measured in hours.
 func (p *KafkaPublisher) signOfLife(emitter string) {
 	size := int64(p.partitions) * int64(len(emitter)+recordOverhead)
-	if size > p.size || !p.room.TryAcquire(size) {
+	if size > p.size || !p.inflight.TryAcquire(size) {
 		p.metrics.alive.WithLabelValues("failed").Add(float64(p.partitions))
 		return
 	}
@@ -98,7 +98,7 @@ func (p *KafkaPublisher) signOfLife(emitter string) {
 	for partition := range p.partitions {
 		r := &kgo.Record{Topic: p.events, Partition: partition, Key: []byte(emitter), Headers: aliveHeaders}
 		p.client.TryProduce(context.Background(), r, func(_ *kgo.Record, err error) {
-			p.room.Release(each)
+			p.inflight.Release(each)
 			if err != nil {
 				p.metrics.alive.WithLabelValues("failed").Inc()
 				p.log.Debug("sign of life not written", "emitter", emitter, "partition", partition, "error", err)

@@ -17,9 +17,18 @@ const (
 type Batch struct {
 	Emitter string // assigned to the sender; empty: what the events say
 	Events  []Event
-	Parked  []Parked
+	Parked  []DeadLetter
 
-	way *way // made by the first Publish
+	delivery *delivery // made by the first Publish of KafkaPublisher
+}
+
+// outcome is what becomes of the batch once it is safe.
+func (b *Batch) outcome() Outcome {
+	o := Outcome{Result: Delivered, Events: len(b.Events), Parked: len(b.Parked)}
+	if o.Parked > 0 {
+		o.Result, o.Reason = Parked, string(b.Parked[0].Code)
+	}
+	return o
 }
 
 // Event is one event as it will stand in the event log.
@@ -38,15 +47,16 @@ type sorter struct {
 }
 
 // sort decides what becomes of a body: sent are its bytes as they came, body the same decompressed.
-func (s *sorter) sort(who sender, sent, body []byte) *Batch {
-	b := &Batch{Emitter: who.emitter}
+func (s *sorter) sort(from Sender, sent, body []byte) *Batch {
+	b := &Batch{Emitter: from.emitter}
 	raw, err := janus.Split(body)
 	if err != nil {
-		b.Parked = []Parked{park(CodeNotJSON, fmt.Sprintf("split body: %v", err), who, nil, sent)}
+		b.Parked = []DeadLetter{park(CodeNotJSON, fmt.Sprintf("split body: %v", err), from, nil, sent)}
 		return b
 	}
 	if len(raw) > maxEvents {
-		b.Parked = []Parked{park(CodeTooMany, fmt.Sprintf("%d events in one body, at most %d are taken", len(raw), maxEvents), who, nil, sent)}
+		why := fmt.Sprintf("%d events in one body, at most %d are taken", len(raw), maxEvents)
+		b.Parked = []DeadLetter{park(CodeTooMany, why, from, nil, sent)}
 		return b
 	}
 	b.Events = make([]Event, 0, len(raw))
@@ -54,10 +64,11 @@ func (s *sorter) sort(who sender, sent, body []byte) *Batch {
 	for i, bytes := range raw {
 		e, err := s.parser.Parse(bytes)
 		if err != nil {
-			b.Parked = append(b.Parked, park(CodeNotEvent, fmt.Sprintf("event %d of %d: %v", i+1, len(raw), err), who, nil, bytes))
+			why := fmt.Sprintf("event %d of %d: %v", i+1, len(raw), err)
+			b.Parked = append(b.Parked, park(CodeNotEvent, why, from, nil, bytes))
 			continue
 		}
-		emitter := who.emitter
+		emitter := from.emitter
 		if emitter == "" {
 			emitter = e.Emitter
 		}
@@ -69,8 +80,8 @@ func (s *sorter) sort(who sender, sent, body []byte) *Batch {
 		}
 		key := keys[start:len(keys):len(keys)]
 		if size := int64(len(bytes)); size > s.eventLimit {
-			b.Parked = append(b.Parked, park(CodeEventLimit,
-				fmt.Sprintf("event %d of %d has %d bytes, at most %d are taken", i+1, len(raw), size, s.eventLimit), who, cutKey(key), bytes))
+			why := fmt.Sprintf("event %d of %d has %d bytes, at most %d are taken", i+1, len(raw), size, s.eventLimit)
+			b.Parked = append(b.Parked, park(CodeEventLimit, why, from, cutKey(key), bytes))
 			continue
 		}
 		b.Events = append(b.Events, Event{Key: cutKey(key), Value: bytes, Type: e.Type, Emitter: emitter,

@@ -22,7 +22,7 @@ func BenchmarkIngestBody(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if batch := s.sort(sender{}, body, body); len(batch.Parked) > 0 {
+				if batch := s.sort(Sender{}, body, body); len(batch.Parked) > 0 {
 					b.Fatal(batch.Parked[0].Reason)
 				}
 			}
@@ -39,7 +39,7 @@ func BenchmarkIngestBody(b *testing.B) {
 					r := httptest.NewRequest(http.MethodPost, "/events", bytes.NewReader(body))
 					i := sent.Add(1) // the body of another sender is no repetition
 					r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1000", i>>16&255, i>>8&255, i&255)
-					if !s.server.source.receive(r) {
+					if !s.web.receive(r).Safe() {
 						b.Error("no answer")
 						return
 					}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net/http"
 	"strings"
 	"sync/atomic"
 
@@ -24,18 +23,18 @@ const drainLimit = 1 << 30
 
 // budget bounds the bytes of all bodies that are held.
 type budget struct {
-	room  *semaphore.Weighted
+	free  *semaphore.Weighted
 	held  atomic.Int64
 	gauge prometheus.Gauge
 }
 
 func newBudget(size int64, gauge prometheus.Gauge) *budget {
-	return &budget{room: semaphore.NewWeighted(size), gauge: gauge}
+	return &budget{free: semaphore.NewWeighted(size), gauge: gauge}
 }
 
 // take waits for so many bytes, in the order of asking, as long as the context lives.
 func (b *budget) take(ctx context.Context, n int64) error {
-	if b.room.Acquire(ctx, n) != nil {
+	if b.free.Acquire(ctx, n) != nil {
 		return errBusy
 	}
 	b.gauge.Set(float64(b.held.Add(n)))
@@ -44,84 +43,96 @@ func (b *budget) take(ctx context.Context, n int64) error {
 
 func (b *budget) give(n int64) {
 	b.gauge.Set(float64(b.held.Add(-n)))
-	b.room.Release(n)
+	b.free.Release(n)
 }
 
 var errBusy = errors.New("too many bytes of bodies are held already")
 
-// posted is a body that came in.
-type posted struct {
+// incoming is a body as its source has it: as a whole, or to be read from a stream.
+type incoming struct {
+	whole  []byte // nil when it is a stream, or empty
+	stream io.Reader
+	length int64 // negative when a stream does not say
+}
+
+// received is a body that was taken in.
+type received struct {
 	sent   []byte // as it came; nil when it is over the limit
 	plain  []byte // decompressed; the same as sent when it was not compressed
 	hash   [sha256.Size]byte
 	length int64
-	parked *Parked // it will never do: sent is not to be looked into
-	held   int64   // of the budget, to be given back
+	parked *DeadLetter // it will never do: sent is not to be looked into
+	held   int64       // of the budget, to be given back
 }
 
-// reader reads bodies.
+// reader takes bodies in.
 type reader struct {
 	limit  int64
 	budget *budget
 }
 
-// read takes in a body, in memory that it asks the budget for; the caller gives posted.held back, also after an error.
-// An error means that the body did not come as a whole, or that there is no room: it must come again.
-func (rd *reader) read(ctx context.Context, r *http.Request, who sender) (p posted, err error) {
-	if err := rd.readSent(ctx, r, who, &p); err != nil || p.parked != nil {
-		return p, err
+// read takes in a body, in memory that it asks the budget for; the caller gives received.held back, also after an
+// error. An error means that the body did not come as a whole, or that there is no room: it must come again.
+func (rd *reader) read(ctx context.Context, from Sender, encoding string, in *incoming) (b received, err error) {
+	if err := rd.readSent(ctx, from, in, &b); err != nil || b.parked != nil {
+		return b, err
 	}
-	switch encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); encoding {
+	switch encoding := strings.ToLower(strings.TrimSpace(encoding)); encoding {
 	case "", "identity":
-		p.plain = p.sent
+		b.plain = b.sent
 	case "gzip", "x-gzip":
-		return p, rd.inflate(ctx, who, &p)
+		return b, rd.inflate(ctx, from, &b)
 	default:
-		parked := park(CodeEncoding, fmt.Sprintf("content encoding %q is unknown: use gzip or none", encoding), who, nil, p.sent)
-		p.parked = &parked
+		why := fmt.Sprintf("content encoding %q is unknown: use gzip or none", encoding)
+		parked := park(CodeEncoding, why, from, nil, b.sent)
+		b.parked = &parked
 	}
-	return p, nil
+	return b, nil
 }
 
-// readSent reads the bytes as they come. A body that says it is over the limit is never held.
-func (rd *reader) readSent(ctx context.Context, r *http.Request, who sender, p *posted) error {
-	room := r.ContentLength
-	if room > rd.limit {
-		room = maxHead
-	} else if room < 0 { // it does not say: whatever it is allowed
-		room = rd.limit
+// readSent takes the bytes as they come. A body that says it is over the limit is never held.
+func (rd *reader) readSent(ctx context.Context, from Sender, in *incoming, b *received) error {
+	need := in.length
+	if need > rd.limit {
+		need = maxHead
+	} else if need < 0 { // it does not say: whatever it is allowed
+		need = rd.limit
 	}
-	if err := rd.hold(ctx, p, room); err != nil {
+	if err := rd.hold(ctx, b, need); err != nil {
 		return err
 	}
 
 	digest := sha256.New()
-	if r.ContentLength > rd.limit {
-		return rd.overLimit(r.Body, who, p, nil, digest)
-	}
-	if r.ContentLength >= 0 {
-		p.sent = make([]byte, r.ContentLength)
-		if _, err := io.ReadFull(r.Body, p.sent); err != nil {
+	switch {
+	case in.length > rd.limit && in.stream == nil:
+		return rd.overLimit(bytes.NewReader(in.whole), from, b, nil, digest)
+	case in.length > rd.limit:
+		return rd.overLimit(in.stream, from, b, nil, digest)
+	case in.stream == nil:
+		b.sent = in.whole
+	case in.length >= 0:
+		b.sent = make([]byte, in.length)
+		if _, err := io.ReadFull(in.stream, b.sent); err != nil {
 			return fmt.Errorf("read body: %w", err)
 		}
-	} else {
-		sent, err := io.ReadAll(io.LimitReader(r.Body, rd.limit+1))
+	default:
+		sent, err := io.ReadAll(io.LimitReader(in.stream, rd.limit+1))
 		if err != nil {
 			return fmt.Errorf("read body: %w", err)
 		}
 		if int64(len(sent)) > rd.limit {
-			return rd.overLimit(r.Body, who, p, sent, digest)
+			return rd.overLimit(in.stream, from, b, sent, digest)
 		}
-		p.sent = sent
+		b.sent = sent
 	}
-	digest.Write(p.sent)
-	digest.Sum(p.hash[:0])
-	p.length = int64(len(p.sent))
+	digest.Write(b.sent)
+	digest.Sum(b.hash[:0])
+	b.length = int64(len(b.sent))
 	return nil
 }
 
 // overLimit hashes the rest of a body that is too large, keeps its beginning only, and parks it.
-func (rd *reader) overLimit(rest io.Reader, who sender, p *posted, begun []byte, digest hash.Hash) error {
+func (rd *reader) overLimit(rest io.Reader, from Sender, b *received, begun []byte, digest hash.Hash) error {
 	digest.Write(begun)
 	beginning := bytes.Clone(begun[:min(len(begun), maxHead)])
 	if begun == nil {
@@ -138,50 +149,52 @@ func (rd *reader) overLimit(rest io.Reader, who sender, p *posted, begun []byte,
 	if err != nil {
 		return fmt.Errorf("read body: %w", err)
 	}
-	digest.Sum(p.hash[:0])
-	p.length = int64(len(begun)) + more
-	p.parked = &Parked{Code: CodeBodyLimit, Reason: fmt.Sprintf("body has %d bytes or more, at most %d are taken", p.length, rd.limit),
-		Value: beginning, Length: p.length, SHA256: p.hash, Sender: who.String(), Source: sourceHTTP}
+	digest.Sum(b.hash[:0])
+	b.length = int64(len(begun)) + more
+	why := fmt.Sprintf("body has %d bytes or more, at most %d are taken", b.length, rd.limit)
+	b.parked = &DeadLetter{Code: CodeBodyLimit, Reason: why, Value: beginning, Length: b.length, SHA256: b.hash,
+		Sender: from.String(), Source: from.part()}
 	return nil
 }
 
 // inflate decompresses what was sent. The last four bytes of a gzip stream say how long it will be, modulo 2^32; as a
 // guess that saves reserving the limit for each body, and a wrong guess costs a second pass.
-func (rd *reader) inflate(ctx context.Context, who sender, p *posted) error {
+func (rd *reader) inflate(ctx context.Context, from Sender, b *received) error {
 	guess := int64(0)
-	if n := len(p.sent); n >= 4 {
-		guess = min(int64(binary.LittleEndian.Uint32(p.sent[n-4:])), rd.limit)
+	if n := len(b.sent); n >= 4 {
+		guess = min(int64(binary.LittleEndian.Uint32(b.sent[n-4:])), rd.limit)
 	}
-	if err := rd.hold(ctx, p, guess); err != nil {
+	if err := rd.hold(ctx, b, guess); err != nil {
 		return err
 	}
-	plain, err := gunzip(p.sent, guess)
+	plain, err := gunzip(b.sent, guess)
 	if errors.Is(err, errTooLong) && guess < rd.limit {
-		if err := rd.hold(ctx, p, rd.limit-guess); err != nil {
+		if err := rd.hold(ctx, b, rd.limit-guess); err != nil {
 			return err
 		}
-		plain, err = gunzip(p.sent, rd.limit)
+		plain, err = gunzip(b.sent, rd.limit)
 	}
-	var parked Parked
+	var parked DeadLetter
 	switch {
 	case err == nil:
-		p.plain = plain
+		b.plain = plain
 		return nil
 	case errors.Is(err, errTooLong):
-		parked = park(CodeBodyLimit, fmt.Sprintf("body has more than %d bytes when decompressed", rd.limit), who, nil, p.sent)
+		why := fmt.Sprintf("body has more than %d bytes when decompressed", rd.limit)
+		parked = park(CodeBodyLimit, why, from, nil, b.sent)
 	default:
-		parked = park(CodeGzip, fmt.Sprintf("decompress body: %v", err), who, nil, p.sent)
+		parked = park(CodeGzip, fmt.Sprintf("decompress body: %v", err), from, nil, b.sent)
 	}
-	p.parked = &parked
+	b.parked = &parked
 	return nil
 }
 
 // hold takes more of the budget for a body.
-func (rd *reader) hold(ctx context.Context, p *posted, n int64) error {
+func (rd *reader) hold(ctx context.Context, b *received, n int64) error {
 	if err := rd.budget.take(ctx, n); err != nil {
 		return err
 	}
-	p.held += n
+	b.held += n
 	return nil
 }
 

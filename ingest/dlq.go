@@ -30,20 +30,19 @@ var codes = []Code{CodeBodyLimit, CodeEventLimit, CodeTooMany, CodeNotJSON, Code
 // Headers of a parked record, besides those of package kafka.
 const (
 	HeaderError  = "januscdr-error"  // a Code
-	HeaderSender = "januscdr-sender" // user@address or address
+	HeaderSender = "januscdr-sender" // user@address or address, else the name of the source
 	HeaderLength = "januscdr-length" // bytes of the original, in decimal; more than the value has when that is cut
 	HeaderSHA256 = "januscdr-sha256" // of the original, in hexadecimal
 )
 
 const (
-	sourceHTTP = "ingest/http"
-	maxHead    = 64 << 10 // bytes that are kept of what is too large to be kept
-	maxParked  = 1 << 20  // bytes up to which a parked original is kept whole
-	maxReason  = 1 << 10  // bytes of a reason: it can quote what a sender wrote
+	maxHead   = 64 << 10 // bytes that are kept of what is too large to be kept
+	maxParked = 1 << 20  // bytes up to which a parked original is kept whole
+	maxReason = 1 << 10  // bytes of a reason: it can quote what a sender wrote
 )
 
-// Parked is a body or an event that is put aside with the reason, and answered.
-type Parked struct {
+// DeadLetter is a body or an event that is put aside with the reason, and answered.
+type DeadLetter struct {
 	Code   Code
 	Reason string
 	Key    []byte // that the event would have had, if that is known
@@ -51,13 +50,13 @@ type Parked struct {
 	Length int64  // of the original; when the sender was cut off, as much as came
 	SHA256 [sha256.Size]byte
 	Sender string
-	Source string
+	Source string // the part of the program that took it in: ingest/http
 }
 
 // park puts an original aside that is at hand as a whole.
-func park(code Code, reason string, who sender, key, original []byte) Parked {
-	return Parked{Code: code, Reason: reason, Key: key, Value: head(original), Length: int64(len(original)),
-		SHA256: sha256.Sum256(original), Sender: who.String(), Source: sourceHTTP}
+func park(code Code, reason string, from Sender, key, original []byte) DeadLetter {
+	return DeadLetter{Code: code, Reason: reason, Key: key, Value: head(original), Length: int64(len(original)),
+		SHA256: sha256.Sum256(original), Sender: from.String(), Source: from.part()}
 }
 
 // head is the original if it is not too large, else its beginning.
@@ -68,7 +67,7 @@ func head(original []byte) []byte {
 	return original
 }
 
-func (p Parked) headers(emitter string) []kgo.RecordHeader {
+func (p DeadLetter) headers(emitter string) []kgo.RecordHeader {
 	reason := p.Reason
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "")

@@ -253,7 +253,7 @@ func TestWhatCannotBeParkedIsNotAnswered(t *testing.T) {
 }
 
 func TestAReasonIsShortAndValidText(t *testing.T) {
-	p := Parked{Reason: strings.Repeat("é", maxReason)}
+	p := DeadLetter{Reason: strings.Repeat("é", maxReason)}
 	for _, h := range p.headers("") {
 		if h.Key == kafka.HeaderReason && (len(h.Value) > maxReason || !strings.HasPrefix(fmt.Sprintf("%q", h.Value), `"éé`) || bytes.ContainsRune(h.Value, '\uFFFD')) {
 			t.Errorf("%d bytes: %.40q", len(h.Value), h.Value)

@@ -2,90 +2,196 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/net/netutil"
 )
 
-// httpSource receives what Janus' sampleevh posts: one event, or an array of up to 100, plain or gzipped; a new
-// connection for each request, one request at a time.
+// What holds when an option is zero, and bounds that are no options.
+const (
+	defaultListen  = "127.0.0.1:8090"
+	defaultPath    = "/events"
+	maxConnections = 1024
+	maxHeader      = 64 << 10
+	headerTimeout  = 5 * time.Second
+	idleTimeout    = 2 * time.Minute  // Janus opens a connection per request; this is for others
+	janusTimeout   = 10 * time.Second // of sampleevh, for a request
+)
+
+// HTTP receives what Janus' sampleevh posts: one event, or an array of up to 100, plain or gzipped; a new connection for
+// each request, one request at a time.
 //
 // Janus takes any answer as delivered, whatever its status, and tries again only when there is none: 5 times by
 // default, after 100 ms and then twice as long each time, and then the body is lost. So there are two ends: 200 when all
 // of a body is safe, and a connection that is closed without an answer. And the time until that end is used up: to close
 // at once would burn the tries of a sender in 3 s, to wait for Kafka as long as the sender waits gives it a minute.
-type httpSource struct {
-	senders   *senders
-	reader    *reader
-	seen      *retransmissions
-	publisher Publisher
-	sorters   sync.Pool
-	delivery  time.Duration
-	admitted  chan struct{} // closed when bodies may be looked at
-	stopping  chan struct{} // closed when we are told to stop
-	metrics   *metrics
-	log       hclog.Logger
-	quiet     *quiet
+type HTTP struct {
+	Listen   string      // host:port; port 0 takes a free one; 127.0.0.1:8090 when empty
+	Path     string      // path of the URL that Janus posts to; /events when empty
+	User     string      // of HTTP Basic authentication; empty: anybody may send
+	Password string      // of User
+	TLS      *tls.Config // nil: plain HTTP. A proxy in front must not do this: its 502 counts as delivered
+
+	receiver   *Receiver
+	paths      map[string]bool
+	credential [sha256.Size]byte // that is wanted
+	listener   net.Listener
 }
 
-// retryPublish is the pause after Kafka refused a body, before it is asked again for the same sender.
-const retryPublish = 100 * time.Millisecond
+// Name is the word for this source.
+func (*HTTP) Name() string { return "http" }
 
-func newHTTPSource(o Options, p Publisher, m *metrics) *httpSource {
-	return &httpSource{
-		senders:   newSenders(o),
-		reader:    &reader{limit: o.BodyLimit, budget: newBudget(o.InflightMax, m.inflight)},
-		seen:      newRetransmissions(),
-		publisher: p,
-		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit} }},
-		delivery:  o.Delivery,
-		admitted:  make(chan struct{}),
-		stopping:  make(chan struct{}),
-		metrics:   m,
-		log:       o.Log,
-		quiet:     newQuiet(o.Log),
+func (h *HTTP) listen() string {
+	if h.Listen == "" {
+		return defaultListen
 	}
+	return h.Listen
 }
 
-// server is the HTTP server of this source. It speaks HTTP/1.1 only: a stream of HTTP/2 cannot be left unanswered
-// without leaving its neighbours unanswered.
-func (s *httpSource) server(log hclog.Logger) *http.Server {
+func (h *HTTP) path() string {
+	if h.Path == "" {
+		return defaultPath
+	}
+	return h.Path
+}
+
+// Check says all that is wrong with the options.
+func (h *HTTP) Check(o Options) (complaints []error) {
+	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Errorf(format, args...)) }
+	if !strings.HasPrefix(h.path(), "/") {
+		complain("path %q does not begin with a slash", h.Path)
+	}
+	if h.User == "" && h.Password != "" {
+		complain("a password without a user: Janus sends both or none")
+	}
+	if h.User != "" && h.Password == "" {
+		complain("user %q has no password: Janus sends both or none", h.User)
+	}
+	if o.Delivery >= janusTimeout {
+		complain("delivery timeout of %v is not possible: Janus gives up at %v", o.Delivery, janusTimeout)
+	}
+	for i, r := range o.Rules {
+		if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
+			complain("sender rule %d: path %q does not begin with a slash", i+1, r.Path)
+		}
+		if r.User != "" && r.User != h.User {
+			complain("sender rule %d: user %q is not known: a name that is not checked proves nothing", i+1, r.User)
+		}
+	}
+	return complaints
+}
+
+// Open opens the port. The error of a port that is in use says what to do.
+func (h *HTTP) Open(r *Receiver) ([]any, error) {
+	listener, err := net.Listen("tcp", h.listen())
+	if err != nil {
+		return nil, listenError(h.listen(), err)
+	}
+	h.listener, h.receiver = listener, r
+	h.credential = credential(h.User, h.Password)
+	h.paths = map[string]bool{h.path(): true}
+	for _, rule := range r.rules.all {
+		if rule.Path != "" {
+			h.paths[rule.Path] = true
+		}
+	}
+	return []any{"address", h.Addr().String(), "path", h.path(), "authentication", h.User != "", "tls", h.TLS != nil}, nil
+}
+
+// Addr is where it listens; valid after Open.
+func (h *HTTP) Addr() net.Addr { return h.listener.Addr() }
+
+// Serve answers requests until the context ends; those in hand get up to 3 s more. It speaks HTTP/1.1 only: a stream of
+// HTTP/2 cannot be left unanswered without leaving its neighbours unanswered.
+func (h *HTTP) Serve(ctx context.Context) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler:           s,
+	delivery, log := h.receiver.delivery, h.receiver.log
+	server := &http.Server{
+		Handler:           h,
 		Protocols:         &protocols,
-		ReadHeaderTimeout: min(headerTimeout, s.delivery),
-		ReadTimeout:       s.delivery, // of head and body; a sender that takes longer gives up anyway
-		WriteTimeout:      s.delivery + headerTimeout,
+		ReadHeaderTimeout: min(headerTimeout, delivery),
+		ReadTimeout:       delivery, // of head and body; a sender that takes longer gives up anyway
+		WriteTimeout:      delivery + headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
+	limited := netutil.LimitListener(h.listener, maxConnections)
+	if h.TLS != nil {
+		limited = tls.NewListener(limited, h.TLS)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(limited) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve events on %s: %w", h.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		log.Warn("connections did not end in time and are cut", "error", err)
+		server.Close()
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve events on %s: %w", h.Addr(), err)
+	}
+	return nil
 }
 
-// admit lets senders through that were held until now.
-func (s *httpSource) admit() { close(s.admitted) }
-
-// stop lets bodies in flight have their answer, and refuses what comes now.
-func (s *httpSource) stop() { close(s.stopping) }
-
 // ServeHTTP answers when the body is safe, and closes the connection when it is not.
-func (s *httpSource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost { // no Janus, so an answer loses nothing
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "januscdr takes events by POST", http.StatusMethodNotAllowed)
 		return
 	}
-	if s.receive(r) {
+	if h.receive(r).Safe() {
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusOK)
 		return
 	}
 	hangUp(w)
+}
+
+func (h *HTTP) receive(r *http.Request) Outcome {
+	from, refused := h.sender(r)
+	if refused != "" {
+		return h.receiver.Refuse(from, refused)
+	}
+	return h.receiver.ReceiveStream(r.Context(), from, r.Header.Get("Content-Encoding"), r.Body, r.ContentLength)
+}
+
+// sender tells who sends a request. A refusal says why; none is empty.
+func (h *HTTP) sender(r *http.Request) (Sender, Refusal) {
+	from := Sender{Source: h.Name(), Address: remote(r.RemoteAddr), Path: r.URL.Path}
+	if !h.paths[r.URL.Path] {
+		return from, RefusedPath
+	}
+	if h.User != "" {
+		user, password, _ := r.BasicAuth()
+		got := credential(user, password)
+		if subtle.ConstantTimeCompare(got[:], h.credential[:]) != 1 {
+			return from, RefusedCredentials
+		}
+		from.User = h.User
+	}
+	return from, ""
+}
+
+// credential hashes a user and a password, so that comparing takes the same time whatever their lengths.
+func credential(user, password string) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(user), user, password))
 }
 
 // hangUp ends the connection before any byte of an answer.
@@ -97,141 +203,7 @@ func hangUp(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// receive makes a body safe and tells whether to answer.
-func (s *httpSource) receive(r *http.Request) (answer bool) {
-	ctx, cancel := context.WithTimeout(r.Context(), s.delivery)
-	defer cancel()
-	who, why := s.senders.of(r)
-	if why == "" {
-		why = s.held(ctx)
-	}
-	if why != "" {
-		return s.refuse(who, why)
-	}
-	body, err := s.reader.read(ctx, r, who)
-	defer func() { s.reader.budget.give(body.held) }()
-	switch {
-	case errors.Is(err, errBusy):
-		return s.refuse(who, refusedBusy)
-	case err != nil:
-		s.metrics.bodies.WithLabelValues(string(outcomeAborted)).Inc()
-		s.quiet.warn("body did not come as a whole", who, "error", err)
-		return false
-	}
-	s.metrics.bytes.Add(float64(body.length))
-
-	whose := sight{address: who.address, user: who.user, path: who.path}
-	for {
-		f, isNew := s.seen.begin(whose, body.hash)
-		if isNew {
-			return s.deliver(ctx, who, body, func(safe bool) { s.seen.end(whose, body.hash, f, safe) })
-		}
-		select {
-		case <-f.done:
-			if f.safe {
-				s.metrics.bodies.WithLabelValues(string(outcomeRepeated)).Inc()
-				s.log.Debug("body had come before", "sender", who.String(), "bytes", body.length)
-				return true
-			}
-			// The first one failed meanwhile: now this one is the first.
-		case <-ctx.Done():
-			return s.unacknowledged(who, errUnacknowledged)
-		}
-	}
-}
-
-// held waits until senders are admitted; the refusal is empty then.
-func (s *httpSource) held(ctx context.Context) refusal {
-	if s.stopped() {
-		return refusedStopping
-	}
-	select {
-	case <-s.admitted:
-		return ""
-	case <-s.stopping:
-		return refusedStopping
-	case <-ctx.Done():
-		return refusedStarting
-	}
-}
-
-// deliver publishes a body until it is safe or time is over. The end is told when the fate of all records is known,
-// which can be later.
-func (s *httpSource) deliver(ctx context.Context, who sender, body posted, end func(safe bool)) (answer bool) {
-	batch := &Batch{}
-	defer func() { batch.Settled(func(err error) { end(err == nil) }) }()
-	if body.parked != nil {
-		batch = &Batch{Emitter: who.emitter, Parked: []Parked{*body.parked}}
-	} else {
-		sorter := s.sorters.Get().(*sorter)
-		batch = sorter.sort(who, body.sent, body.plain)
-		s.sorters.Put(sorter)
-	}
-	for {
-		err := s.publisher.Publish(ctx, batch)
-		if err == nil {
-			break
-		}
-		if !s.mayRetry(ctx) {
-			return s.unacknowledged(who, err)
-		}
-	}
-	s.metrics.bodies.WithLabelValues(string(outcomeAcknowledged)).Inc()
-	for _, parked := range batch.Parked {
-		s.quiet.warn("parked", who, "error", string(parked.Code), "reason", parked.Reason, "bytes", parked.Length)
-	}
-	if s.log.IsTrace() {
-		s.log.Trace("body acknowledged", "sender", who.String(), "bytes", body.length, "events", len(batch.Events))
-	}
-	return true
-}
-
-// mayRetry pauses, and tells whether there is time for another try.
-func (s *httpSource) mayRetry(ctx context.Context) bool {
-	if ctx.Err() != nil || s.stopped() {
-		return false
-	}
-	timer := time.NewTimer(retryPublish)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-	case <-s.stopping:
-	}
-	return false
-}
-
-func (s *httpSource) stopped() bool {
-	select {
-	case <-s.stopping:
-		return true
-	default:
-		return false
-	}
-}
-
-// refuse counts a body that was not looked at.
-func (s *httpSource) refuse(who sender, why refusal) bool {
-	s.metrics.bodies.WithLabelValues(string(outcomeRefused)).Inc()
-	s.metrics.refused.WithLabelValues(string(why)).Inc()
-	s.quiet.warn("body refused", who, "reason", string(why), "path", who.path)
-	return false
-}
-
-// unacknowledged counts a body that could not be made safe.
-func (s *httpSource) unacknowledged(who sender, err error) bool {
-	why := refusedKafka
-	switch {
-	case errors.Is(err, errNoRoom):
-		why = refusedBuffer
-	case errors.Is(err, errUnacknowledged):
-		why = refusedTimeout
-	}
-	s.metrics.bodies.WithLabelValues(string(outcomeUnacknowledged)).Inc()
-	s.metrics.refused.WithLabelValues(string(why)).Inc()
-	s.quiet.warn("body not safe, left without an answer", who, "reason", string(why), "error", err)
-	return false
-}
-
-var _ http.Handler = (*httpSource)(nil)
+var (
+	_ Source       = (*HTTP)(nil)
+	_ http.Handler = (*HTTP)(nil)
+)

@@ -33,18 +33,19 @@ type site struct {
 	dir      string
 	options  Options
 	registry *prometheus.Registry
+	web      *HTTP
 	server   *Server
 }
 
 // open starts a broker with topics and a receiver.
 func open(t testing.TB, change func(*Options)) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry()}
+	s := &site{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry(), web: &HTTP{Listen: "127.0.0.1:0"}}
 	s.startBroker("")
 	s.options = Options{
 		Kafka:      kafka.Options{Brokers: s.broker.Addrs()},
 		Topics:     kafka.Topics{Events: "events", DLQ: "dlq", Partitions: 4, Embedded: true},
-		Listen:     "127.0.0.1:0",
+		Sources:    []Source{s.web},
 		Registerer: s.registry,
 	}
 	if change != nil {
@@ -131,7 +132,7 @@ func (s *site) events() []*kgo.Record {
 	return slices.DeleteFunc(s.records("events"), func(r *kgo.Record) bool { return header(r, kafka.HeaderKind) != "" })
 }
 
-func (s *site) url() string { return "http://" + s.server.Addr().String() + "/events" }
+func (s *site) url() string { return "http://" + s.web.Addr().String() + "/events" }
 
 // count is the value of a counter or gauge, 0 if it is not there.
 func (s *site) count(name, label string) float64 {
@@ -145,7 +146,11 @@ func (s *site) count(name, label string) float64 {
 			continue
 		}
 		for _, m := range family.GetMetric() {
-			if label == "" || len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == label {
+			fits := label == ""
+			for _, l := range m.GetLabel() {
+				fits = fits || l.GetValue() == label
+			}
+			if fits {
 				return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
@@ -218,7 +223,7 @@ func (s *site) unanswered(body []byte, change ...func(*http.Request)) {
 // silence sends the text of a request and fails when any byte comes back before the connection is closed.
 func (s *site) silence(request string) {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.server.Addr().String())
+	conn, err := net.Dial("tcp", s.web.Addr().String())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -488,7 +493,7 @@ func TestTheSameBytesFromAnotherSenderAreWrittenAgain(t *testing.T) {
 }
 
 func TestWrongCredentialsAreLeftWithoutAByte(t *testing.T) {
-	s := open(t, func(o *Options) { o.User, o.Password = "janus", "secret" })
+	s := open(t, func(o *Options) { h := o.Sources[0].(*HTTP); h.User, h.Password = "janus", "secret" })
 	body := attached(1, 1)
 	s.unanswered([]byte(body))
 	s.unanswered([]byte(body), func(r *http.Request) { r.SetBasicAuth("janus", "wrong") })
@@ -526,7 +531,7 @@ func TestWhoIsNoSenderIsToldSo(t *testing.T) {
 func TestASenderThatBreaksOffLeavesNothing(t *testing.T) {
 	s := open(t, nil)
 	body := attached(1, 1)
-	conn, err := net.Dial("tcp", s.server.Addr().String())
+	conn, err := net.Dial("tcp", s.web.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -545,7 +550,7 @@ func TestABodyThatFindsNoRoomIsLeftWithoutAnAnswer(t *testing.T) {
 		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, time.Second
 	})
 	for range 2 { // two senders that are slow to send what they announced
-		conn, err := net.Dial("tcp", s.server.Addr().String())
+		conn, err := net.Dial("tcp", s.web.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -555,7 +560,7 @@ func TestABodyThatFindsNoRoomIsLeftWithoutAnAnswer(t *testing.T) {
 	s.until("they hold all the room", func() bool { return s.count("inflight_bytes", "") == 2*limit })
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	if err := s.server.source.reader.budget.take(ctx, 1); !errors.Is(err, errBusy) {
+	if err := s.server.receiver.reader.budget.take(ctx, 1); !errors.Is(err, errBusy) {
 		t.Fatalf("got %v, want no room", err)
 	}
 	s.until("slow senders are left after the delivery timeout", func() bool { return s.count("bodies_total", "aborted") == 2 })
@@ -625,7 +630,7 @@ func TestAStopAnswersWhatIsInFlightAndRefusesWhatIsNew(t *testing.T) {
 		answered <- err
 	}()
 	<-reached
-	server, address := s.server, s.server.Addr().String()
+	server, address := s.server, s.web.Addr().String()
 	s.server = nil
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Stop() }()
@@ -672,26 +677,27 @@ func TestAStopEndsInTimeEvenIfKafkaDoesNot(t *testing.T) {
 func TestAPortInUseIsOneClearLine(t *testing.T) {
 	s := open(t, nil)
 	o := s.options
-	o.Listen, o.Registerer = s.server.Addr().String(), nil
+	web := &HTTP{Listen: s.web.Addr().String()}
+	o.Sources, o.Registerer = []Source{web}, nil
 	second, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = second.Run(s.context())
-	if err == nil || !strings.Contains(err.Error(), o.Listen) || !strings.Contains(err.Error(), "another process listens there") ||
+	if err == nil || !strings.Contains(err.Error(), web.Listen) || !strings.Contains(err.Error(), "another process listens there") ||
 		!strings.Contains(err.Error(), "--ingest-listen") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestWrongOptionsAreAllNamedAtOnce(t *testing.T) {
-	_, err := New(Options{Path: "events", Password: "x", EventLimit: 64 << 20, Delivery: 11 * time.Second,
+	_, err := New(Options{Sources: []Source{&HTTP{Path: "events", Password: "x"}}, EventLimit: 64 << 20, Delivery: 11 * time.Second,
 		Rules: []SenderRule{{Emitter: "e"}, {User: "nobody", Emitter: "e"}, {Address: "300.1.1.1", Emitter: "e"}, {Path: "/x"}}})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"does not begin with a slash", "password without a user", "event limit", "delivery timeout", "names of the topics",
-		"partitions", "rule 1: it fits everybody", `rule 2: user "nobody"`, `rule 3: address "300.1.1.1"`, "rule 4: the emitter's name is missing"} {
+		"partitions", "rule 1: it fits everybody", `http: sender rule 2: user "nobody"`, `rule 3: address "300.1.1.1"`, "rule 4: the emitter's name is missing"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}
@@ -700,11 +706,11 @@ func TestWrongOptionsAreAllNamedAtOnce(t *testing.T) {
 
 func TestSendersAreHeldUntilAllIsPrepared(t *testing.T) {
 	listens, prepared := make(chan struct{}), make(chan struct{})
-	s := &site{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry()}
+	s := &site{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry(), web: &HTTP{Listen: "127.0.0.1:0"}}
 	s.startBroker("")
 	o := Options{
 		Kafka: kafka.Options{Brokers: s.broker.Addrs()}, Topics: kafka.Topics{Events: "events", DLQ: "dlq", Partitions: 4, Embedded: true},
-		Listen: "127.0.0.1:0", Registerer: s.registry,
+		Sources: []Source{s.web}, Registerer: s.registry,
 		Prepare: func(context.Context) error { close(listens); <-prepared; return nil },
 	}
 	s.createTopics(o.Topics)
@@ -737,22 +743,22 @@ func TestSendersAreHeldUntilAllIsPrepared(t *testing.T) {
 	}
 }
 
-func TestTroubleIsToldUntilItIsOver(t *testing.T) {
-	var trouble trouble
+func TestAFailureIsToldUntilItIsOver(t *testing.T) {
+	var failure lastFailure
 	start := time.Unix(1_790_000_000, 0)
-	if got := trouble.now(start); got != "" {
+	if got := failure.now(start); got != "" {
 		t.Errorf("at first: %q", got)
 	}
-	trouble.note(errUnacknowledged, start)
-	if got := trouble.now(start.Add(time.Second)); got != errUnacknowledged.Error() {
-		t.Errorf("in trouble: %q", got)
+	failure.note(errUnacknowledged, start)
+	if got := failure.now(start.Add(time.Second)); got != errUnacknowledged.Error() {
+		t.Errorf("while it fails: %q", got)
 	}
-	if got := trouble.now(start.Add(time.Minute)); got != "" {
+	if got := failure.now(start.Add(time.Minute)); got != "" {
 		t.Errorf("a minute later, nobody asked: %q", got)
 	}
-	trouble.note(errUnacknowledged, start)
-	trouble.note(nil, start)
-	if got := trouble.now(start); got != "" {
+	failure.note(errUnacknowledged, start)
+	failure.note(nil, start)
+	if got := failure.now(start); got != "" {
 		t.Errorf("after a success: %q", got)
 	}
 }

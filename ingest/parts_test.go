@@ -64,27 +64,27 @@ func hashOf(n int) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, n)) 
 
 func TestABodyIsKnownAgainUntil64OthersCame(t *testing.T) {
 	r := newRetransmissions()
-	who := sight{address: netip.MustParseAddr("192.0.2.1")}
-	send := func(n int, safe bool) (isNew bool) {
-		f, isNew := r.begin(who, hashOf(n))
+	who := requestIdentity{address: netip.MustParseAddr("192.0.2.1")}
+	send := func(n int, result Result) (isNew bool) {
+		pending, isNew := r.begin(who, hashOf(n))
 		if isNew {
-			r.end(who, hashOf(n), f, safe)
+			r.end(who, hashOf(n), pending, Outcome{Result: result})
 		}
 		return isNew
 	}
-	if !send(0, true) || send(0, true) {
+	if !send(0, Delivered) || send(0, Delivered) {
 		t.Error("the second is not known")
 	}
-	if !send(1, false) || !send(1, true) {
+	if !send(1, TryAgain) || !send(1, Delivered) {
 		t.Error("what failed is not forgotten")
 	}
 	for n := 2; n <= rememberedBodies; n++ {
-		send(n, true)
+		send(n, Delivered)
 	}
-	if !send(0, true) {
+	if !send(0, Delivered) {
 		t.Error("the oldest is not forgotten")
 	}
-	if send(rememberedBodies, true) {
+	if send(rememberedBodies, Delivered) {
 		t.Error("the newest is forgotten")
 	}
 	h := r.history(who)
@@ -95,7 +95,7 @@ func TestABodyIsKnownAgainUntil64OthersCame(t *testing.T) {
 
 func TestTheSenderThatWasSilentForLongestIsForgotten(t *testing.T) {
 	r := newRetransmissions()
-	who := func(n int) sight { return sight{path: fmt.Sprint("/", n)} }
+	who := func(n int) requestIdentity { return requestIdentity{path: fmt.Sprint("/", n)} }
 	first, _ := r.begin(who(0), hashOf(0))
 	for n := range rememberedSenders {
 		r.begin(who(n+1), hashOf(0))
@@ -103,7 +103,7 @@ func TestTheSenderThatWasSilentForLongestIsForgotten(t *testing.T) {
 	if len(r.senders) != rememberedSenders || r.recent.Len() != rememberedSenders {
 		t.Errorf("%d and %d senders, want %d", len(r.senders), r.recent.Len(), rememberedSenders)
 	}
-	r.end(who(0), hashOf(0), first, true) // its flight ends all the same
+	r.end(who(0), hashOf(0), first, Outcome{Result: Delivered}) // it ends all the same
 	<-first.done
 	if _, isNew := r.begin(who(0), hashOf(0)); !isNew {
 		t.Error("it is not forgotten")
@@ -111,13 +111,18 @@ func TestTheSenderThatWasSilentForLongestIsForgotten(t *testing.T) {
 }
 
 func TestTheFirstRuleThatFitsNamesTheSender(t *testing.T) {
-	s := newSenders(Options{Path: "/events", User: "janus", Password: "secret", Rules: []SenderRule{
+	named := newRules([]SenderRule{
 		{Path: "/fra", Address: "192.0.2.0/24", Emitter: "fra-office"},
 		{Path: "/fra", Emitter: "fra"},
 		{Address: "198.51.100.7", Emitter: "seven"},
 		{Address: "2001:db8::/32", Emitter: "six"},
 		{User: "janus", Path: "/named", Emitter: "named"},
-	}})
+	})
+	web := &HTTP{Listen: "127.0.0.1:0", User: "janus", Password: "secret"}
+	if _, err := web.Open(&Receiver{rules: named}); err != nil {
+		t.Fatal(err)
+	}
+	defer web.listener.Close()
 	for _, scene := range []struct{ remote, path, emitter string }{
 		{"192.0.2.77:1000", "/fra", "fra-office"},
 		{"203.0.113.1:1000", "/fra", "fra"},
@@ -130,13 +135,13 @@ func TestTheFirstRuleThatFitsNamesTheSender(t *testing.T) {
 	} {
 		r := httptest.NewRequest("POST", scene.path, nil)
 		r.RemoteAddr = scene.remote
-		if _, refused := s.of(r); refused != refusedCredentials {
+		if _, refused := web.sender(r); refused != RefusedCredentials {
 			t.Errorf("%s: without credentials: %q", scene.remote, refused)
 		}
 		r.SetBasicAuth("janus", "secret")
-		who, refused := s.of(r)
-		if refused != "" || who.emitter != scene.emitter {
-			t.Errorf("%s%s: got %q (refused %q), want %q", scene.remote, scene.path, who.emitter, refused, scene.emitter)
+		from, refused := web.sender(r)
+		if got := named.emitter(from); refused != "" || got != scene.emitter {
+			t.Errorf("%s%s: got %q (refused %q), want %q", scene.remote, scene.path, got, refused, scene.emitter)
 		}
 	}
 }
@@ -173,7 +178,7 @@ func TestDecompressionEndsAtTheLimitWhateverTheStreamSays(t *testing.T) {
 }
 
 func TestASenderThatFailsAllTheTimeIsHeldBackInTheLog(t *testing.T) {
-	q := newQuiet(hclog.NewNullLogger())
+	q := newThrottledLog(hclog.NewNullLogger())
 	start := time.Unix(1_790_000_000, 0)
 	for _, step := range []struct {
 		second int
@@ -186,11 +191,11 @@ func TestASenderThatFailsAllTheTimeIsHeldBackInTheLog(t *testing.T) {
 			t.Errorf("at %d s: %d held back, %v, want %d, %v", step.second, held, ok, step.held, step.ok)
 		}
 	}
-	for i := range 3 * quietNames {
+	for i := range 3 * throttleNames {
 		q.permit(fmt.Sprint(i), start)
 	}
-	if len(q.said) > quietNames {
-		t.Errorf("%d remembered, want at most %d", len(q.said), quietNames)
+	if len(q.said) > throttleNames {
+		t.Errorf("%d remembered, want at most %d", len(q.said), throttleNames)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -17,15 +16,20 @@ import (
 	"januscdr/kafka"
 )
 
-// Publisher makes batches durable.
-//
-// Publish returns nil once every event, every copy and every parked record of the batch is acknowledged by Kafka, and
-// an error when that is not known of all of them. It waits no longer than the context lives. Records of one batch, and
-// of batches published one after the other, keep their order inside each partition. After an error the same batch may
-// be published again: only what is not acknowledged is written again. What was handed over when the context ended may
-// still arrive: Settled tells. Publishing the same bytes twice is harmless: the fold knows them by their hash.
+// Publisher makes batches durable. It is what the receiver asks; KafkaPublisher is one.
 type Publisher interface {
+	// Publish returns nil once every event and every parked record of the batch is durable, and an error when that is not
+	// known of all of them. It waits no longer than the context lives. Events of one batch, and of batches published one
+	// after the other, keep their order in the log of their session. After an error the same batch may be published
+	// again, by one goroutine at a time: only what is not durable is written again. To publish the same bytes twice is
+	// harmless: the fold knows them by their hash.
 	Publish(ctx context.Context, b *Batch) error
+
+	// OnDone calls f once with the fate of a batch, when that can no longer change: nil when all of it is durable, by the
+	// last Publish or after it. What was handed over when its context ended may still arrive. It is called at once, or
+	// later from another goroutine, which f must not hold up. The batch is not published again after it. One that was
+	// never handed over has an error.
+	OnDone(b *Batch, f func(error))
 }
 
 // Errors of Publish, for those who count them. Any other error is what Kafka said.
@@ -43,47 +47,17 @@ type KafkaPublisher struct {
 	events     string
 	dlq        string
 	partitions int32
-	room       *semaphore.Weighted // bytes on their way, so that a batch is handed over as a whole or not at all
-	size       int64
+	inflight   *semaphore.Weighted // bytes on their way, so that a batch is handed over as a whole or not at all
+	size       int64               // of inflight
 	alive      *alive
-	trouble    trouble
-	metrics    *metrics
+	metrics    *publisherMetrics
 	log        hclog.Logger
 }
 
-// trouble is the last reason why a batch could not be made safe.
-type trouble struct {
-	mu    sync.Mutex
-	why   string
-	since time.Time
-}
-
-const troubleFor = 30 * time.Second // after that it is no news
-
-func (t *trouble) note(err error, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.why, t.since = "", now
-	if err != nil {
-		t.why = err.Error()
-	}
-}
-
-func (t *trouble) now(now time.Time) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.since) > troubleFor {
-		return ""
-	}
-	return t.why
-}
-
-// NewKafkaPublisher makes the producer; it connects when it has something to write. The metrics may be shared;
-// nil: counted in vain.
-func NewKafkaPublisher(o Options, m *metrics) (*KafkaPublisher, error) {
-	if m == nil {
-		m = newMetrics(nil)
-	}
+// NewKafkaPublisher makes the producer; it connects when it has something to write. Of the options it uses Kafka, Topics,
+// Delivery, InflightMax, Log and Registerer, with their defaults.
+func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
+	o = o.withDefaults()
 	var more []kgo.Opt
 	if o.Registerer != nil {
 		more = append(more, kgo.WithHooks(kprom.NewMetrics("januscdr_ingest_kafka", kprom.Registerer(o.Registerer))))
@@ -98,15 +72,15 @@ func NewKafkaPublisher(o Options, m *metrics) (*KafkaPublisher, error) {
 		kgo.RetryBackoffFn(retryPause), // senders wait: a leader that moved must be found soon
 		kgo.MetadataMinAge(500*time.Millisecond),
 		kgo.ProducerLinger(0),                 // a sender has one body in flight: to wait for more would only slow it down
-		kgo.MaxBufferedRecords(math.MaxInt32), // the room below is the bound: it takes whole batches
+		kgo.MaxBufferedRecords(math.MaxInt32), // inflight below is the bound: it takes whole batches
 	)...)
 	if err != nil {
 		return nil, err
 	}
 	return &KafkaPublisher{
 		client: client, events: o.Topics.Events, dlq: o.Topics.DLQ, partitions: o.Topics.Partitions,
-		room: semaphore.NewWeighted(o.InflightMax), size: o.InflightMax,
-		alive: newAlive(), metrics: m, log: o.Log,
+		inflight: semaphore.NewWeighted(o.InflightMax), size: o.InflightMax,
+		alive: newAlive(), metrics: newPublisherMetrics(o.Registerer), log: o.Log,
 	}, nil
 }
 
@@ -118,43 +92,46 @@ func retryPause(tries int) time.Duration {
 
 // Publish is described at Publisher.
 func (p *KafkaPublisher) Publish(ctx context.Context, b *Batch) error {
-	err := p.publish(ctx, b)
-	p.trouble.note(err, time.Now())
-	return err
-}
-
-func (p *KafkaPublisher) publish(ctx context.Context, b *Batch) error {
-	if b.way == nil {
-		b.way = p.route(b)
+	if b.delivery == nil {
+		b.delivery = p.route(b)
 	}
-	records := b.way.unacknowledged()
+	records := b.delivery.unacknowledged()
 	if len(records) == 0 {
 		return nil
 	}
-	size := min(b.way.size, p.size) // a batch larger than all the room goes alone
-	if p.room.Acquire(ctx, size) != nil {
+	size := min(b.delivery.size, p.size) // a batch larger than all the room goes alone
+	if p.inflight.Acquire(ctx, size) != nil {
 		return fmt.Errorf("hand over %d records: %w", len(records), errNoRoom)
 	}
 	started := time.Now()
-	settled := b.way.begin(len(records), func(err error) { // also when we no longer wait for it
-		p.room.Release(size)
+	decided := b.delivery.begin(len(records), func(err error) { // also when we no longer wait for it
+		p.inflight.Release(size)
 		if err == nil {
 			p.metrics.ack.Observe(time.Since(started).Seconds())
 			p.acknowledged(b)
 		}
 	})
 	for _, r := range records {
-		p.client.TryProduce(context.Background(), r, b.way.acknowledge)
+		p.client.TryProduce(context.Background(), r, b.delivery.acknowledge)
 	}
 	select {
-	case <-settled:
-		if err := b.way.result(); err != nil {
+	case <-decided:
+		if err := b.delivery.result(); err != nil {
 			return fmt.Errorf("write %d records: %w", len(records), err)
 		}
 	case <-ctx.Done():
 		return fmt.Errorf("write %d records: %w", len(records), errUnacknowledged)
 	}
 	return nil
+}
+
+// OnDone is described at Publisher.
+func (p *KafkaPublisher) OnDone(b *Batch, f func(error)) {
+	if b.delivery == nil {
+		f(errNoRoom)
+		return
+	}
+	b.delivery.whenDone(f)
 }
 
 // acknowledged counts what is safe now, and takes note of the emitters that live.
@@ -195,7 +172,7 @@ var copyHeader = kgo.RecordHeader{Key: kafka.HeaderKind, Value: []byte(kafka.Kin
 
 // route decides what is written where: each event to the partition of its key, and, when it concerns others, a copy to
 // each other partition; what is parked to the dead letter topic.
-func (p *KafkaPublisher) route(b *Batch) *way {
+func (p *KafkaPublisher) route(b *Batch) *delivery {
 	count := len(b.Events) + len(b.Parked)
 	for _, e := range b.Events {
 		if e.Everyone {
@@ -209,10 +186,11 @@ func (p *KafkaPublisher) route(b *Batch) *way {
 	ofCopy := append([]kgo.RecordHeader{copyHeader}, ofEvent...)
 
 	// Record.Timestamp is never set: time in the log is that of the brokers.
-	w := &way{records: make([]kgo.Record, 0, count)}
+	d := &delivery{records: make([]kgo.Record, 0, count)}
 	add := func(topic string, partition int32, key, value []byte, headers []kgo.RecordHeader) {
-		w.records = append(w.records, kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value, Headers: headers})
-		w.size += int64(len(key) + len(value) + recordOverhead)
+		d.records = append(d.records,
+			kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value, Headers: headers})
+		d.size += int64(len(key) + len(value) + recordOverhead)
 	}
 	for _, e := range b.Events {
 		own := p.partition(e.Key)
@@ -231,100 +209,7 @@ func (p *KafkaPublisher) route(b *Batch) *way {
 		// little, and is read by people.
 		add(p.dlq, 0, parked.Key, parked.Value, parked.headers(b.Emitter))
 	}
-	return w
+	return d
 }
 
-// way is a batch on its way: its records and what is known of them.
-type way struct {
-	records []kgo.Record
-	size    int64 // bytes in memory
-
-	mu      sync.Mutex
-	handed  bool          // to the producer, at least once
-	pending int           // handed over, and not yet decided
-	failed  []*kgo.Record // not acknowledged at the last try
-	err     error         // the first of the last try
-	settled chan struct{} // closed when all of a try is decided
-	known   func(error)   // called then, for the publisher
-	then    func(error)   // and after that, for whoever asked by Settled
-}
-
-// unacknowledged are the records to write. What a failed try left behind in a record is wiped.
-func (w *way) unacknowledged() []*kgo.Record {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.handed {
-		all := make([]*kgo.Record, len(w.records))
-		for i := range w.records {
-			all[i] = &w.records[i]
-		}
-		return all
-	}
-	again := make([]*kgo.Record, len(w.failed))
-	for i, r := range w.failed {
-		again[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
-	}
-	return again
-}
-
-func (w *way) begin(records int, known func(error)) (settled <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.handed, w.pending, w.failed, w.err = true, records, nil, nil
-	w.settled, w.known = make(chan struct{}), known
-	return w.settled
-}
-
-// acknowledge is the promise of each record: its fate is known. It runs on the producer's goroutine and must be quick.
-func (w *way) acknowledge(r *kgo.Record, err error) {
-	w.mu.Lock()
-	if err != nil {
-		w.failed = append(w.failed, r)
-		if w.err == nil {
-			w.err = fmt.Errorf("topic %s: %w", r.Topic, err)
-		}
-	}
-	w.pending--
-	if w.pending > 0 {
-		w.mu.Unlock()
-		return
-	}
-	w.known(w.err)
-	close(w.settled)
-	then, result := w.then, w.err
-	w.then = nil
-	w.mu.Unlock()
-	if then != nil {
-		then(result)
-	}
-}
-
-func (w *way) result() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
-}
-
-// Settled calls f once the fate of all records that were handed over is known, with nil when all are acknowledged: at
-// once, or later from another goroutine. The batch must not be published again after it. A batch that was never handed
-// over is settled, with an error.
-func (b *Batch) Settled(f func(error)) {
-	w := b.way
-	if w == nil {
-		f(errNoRoom)
-		return
-	}
-	w.mu.Lock()
-	switch {
-	case w.pending > 0:
-		w.then = f
-		w.mu.Unlock()
-	case !w.handed:
-		w.mu.Unlock()
-		f(errNoRoom)
-	default:
-		result := w.err
-		w.mu.Unlock()
-		f(result)
-	}
-}
+var _ Publisher = (*KafkaPublisher)(nil)

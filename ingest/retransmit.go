@@ -15,16 +15,17 @@ const (
 	rememberedSenders = 1024
 )
 
-// sight identifies a sender for the purpose of knowing its bodies again.
-type sight struct {
+// requestIdentity tells senders apart for the purpose of knowing their bodies again.
+type requestIdentity struct {
+	source     string
 	address    netip.Addr
 	user, path string
 }
 
-// flight is a body that is being made safe.
-type flight struct {
-	done chan struct{} // closed when its fate is known
-	safe bool          // valid after that
+// pendingBody is a body that is being made safe, or was.
+type pendingBody struct {
+	done    chan struct{} // closed when its fate is known
+	outcome Outcome       // valid after that
 }
 
 // retransmissions knows bodies again. Janus sends a body again, byte for byte, when it got no answer: the repetition is
@@ -32,48 +33,48 @@ type flight struct {
 // one became safe. What failed is forgotten, so that the repetition is written.
 type retransmissions struct {
 	mu      sync.Mutex
-	senders map[sight]*list.Element // of *history
-	recent  *list.List              // the sender that was heard last in front
+	senders map[requestIdentity]*list.Element // of *history
+	recent  *list.List                        // the sender that was heard last in front
 }
 
 type history struct {
-	who    sight
-	bodies map[[sha256.Size]byte]*flight
-	order  [][sha256.Size]byte // of those that are safe, the oldest first
+	identity requestIdentity
+	bodies   map[[sha256.Size]byte]*pendingBody
+	order    [][sha256.Size]byte // of those that are safe, the oldest first
 }
 
 func newRetransmissions() *retransmissions {
-	return &retransmissions{senders: map[sight]*list.Element{}, recent: list.New()}
+	return &retransmissions{senders: map[requestIdentity]*list.Element{}, recent: list.New()}
 }
 
-// begin returns the flight of a body. If it is new, the caller must end it; else it is joined to the earlier one.
-func (r *retransmissions) begin(who sight, hash [sha256.Size]byte) (f *flight, isNew bool) {
+// begin returns the body as it is pending. If it is new, the caller must end it; else it is joined to the earlier one.
+func (r *retransmissions) begin(identity requestIdentity, hash [sha256.Size]byte) (p *pendingBody, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.history(who)
-	if f, ok := h.bodies[hash]; ok {
-		return f, false
+	h := r.history(identity)
+	if p, ok := h.bodies[hash]; ok {
+		return p, false
 	}
-	f = &flight{done: make(chan struct{})}
-	h.bodies[hash] = f
-	return f, true
+	p = &pendingBody{done: make(chan struct{})}
+	h.bodies[hash] = p
+	return p, true
 }
 
 // end tells the fate of a body.
-func (r *retransmissions) end(who sight, hash [sha256.Size]byte, f *flight, safe bool) {
+func (r *retransmissions) end(identity requestIdentity, hash [sha256.Size]byte, p *pendingBody, o Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.safe = safe
-	close(f.done)
-	element, ok := r.senders[who]
+	p.outcome = o
+	close(p.done)
+	element, ok := r.senders[identity]
 	if !ok {
 		return // forgotten meanwhile
 	}
 	h := element.Value.(*history)
-	if h.bodies[hash] != f {
+	if h.bodies[hash] != p {
 		return
 	}
-	if !safe {
+	if !o.Safe() {
 		delete(h.bodies, hash)
 		return
 	}
@@ -85,17 +86,17 @@ func (r *retransmissions) end(who sight, hash [sha256.Size]byte, f *flight, safe
 }
 
 // history of a sender, which is the last to be forgotten from now on.
-func (r *retransmissions) history(who sight) *history {
-	if element, ok := r.senders[who]; ok {
+func (r *retransmissions) history(identity requestIdentity) *history {
+	if element, ok := r.senders[identity]; ok {
 		r.recent.MoveToFront(element)
 		return element.Value.(*history)
 	}
 	if r.recent.Len() >= rememberedSenders {
 		oldest := r.recent.Back()
-		delete(r.senders, oldest.Value.(*history).who)
+		delete(r.senders, oldest.Value.(*history).identity)
 		r.recent.Remove(oldest)
 	}
-	h := &history{who: who, bodies: map[[sha256.Size]byte]*flight{}}
-	r.senders[who] = r.recent.PushFront(h)
+	h := &history{identity: identity, bodies: map[[sha256.Size]byte]*pendingBody{}}
+	r.senders[identity] = r.recent.PushFront(h)
 	return h
 }

@@ -1,12 +1,9 @@
 package ingest
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 )
@@ -14,21 +11,18 @@ import (
 // SenderRule gives a name to whoever matches all criteria that are set. Janus' own name need not be unique or present:
 // two servers that were not configured share one.
 type SenderRule struct {
-	Path    string // path of the URL; it is served, besides Options.Path
-	User    string // user of HTTP Basic authentication
+	Path    string // where it sends to: the path of the URL by HTTP, which is served besides HTTP.Path
+	User    string // whose password was checked
 	Address string // IP address, or prefix as 192.0.2.0/24
 	Emitter string // the name that its events get, in a header: their bytes are not changed
 }
 
-func (r SenderRule) check(user string) error {
+func (r SenderRule) check() error {
 	if r.Path == "" && r.User == "" && r.Address == "" {
 		return errors.New("it fits everybody: set a path, a user or an address")
 	}
 	if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
 		return fmt.Errorf("path %q does not begin with a slash", r.Path)
-	}
-	if r.User != "" && r.User != user {
-		return fmt.Errorf("user %q is not known: a name that is not checked proves nothing", r.User)
 	}
 	if _, err := parsePrefix(r.Address); err != nil {
 		return err
@@ -61,82 +55,60 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
 }
 
-// sender is who posted a body, as far as that can be told.
-type sender struct {
-	address netip.Addr // without the port: Janus takes a new one for each request
-	user    string     // authenticated; empty when nobody needs to
-	path    string
+// Sender is who sent a body, as far as that can be told.
+type Sender struct {
+	Source  string     // name of the source
+	Address netip.Addr // without the port: Janus takes a new one for each request; zero where there is none
+	User    string     // whose password the source has checked; empty when nobody needs one
+	Path    string     // where it was sent to; empty where there is but one place
+
 	emitter string // assigned by a rule; empty: what the events say
 }
 
-// String names the sender in logs and parked records.
-func (s sender) String() string {
-	if s.user == "" {
-		return s.address.String()
+// String names the sender in logs and parked records: user@address or address, else the source.
+func (s Sender) String() string {
+	who := s.Source
+	if s.Address.IsValid() {
+		who = s.Address.String()
 	}
-	return s.user + "@" + s.address.String()
+	if s.User == "" {
+		return who
+	}
+	return s.User + "@" + who
 }
 
-// senders knows who may send, and their names.
-type senders struct {
-	paths map[string]bool
-	auth  bool
-	want  [sha256.Size]byte // of user and password
-	user  string
-	rules []rule
-}
+// part is the part of the program that took the body in.
+func (s Sender) part() string { return "ingest/" + s.Source }
+
+// rules know the names of senders.
+type rules struct{ all []rule }
 
 type rule struct {
 	SenderRule
 	prefix netip.Prefix
 }
 
-func newSenders(o Options) *senders {
-	s := &senders{paths: map[string]bool{o.Path: true}, auth: o.User != "", user: o.User, want: credential(o.User, o.Password)}
-	for _, r := range o.Rules {
-		prefix, _ := parsePrefix(r.Address) // checked with the options
-		s.rules = append(s.rules, rule{r, prefix})
-		if r.Path != "" {
-			s.paths[r.Path] = true
-		}
+func newRules(all []SenderRule) *rules {
+	r := &rules{}
+	for _, one := range all {
+		prefix, _ := parsePrefix(one.Address) // checked with the options
+		r.all = append(r.all, rule{one, prefix})
 	}
-	return s
-}
-
-// credential hashes a user and a password, so that comparing takes the same time whatever their lengths.
-func credential(user, password string) [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(user), user, password))
-}
-
-// of tells who sends a request. A refusal says why; none is empty.
-func (s *senders) of(r *http.Request) (who sender, refused refusal) {
-	who = sender{address: remote(r.RemoteAddr), path: r.URL.Path}
-	if !s.paths[r.URL.Path] {
-		return who, refusedPath
-	}
-	if s.auth {
-		user, password, _ := r.BasicAuth()
-		got := credential(user, password)
-		if subtle.ConstantTimeCompare(got[:], s.want[:]) != 1 {
-			return who, refusedCredentials
-		}
-		who.user = s.user
-	}
-	who.emitter = s.emitter(who)
-	return who, ""
+	return r
 }
 
 // emitter is the name by the first rule that fits, or empty.
-func (s *senders) emitter(who sender) string {
-	for _, r := range s.rules {
-		if (r.Path == "" || r.Path == who.path) && (r.User == "" || r.User == who.user) &&
-			(!r.prefix.IsValid() || r.prefix.Contains(who.address)) {
-			return r.Emitter
+func (r *rules) emitter(from Sender) string {
+	for _, one := range r.all {
+		if (one.Path == "" || one.Path == from.Path) && (one.User == "" || one.User == from.User) &&
+			(!one.prefix.IsValid() || one.prefix.Contains(from.Address)) {
+			return one.Emitter
 		}
 	}
 	return ""
 }
 
+// remote is the address of a peer without its port, zero if it is none.
 func remote(address string) netip.Addr {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -130,7 +130,10 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	}
 
 	registry := prometheus.NewRegistry()
-	server, err := ingest.New(ingest.Options{Kafka: options, Topics: topics, Listen: o.ingest, Log: log.Named("ingest"), Registerer: registry})
+	web := &ingest.HTTP{Listen: o.ingest}
+	server, err := ingest.New(ingest.Options{
+		Kafka: options, Topics: topics, Sources: []ingest.Source{web}, Log: log.Named("ingest"), Registerer: registry,
+	})
 	if err != nil {
 		return err
 	}
@@ -159,7 +162,7 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	if err := demoConfig(o, broker.Addrs()[0], topics.Partitions, policy); err != nil {
 		return err
 	}
-	url := "http://" + server.Addr().String() + "/events"
+	url := "http://" + web.Addr().String() + "/events"
 	screen.begin(o, broker.Addrs()[0], url, "http://"+health.Addr().String(), len(kept))
 
 	parts, work := errgroup.WithContext(ctx)

@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/config"
+	"januscdr/ingest"
 	"januscdr/internal/fixtures/player"
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
@@ -320,7 +321,7 @@ func TestWhatHoldsBodiesReachesTheRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := options(c, hclog.NewNullLogger())
-	if err != nil || o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 || o.Delivery != 5*time.Second || o.TLS != nil {
+	if err != nil || o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 || o.Delivery != 5*time.Second || o.Sources[0].(*ingest.HTTP).TLS != nil {
 		t.Errorf("%v: %+v", err, o)
 	}
 }
@@ -392,8 +393,8 @@ func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
 		t.Errorf("readyz: %d %s", status, said)
 	}
 	_, metrics := get("/metrics")
-	for _, want := range []string{`januscdr_ingest_bodies_total{outcome="acknowledged"} 3`, `januscdr_ingest_events_total{type="core"} 1`,
-		`januscdr_ingest_refused_total{reason="credentials"} 0`, `januscdr_ingest_ack_seconds_count 3`} {
+	for _, want := range []string{`januscdr_ingest_bodies_total{outcome="acknowledged",source="http"} 3`, `januscdr_ingest_events_total{type="core"} 1`,
+		`januscdr_ingest_refused_total{reason="credentials",source="http"} 0`, `januscdr_ingest_ack_seconds_count 3`} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("%s is not in the metrics", want)
 		}

@@ -55,13 +55,13 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 			Gatherer: registry,
 			Log:      log.Named("admin"),
 			Ready: func() admin.Readiness {
-				switch trouble := server.Trouble(); {
+				switch failure := server.LastFailure(); {
 				case !prepared.Load():
 					return admin.Readiness{Reasons: []string{"kafka has not answered yet, or its topics are not checked"}}
 				case ctx.Err() != nil:
 					return admin.Readiness{Reasons: []string{"it stops"}}
-				case trouble != "":
-					return admin.Readiness{Reasons: []string{trouble}}
+				case failure != "":
+					return admin.Readiness{Reasons: []string{failure}}
 				}
 				return admin.Readiness{Ready: true}
 			},
@@ -92,31 +92,37 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 
 // options are those of the room, from the configuration.
 func options(c *config.Config, log hclog.Logger) (ingest.Options, error) {
+	web, err := httpSource(c)
 	o := ingest.Options{
-		Kafka:      wiring.Kafka(c, log),
-		Topics:     written(wiring.Topics(c)),
-		Listen:     c.Ingest.Listen,
-		Path:       c.Ingest.Path,
-		User:       c.Ingest.Auth.User,
-		Password:   c.Ingest.Auth.Password,
-		BodyLimit:  int64(c.Ingest.BodyLimit),
-		EventLimit: int64(c.Ingest.EventLimit),
-		Delivery:   c.Ingest.DeliveryTimeout,
-		Log:        log,
-
+		Kafka:       wiring.Kafka(c, log),
+		Topics:      written(wiring.Topics(c)),
+		Sources:     []ingest.Source{web},
+		BodyLimit:   int64(c.Ingest.BodyLimit),
+		EventLimit:  int64(c.Ingest.EventLimit),
+		Delivery:    c.Ingest.DeliveryTimeout,
 		InflightMax: int64(c.Ingest.InflightLimit),
+		Log:         log,
 	}
 	for _, s := range c.Ingest.Senders {
 		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
 	}
+	return o, err
+}
+
+// httpSource is where Janus posts to, from the configuration.
+func httpSource(c *config.Config) (*ingest.HTTP, error) {
+	web := &ingest.HTTP{
+		Listen: c.Ingest.Listen, Path: c.Ingest.Path, User: c.Ingest.Auth.User, Password: c.Ingest.Auth.Password,
+	}
 	if t := c.Ingest.TLS; t.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return o, fmt.Errorf("ingest.tls.cert_file: %s with the key %s will not do: %w; name PEM files of a certificate and of its key", t.CertFile, t.KeyFile, err)
+			return nil, fmt.Errorf("ingest.tls.cert_file: %s with the key %s will not do: %w; "+
+				"name PEM files of a certificate and of its key", t.CertFile, t.KeyFile, err)
 		}
-		o.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
-	return o, nil
+	return web, nil
 }
 
 // written are those of the topics that ingest writes.

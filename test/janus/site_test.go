@@ -25,6 +25,7 @@ import (
 // A site is the whole system in this process, and a reader of its records.
 type site struct {
 	ingest *ingest.Server
+	events *ingest.HTTP
 	broker kafka.Options
 	topics kafka.Topics
 
@@ -83,7 +84,10 @@ func startSite(t *testing.T) *site {
 		work.Wait()
 	})
 
-	s.ingest, err = ingest.New(ingest.Options{Kafka: s.broker, Topics: s.topics, Listen: "127.0.0.1:0", Log: log.Named("ingest")})
+	s.events = &ingest.HTTP{Listen: "127.0.0.1:0"}
+	s.ingest, err = ingest.New(ingest.Options{
+		Kafka: s.broker, Topics: s.topics, Sources: []ingest.Source{s.events}, Log: log.Named("ingest"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +103,7 @@ func startSite(t *testing.T) *site {
 }
 
 // url is where Janus sends events.
-func (s *site) url() string { return fmt.Sprintf("http://%v/events", s.ingest.Addr()) }
+func (s *site) url() string { return fmt.Sprintf("http://%v/events", s.events.Addr()) }
 
 // read reads records until the context ends.
 func (s *site) read(ctx context.Context) {

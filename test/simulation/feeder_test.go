@@ -37,7 +37,7 @@ func (w *world) feed(events int) {
 	w.feeder = f
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
-	publisher, err := ingest.NewKafkaPublisher(ingest.Options{Kafka: w.kafka(f.line), Topics: topics, Delivery: 4 * time.Second, InflightMax: 64 << 20}, nil)
+	publisher, err := ingest.NewKafkaPublisher(ingest.Options{Kafka: w.kafka(f.line), Topics: topics, Delivery: 4 * time.Second, InflightMax: 64 << 20})
 	if err != nil {
 		w.t.Fatal(err)
 	}
