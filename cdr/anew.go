@@ -29,7 +29,7 @@ func (r *resumption) fields(c *codec) {
 
 // resumes notes an event that may begin something new, before it is folded into the leg. Media after it show that it was
 // the leg's own beginning, or a renegotiation.
-func (f *fold) resumes(l *leg) {
+func (f *eventFold) resumes(l *leg) {
 	offer := int8(0)
 	switch b := f.e.Body.(type) {
 	case *janus.JSEP:
@@ -72,7 +72,7 @@ func (f *fold) resumes(l *leg) {
 
 // renew ends the PeerConnection of the handle, and what shares its life, because the event at hand shows that another
 // one took its place. It returns where that began.
-func (f *fold) renew(old *leg) resumption {
+func (f *eventFold) renew(old *leg) resumption {
 	began := f.giveWay(old)
 	if kind := companion(f.h.plugin); kind != LegKindUnknown {
 		if l := f.h.unended(kind); l != nil && l.start < began.at {
@@ -84,7 +84,7 @@ func (f *fold) renew(old *leg) resumption {
 }
 
 // giveWay writes down a leg of which nothing was seen any more before another one began, and returns where that was.
-func (f *fold) giveWay(old *leg) resumption {
+func (f *eventFold) giveWay(old *leg) resumption {
 	began := old.resumed
 	if began.at == 0 {
 		began = resumption{at: f.e.Time, last: old.last, offset: f.offset}
@@ -97,7 +97,7 @@ func (f *fold) giveWay(old *leg) resumption {
 }
 
 // begin makes a new PeerConnection that began with an earlier event.
-func (f *fold) begin(began resumption) *leg {
+func (f *eventFold) begin(began resumption) *leg {
 	b := f.birthNow(f.h, PeerConnection)
 	b.start, b.first, b.offset = began.at, min(b.first, began.at), min(b.offset, began.offset)
 	switch {

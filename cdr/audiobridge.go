@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // audioBridge folds an event of an AudioBridge handle. A membership may begin before its PeerConnection and outlive it;
 // `changeroom` is `left` and `joined`. Who else an event ends is in reach.go.
-func (f *fold) audioBridge(b *janus.PluginEvent) {
+func (f *eventFold) audioBridge(b *janus.PluginEvent) {
 	if b.Name == "joined" {
 		f.join(b.Room, b.ID, b.Display)
 	}

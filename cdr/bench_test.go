@@ -24,7 +24,7 @@ func allRecorded() (log []Input) {
 // BenchmarkFold folds all recordings; its operation is one event.
 func BenchmarkFold(b *testing.B) {
 	log := allRecorded()
-	states := shelf{}
+	states := MemoryStates{}
 	p, err := Open(DefaultPolicy(), Source{Topic: "janus.events"}, states)
 	if err != nil {
 		b.Fatal(err)
@@ -44,7 +44,7 @@ func BenchmarkFold(b *testing.B) {
 			b.Fatal(err)
 		}
 		if i%1000 == 999 {
-			states.keep(p.Step())
+			states.Put(p.Step().Changes...)
 			p.Committed()
 		}
 	}
@@ -73,7 +73,7 @@ func BenchmarkState(b *testing.B) {
 	bytes := 0
 	for _, name := range recordings.Names() {
 		log := recorded(name)
-		p, err := Open(DefaultPolicy(), Source{}, shelf{})
+		p, err := Open(DefaultPolicy(), Source{}, MemoryStates{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func BenchmarkState(b *testing.B) {
 func BenchmarkOpen(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Open(DefaultPolicy(), Source{}, shelf{}); err != nil {
+		if _, err := Open(DefaultPolicy(), Source{}, MemoryStates{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -125,7 +125,7 @@ func BenchmarkOpen(b *testing.B) {
 
 // callsWithReports is a partition with calls, and a report of each stream of each.
 func callsWithReports(tb testing.TB) (*Partition, []Input) {
-	p, err := Open(DefaultPolicy(), Source{Topic: "janus.events"}, shelf{})
+	p, err := Open(DefaultPolicy(), Source{Topic: "janus.events"}, MemoryStates{})
 	if err != nil {
 		tb.Fatal(err)
 	}

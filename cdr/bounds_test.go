@@ -17,7 +17,7 @@ import (
 type greedy struct {
 	*testing.T
 	p       *Partition
-	states  shelf
+	states  MemoryStates
 	at      janus.Micros
 	offset  int64
 	records []Record
@@ -25,7 +25,7 @@ type greedy struct {
 }
 
 func newGreedy(t *testing.T) *greedy {
-	g := &greedy{T: t, states: shelf{}, at: dawn}
+	g := &greedy{T: t, states: MemoryStates{}, at: dawn}
 	p, err := Open(DefaultPolicy(), Source{Topic: "janus.events"}, g.states)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func (g *greedy) post(in Input) {
 func (g *greedy) commit() {
 	step := g.p.Step()
 	g.records = append(g.records, step.Records...)
-	g.states.keep(step)
+	g.states.Put(step.Changes...)
 	g.p.Committed()
 	for _, c := range step.Changes {
 		g.largest = max(g.largest, len(c.Value))

@@ -159,7 +159,7 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2, 2})
 	for _, name := range recordings.Names()[:6] {
-		p, err := Open(DefaultPolicy(), Source{}, shelf{})
+		p, err := Open(DefaultPolicy(), Source{}, MemoryStates{})
 		if err != nil {
 			f.Fatal(err)
 		}

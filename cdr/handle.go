@@ -7,7 +7,7 @@ import (
 )
 
 // handle folds the event into its handle and the handle's legs.
-func (f *fold) handle() {
+func (f *eventFold) handle() {
 	s, e := f.s, f.e
 	h := s.find(e.Handle)
 	if h == nil {
@@ -56,7 +56,7 @@ func (f *fold) handle() {
 
 // attach adds a handle to the session. Where there is no room it lets go of one on which nothing is open; what that
 // handle was is then not known any more when it calls again.
-func (s *session) attach(f *fold, e *janus.Event) *handle {
+func (s *session) attach(f *eventFold, e *janus.Event) *handle {
 	if len(s.handles) >= maxHandles {
 		s.truncated = true
 		f.p.conclude(RuleLeftOut, s, nil, nil, facts{word: "handles"})
@@ -83,14 +83,14 @@ func (s *session) attach(f *fold, e *janus.Event) *handle {
 }
 
 // learn notes the plugin of the handle. A script names itself in its events, so the first name stays.
-func (f *fold) learn(plugin string) {
+func (f *eventFold) learn(plugin string) {
 	if f.h.plugin == "" && plugin != "" {
 		f.h.plugin = keep(plugin, &f.s.truncated)
 	}
 }
 
 // detached closes what is open on the handle.
-func (f *fold) detached() {
+func (f *eventFold) detached() {
 	h, s := f.h, f.s
 	if h.gone != 0 {
 		return

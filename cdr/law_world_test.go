@@ -13,32 +13,6 @@ import (
 
 // What the laws share: a log, ways to run it, and what must hold of whatever comes out.
 
-// shelf is a States in memory. It keeps what a step changed, as the store would after a commit.
-type shelf map[string][]byte
-
-func (s shelf) Get(key []byte) ([]byte, error) { return s[string(key)], nil }
-
-func (s shelf) Scan(prefix []byte, f func(key, value []byte) error) error {
-	for _, key := range slices.Sorted(maps.Keys(s)) {
-		if strings.HasPrefix(key, string(prefix)) {
-			if err := f([]byte(key), s[key]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s shelf) keep(step Step) {
-	for _, c := range step.Changes {
-		if c.Value == nil {
-			delete(s, string(c.Key))
-		} else {
-			s[string(c.Key)] = c.Value
-		}
-	}
-}
-
 // play says how a log is run. The zero value runs it in one go under the default policy.
 type play struct {
 	policy  *Policy
@@ -54,7 +28,7 @@ type play struct {
 // outcome is what came of a log.
 type outcome struct {
 	records []Record
-	states  shelf
+	states  MemoryStates
 	parked  int
 	toStubs int         // events of sessions, repetitions too, that came when the session was reported already
 	again   map[ID]bool // sessions that began once more at the same moment, when the partition had forgotten them
@@ -69,7 +43,7 @@ func (how play) run(log []Input) (outcome, error) {
 	if how.source.Topic == "" {
 		how.source.Topic = "janus.events"
 	}
-	out := outcome{states: shelf{}, again: map[ID]bool{}}
+	out := outcome{states: MemoryStates{}, again: map[ID]bool{}}
 	p, err := Open(policy, how.source, out.states)
 	if err != nil {
 		return out, err
@@ -94,7 +68,7 @@ func (how play) run(log []Input) (outcome, error) {
 		step := p.Step()
 		out.records = append(out.records, step.Records...)
 		out.parked += len(step.Parked)
-		out.states.keep(step)
+		out.states.Put(step.Changes...)
 		p.Committed()
 	}
 	for i, in := range log {
@@ -458,7 +432,7 @@ func difference(a, b []Record) string {
 }
 
 // sameStates tells whether two shelves hold the same.
-func sameStates(a, b shelf) error {
+func sameStates(a, b MemoryStates) error {
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if !bytes.Equal(a[key], b[key]) {
 			return fmt.Errorf("state %q differs, %d and %d bytes", key, len(a[key]), len(b[key]))

@@ -16,7 +16,7 @@ type birth struct {
 }
 
 // birthNow is the birth of a leg of a kind by the event at hand.
-func (f *fold) birthNow(h *handle, kind LegKind) birth {
+func (f *eventFold) birthNow(h *handle, kind LegKind) birth {
 	t := f.e.Time
 	return birth{rule: openedBy(kind, f.e.Body), index: h.next[kind], start: t, first: t, offset: f.offset}
 }
@@ -24,7 +24,7 @@ func (f *fold) birthNow(h *handle, kind LegKind) birth {
 // open makes a new leg of a kind on the handle, because of the event at hand. It returns nil where no leg may start:
 // after the handle or the session has ended, within a leg that was there before, or where there are too many. What is
 // told of its birth is final: whoever traces is told of no leg that is not there, and of no other start.
-func (f *fold) open(h *handle, kind LegKind, b birth) *leg {
+func (f *eventFold) open(h *handle, kind LegKind, b birth) *leg {
 	t := f.e.Time
 	if h.gone != 0 && t > h.gone || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
 		if f.p.trace != nil {
@@ -53,7 +53,7 @@ func (f *fold) open(h *handle, kind LegKind, b birth) *leg {
 
 // openBeside makes a leg that may be one of several of its kind. The end of one that is still kept does not stand in its
 // way, for it may have overtaken the event at hand; an event from before that is an old one that comes again.
-func (f *fold) openBeside(h *handle, kind LegKind) *leg {
+func (f *eventFold) openBeside(h *handle, kind LegKind) *leg {
 	last := h.lastEnd[kind]
 	if f.e.Time > last-overtaken && slices.ContainsFunc(h.legs, func(l *leg) bool { return l.kind == kind }) {
 		h.lastEnd[kind] = 0
@@ -64,7 +64,7 @@ func (f *fold) openBeside(h *handle, kind LegKind) *leg {
 }
 
 // startsAt puts the start of an open leg at an earlier time: what opened it was overtaken by another event of its own.
-func (f *fold) startsAt(l *leg, t janus.Micros) {
+func (f *eventFold) startsAt(l *leg, t janus.Micros) {
 	if t < l.start {
 		l.start = t
 		f.p.conclude(RuleLegStartMoved, f.s, f.h, l, facts{at: t})
@@ -124,7 +124,7 @@ func (h *handle) taking(legs []*leg, t janus.Micros) []*leg {
 }
 
 // take counts an event in a leg.
-func (f *fold) take(l *leg) {
+func (f *eventFold) take(l *leg) {
 	t := f.e.Time
 	f.resumes(l)
 	l.events++
@@ -138,14 +138,14 @@ func (f *fold) take(l *leg) {
 }
 
 // close starts the grace of a leg.
-func (f *fold) close(l *leg) {
+func (f *eventFold) close(l *leg) {
 	if !l.closing {
 		l.closing, l.closeClock = true, f.p.pos.clock.now
 	}
 }
 
 // tell ends a leg by an event of its own: the first one that tells it counts.
-func (f *fold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnostics string) {
+func (f *eventFold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnostics string) {
 	if l.told {
 		return
 	}

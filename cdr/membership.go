@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // join opens a ROOM_MEMBERSHIP: it starts and is answered when the plugin says so. A second `joined` of the same
 // participant is the same membership.
-func (f *fold) join(room, user janus.ID, display string) {
+func (f *eventFold) join(room, user janus.ID, display string) {
 	h := f.h
 	for _, m := range h.legs {
 		if m.kind == RoomMembership && m.room == room && m.user == user && (!m.told || f.e.Time <= m.toldTime) {
@@ -31,7 +31,7 @@ func (f *fold) join(room, user janus.ID, display string) {
 }
 
 // leave ends the membership of a participant in a room, by an event of the plugin.
-func (f *fold) leave(h *handle, room, user janus.ID, all bool, word string, by Initiator) {
+func (f *eventFold) leave(h *handle, room, user janus.ID, all bool, word string, by Initiator) {
 	for _, m := range h.legs {
 		if m.kind != RoomMembership || m.told || m.room != room || !all && m.user != user || f.e.Time < m.start {
 			continue

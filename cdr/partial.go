@@ -11,7 +11,7 @@ import (
 // on batches or on when anybody looked.
 
 // cuts writes the parts of a leg that end before the event at hand.
-func (f *fold) cuts(l *leg) {
+func (f *eventFold) cuts(l *leg) {
 	if !f.p.partials {
 		return
 	}
@@ -29,7 +29,7 @@ func (f *fold) cuts(l *leg) {
 const maxCuts = 1000
 
 // cutsByVolume writes a part when a report shows that the leg has carried enough since the last one.
-func (f *fold) cutsByVolume(l *leg) {
+func (f *eventFold) cutsByVolume(l *leg) {
 	if !f.p.partials || l.told {
 		return
 	}

@@ -30,9 +30,6 @@ type Input struct {
 	Emitter string // the name that ingest gave to the sender (header januscdr-emitter); empty for the event's own
 }
 
-// Change is a new value for a state key; a nil Value deletes it.
-type Change struct{ Key, Value []byte }
-
 // Parked is an input record that could not be understood, to be put aside.
 type Parked struct {
 	Input  Input
@@ -45,14 +42,6 @@ type Step struct {
 	Parked  []Parked
 	Changes []Change // states in key order, and the position as the last one; empty when nothing moved
 	Next    int64    // the next input offset to process
-}
-
-// States is where a partition finds the states of earlier steps. It promises to return what was last remembered for a
-// key, nil when there is none, and not to change what it returned.
-type States interface {
-	Get(key []byte) ([]byte, error)
-	// Scan calls f for each state whose key begins with prefix, in key order. The slices are valid during the call only.
-	Scan(prefix []byte, f func(key, value []byte) error) error
 }
 
 // Source names the partition, for the lineage in the records.
@@ -343,7 +332,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 		}
 	}
 	p.touch(k)
-	x := &fold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
+	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
 	x.session()
 	x.weigh(size)
 	p.index.watch(p, k, k.s)

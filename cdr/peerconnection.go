@@ -13,7 +13,7 @@ const (
 
 // opens makes a PEER_CONNECTION leg where the event is the first sign of one: jsep, ICE `gathering`, webrtcup or media.
 // A jsep while there is one is a renegotiation.
-func (f *fold) opens() {
+func (f *eventFold) opens() {
 	switch b := f.e.Body.(type) {
 	case *janus.JSEP, *janus.PeerConnectionUp, *janus.MediaState, *janus.MediaReport, *janus.SlowLink:
 	case *janus.ICEState:
@@ -42,7 +42,7 @@ func (f *fold) opens() {
 }
 
 // accompany makes the STREAM_VIEW or RECORDING beside the open PeerConnection, as soon as the plugin is known.
-func (f *fold) accompany() {
+func (f *eventFold) accompany() {
 	kind := companion(f.h.plugin)
 	if kind == LegKindUnknown {
 		return
@@ -72,7 +72,7 @@ func companion(plugin string) LegKind {
 }
 
 // beside are the PeerConnection of the moment and what shares its life on this handle, appended to all.
-func (f *fold) beside(all []*leg) (pc *leg, _ []*leg) {
+func (f *eventFold) beside(all []*leg) (pc *leg, _ []*leg) {
 	t := f.e.Time
 	if pc = f.h.current(PeerConnection, t); pc == nil || f.h.old(pc, t) {
 		return nil, nil
@@ -87,7 +87,7 @@ func (f *fold) beside(all []*leg) (pc *leg, _ []*leg) {
 }
 
 // peerConnection folds an event of Janus' core into the PeerConnection that it is about.
-func (f *fold) peerConnection() {
+func (f *eventFold) peerConnection() {
 	var few [few]*leg
 	pc, all := f.beside(few[:0])
 	if pc == nil {
@@ -171,7 +171,7 @@ func (l *leg) offered(b *janus.JSEP, t janus.Micros) {
 
 // signed notes a sign of the client in all that is open on the handle: the call and the membership live no shorter than
 // the PeerConnection that carries them.
-func (f *fold) signed(t janus.Micros) {
+func (f *eventFold) signed(t janus.Micros) {
 	f.s.sign = max(f.s.sign, t)
 	for _, l := range f.h.legs {
 		if !l.told {
@@ -181,7 +181,7 @@ func (f *fold) signed(t janus.Micros) {
 }
 
 // proof notes an event that proves media. It answers the leg when webrtcup was lost.
-func (f *fold) proof(l *leg) {
+func (f *eventFold) proof(l *leg) {
 	if t := f.e.Time; l.proved(t) && l.up == 0 && l.accepted == 0 {
 		f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: t})
 	}
@@ -197,7 +197,7 @@ func (l *leg) proved(t janus.Micros) bool {
 }
 
 // hangup ends a PeerConnection and what cannot live without it.
-func (f *fold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
+func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 	t := f.e.Time
 	if b.Reason == "Janus API" || b.Reason == "DTLS alert" {
 		f.s.sign = max(f.s.sign, t)
@@ -221,12 +221,12 @@ func (f *fold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 }
 
 // hangupLeaves tells whether the end of the PeerConnection ends the handle's memberships too.
-func (f *fold) hangupLeaves() bool {
+func (f *eventFold) hangupLeaves() bool {
 	return f.h.plugin == pluginAudioBridge || f.h.plugin == pluginTextRoom
 }
 
 // seatPeerConnection tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.
-func (f *fold) seatPeerConnection(pc *leg) {
+func (f *eventFold) seatPeerConnection(pc *leg) {
 	if m := f.h.firstMembership(); m != nil {
 		pc.sitsIn(m)
 	}

@@ -22,7 +22,7 @@ const (
 
 // plugin folds an event that a plugin told of its own handle. Echo test, NoSIP and VoiceMail tell nothing that their
 // PeerConnection does not; of a plugin that is not known here, its PeerConnections are.
-func (f *fold) plugin(b *janus.PluginEvent) {
+func (f *eventFold) plugin(b *janus.PluginEvent) {
 	f.accompany()
 	switch f.h.plugin {
 	case pluginVideoRoom:

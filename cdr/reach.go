@@ -114,7 +114,7 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 			continue
 		}
 		p.touch(k)
-		f := &fold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
+		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
 		f.leave(h, b.Room, user, all, b.Name, by)
 		p.index.watch(p, k, k.s)
 	}

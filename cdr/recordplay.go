@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // recordPlay folds an event of a Record&Play handle: `recording` or `playout` says what it is, `stopped` ends it. The
 // end of a playout that reaches the end of its file is told by the PeerConnection only.
-func (f *fold) recordPlay(b *janus.PluginEvent) {
+func (f *eventFold) recordPlay(b *janus.PluginEvent) {
 	var few [few]*leg
 	_, all := f.beside(few[:0])
 	for _, l := range all {

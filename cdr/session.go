@@ -6,8 +6,8 @@ import (
 	"januscdr/janus"
 )
 
-// fold is one event on its way into its session.
-type fold struct {
+// eventFold is one event on its way into its session.
+type eventFold struct {
 	p      *Partition
 	em     *knownEmitter
 	k      *known
@@ -20,7 +20,7 @@ type fold struct {
 }
 
 // session folds the event into its session.
-func (f *fold) session() {
+func (f *eventFold) session() {
 	s, t := f.s, f.e.Time
 	created, isCreated := f.e.Body.(*janus.SessionCreated)
 	if s.closing && !isCreated {
@@ -58,7 +58,7 @@ func (f *fold) session() {
 }
 
 // created gives the session its identity, unless a record has already gone out under another one.
-func (f *fold) created(b *janus.SessionCreated) {
+func (f *eventFold) created(b *janus.SessionCreated) {
 	s := f.s
 	if s.basis == FirstEvent && !s.emitted {
 		s.basis, s.incarnation = Created, f.e.Time
@@ -124,7 +124,7 @@ func (s *session) outlives(e *janus.Event) bool {
 }
 
 // closeSession starts the grace of the session and of what is open in it.
-func (f *fold) closeSession() {
+func (f *eventFold) closeSession() {
 	s := f.s
 	if !s.closing {
 		s.closing, s.closeClock = true, f.p.pos.clock.now

@@ -8,7 +8,7 @@ import (
 
 // sip folds an event of a SIP handle into its account and its calls. A handle carries one call at a time; more than one
 // at once takes helper handles, which are handles like any other.
-func (f *fold) sip(b *janus.PluginEvent) {
+func (f *eventFold) sip(b *janus.PluginEvent) {
 	h, t := f.h, f.e.Time
 	switch b.Name {
 	case "registered":
@@ -92,7 +92,7 @@ func (h *handle) callOf(id string, t janus.Micros) *leg {
 
 // call finds the call that an event is about, or opens it: with `calling` and `incomingcall`, or, where that was lost,
 // with whatever comes first. It returns nil where the event says nothing new, or is of a call that has ended.
-func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
+func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	h, t := f.h, f.e.Time
 	if l := h.callOf(b.CallID, t); l != nil && (!setup || l.told || l.noStart || t <= l.start) {
 		if l.callID == "" {
@@ -127,7 +127,7 @@ func (f *fold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 }
 
 // supersede closes a call whose end was not seen when the next one begins: a handle carries one at a time.
-func (f *fold) supersede(old *leg) {
+func (f *eventFold) supersede(old *leg) {
 	if old.hangTime != 0 {
 		f.tell(f.h, old, EndWebRTCHangup, old.hangTime, old.hangWord)
 		return
@@ -141,7 +141,7 @@ func (f *fold) supersede(old *leg) {
 }
 
 // guess is the direction of a call whose setup was not seen: by who offered, as far as that was seen.
-func (f *fold) guess(b *janus.PluginEvent) Direction {
+func (f *eventFold) guess(b *janus.PluginEvent) Direction {
 	var offer int8
 	if pc := f.h.unended(PeerConnection); pc != nil {
 		offer = pc.offer
@@ -165,7 +165,7 @@ func (f *fold) guess(b *janus.PluginEvent) Direction {
 }
 
 // missed is a call that was refused because the account was busy: this one event is all that Janus tells of it.
-func (f *fold) missed(b *janus.PluginEvent) {
+func (f *eventFold) missed(b *janus.PluginEvent) {
 	h, t := f.h, f.e.Time
 	if l := f.openBeside(h, SIPCall); l != nil { // the call that keeps the account busy goes on
 		f.take(l)
@@ -177,7 +177,7 @@ func (f *fold) missed(b *janus.PluginEvent) {
 }
 
 // sipHangup ends a call. A code of 200 alone does not mean that it was answered.
-func (f *fold) sipHangup(b *janus.PluginEvent) {
+func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	h, t := f.h, f.e.Time
 	l := h.callOf(b.CallID, t)
 	if l == nil {
@@ -229,7 +229,7 @@ func (l *leg) whoHungUp(b *janus.PluginEvent) Initiator {
 }
 
 // shareParties tells the PeerConnection of a call who speaks to whom.
-func (f *fold) shareParties(l *leg) {
+func (f *eventFold) shareParties(l *leg) {
 	l.role = Callee
 	switch l.direction {
 	case Originating:

@@ -14,7 +14,7 @@ const maxState = 60 << 10
 // weigh keeps the state of the session within maxState. An event adds no more to it than it has bytes, and the names that
 // a leg it opens takes over from another one; so the state is written down to be measured only when so many have come as
 // could have filled it.
-func (f *fold) weigh(bytes int) {
+func (f *eventFold) weigh(bytes int) {
 	s := f.s
 	if f.opened {
 		bytes += 8 * maxText
@@ -43,7 +43,7 @@ func (f *fold) weigh(bytes int) {
 func (s *session) size() int32 { return int32(len(encode(nil, s.fields))) }
 
 // shed leaves out what is beyond the bounds: text, feeds and streams of a leg, handles on which nothing is open.
-func (f *fold) shed(text, feeds, streams, handles int) {
+func (f *eventFold) shed(text, feeds, streams, handles int) {
 	s := f.s
 	idle := 0
 	type seat struct {

@@ -2,10 +2,9 @@ package cdr_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -112,11 +111,10 @@ type world struct {
 	restarts bool // and a new partition, opened from the states
 	limit    int  // bytes that no state may reach
 
-	partition *cdr.Partition
-	reached   map[cdr.TraceRule]bool // by which rules it concluded anything; nil when nobody asks
-	starts    starts
-	states    memory
-	log       []cdr.Input
+	fold    *cdr.Fold
+	reached map[cdr.TraceRule]bool // by which rules it concluded anything; nil when nobody asks
+	starts  starts
+	log     []cdr.Input
 }
 
 // told is what a partition said.
@@ -127,9 +125,9 @@ type told struct {
 
 func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
 	var said told
-	if w.partition == nil {
-		w.states = memory{}
-		if err := w.open(policy); err != nil {
+	take := func(step cdr.Step, err error) error { return errors.Join(err, w.take(&said, step)) }
+	if w.fold == nil {
+		if err := w.open(policy, cdr.MemoryStates{}); err != nil {
 			return said, err
 		}
 	}
@@ -139,19 +137,19 @@ func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
 		case actRecord:
 			a.record.Offset = int64(len(w.log))
 			w.log = append(w.log, a.record)
-			err = w.partition.Apply(a.record)
+			err = take(w.fold.Apply(a.record))
 		case actFlush:
-			err = w.partition.Flush()
+			err = take(w.fold.Flush())
 		case actRestart:
-			if err = w.commit(&said); err == nil {
-				err = w.open(policy)
+			if err = take(w.fold.Step(), nil); err == nil {
+				err = w.open(policy, w.fold.States())
 			}
 		}
 		if err == nil && w.steps {
-			err = w.commit(&said)
+			err = take(w.fold.Step(), nil)
 		}
 		if err == nil && w.restarts {
-			err = w.open(policy)
+			err = w.open(policy, w.fold.States())
 		}
 		if err != nil {
 			return said, fmt.Errorf("%s: %w", a.line, err)
@@ -160,70 +158,45 @@ func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
 	if w.starts.wrong != nil {
 		return said, w.starts.wrong
 	}
-	return said, w.commit(&said)
+	return said, take(w.fold.Step(), nil)
 }
 
 // open opens the partition from its states, as a restart does.
-func (w *world) open(policy cdr.Policy) error {
-	p, err := cdr.Open(policy, cdr.Source{Topic: "janus.events", Partition: 3}, w.states)
+func (w *world) open(policy cdr.Policy, states cdr.MemoryStates) error {
+	fold, err := cdr.OpenFold(policy, cdr.Source{Topic: "janus.events", Partition: 3}, states)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	if want := int64(len(w.log)); want > 0 && p.Next() != want {
-		return fmt.Errorf("open: the next offset is %d, want %d", p.Next(), want)
+	if want := int64(len(w.log)); want > 0 && fold.Next() != want {
+		return fmt.Errorf("open: the next offset is %d, want %d", fold.Next(), want)
 	}
 	for _, in := range w.log {
-		p.Recall(in)
+		fold.Recall(in)
 	}
-	p.Trace(func(c cdr.Conclusion) {
+	fold.Trace(func(c cdr.Conclusion) {
 		if w.reached != nil {
 			w.reached[c.Rule] = true
 		}
 		w.starts.conclusion(c)
 	})
-	w.partition = p
+	w.fold = fold
 	return nil
 }
 
 // maxState is the size that no state of a story may reach: a commit carries many of them.
 const maxState = 64 << 10
 
-// commit takes a step and remembers it.
-func (w *world) commit(said *told) error {
-	step := w.partition.Step()
+// take checks a step, which the fold has remembered, and notes what it says.
+func (w *world) take(said *told, step cdr.Step) error {
 	for i, c := range step.Changes {
 		if i > 0 && bytes.Compare(step.Changes[i-1].Key, c.Key) >= 0 && i < len(step.Changes)-1 {
 			return fmt.Errorf("step: change %d is not in the order of keys", i)
 		}
-		if len(c.Value) >= w.limit {
+		if len(c.Value) >= w.limit || len(c.Key) > cdr.MaxKey {
 			return fmt.Errorf("step: the state %q has %d bytes", c.Key, len(c.Value))
 		}
-		if c.Value == nil {
-			delete(w.states, string(c.Key))
-		} else {
-			w.states[string(c.Key)] = c.Value
-		}
 	}
-	w.partition.Committed()
 	said.records = append(said.records, step.Records...)
 	said.parked = append(said.parked, step.Parked...)
-	return nil
-}
-
-// memory is States in memory.
-type memory map[string][]byte
-
-// Get returns what was remembered for a key.
-func (m memory) Get(key []byte) ([]byte, error) { return m[string(key)], nil }
-
-// Scan calls f for each state with the prefix, in key order.
-func (m memory) Scan(prefix []byte, f func(key, value []byte) error) error {
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if strings.HasPrefix(k, string(prefix)) {
-			if err := f([]byte(k), m[k]); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }

@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // streaming folds an event of a Streaming viewer. `watch` tells nothing: the mountpoint is first known at `starting`.
 // Pausing and switching do not cut the view, `stopping` ends it.
-func (f *fold) streaming(b *janus.PluginEvent) {
+func (f *eventFold) streaming(b *janus.PluginEvent) {
 	if b.Key != "status" {
 		return
 	}

@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // textRoom folds an event of a TextRoom handle. Rooms are joined and left inside the data channel; a handle may be in
 // several rooms at once.
-func (f *fold) textRoom(b *janus.PluginEvent) {
+func (f *eventFold) textRoom(b *janus.PluginEvent) {
 	user := janus.ID{Text: b.Username, Quoted: true}
 	switch b.Name {
 	case "join":

@@ -185,7 +185,7 @@ func openedBy(kind LegKind, body janus.Body) TraceRule {
 }
 
 // endedBy is the rule by which an event tells the end of a leg.
-func (f *fold) endedBy(basis EndBasis) TraceRule {
+func (f *eventFold) endedBy(basis EndBasis) TraceRule {
 	switch {
 	case basis == EndSIPHangup:
 		return RuleLegEndedSIPHangup

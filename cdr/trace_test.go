@@ -26,7 +26,7 @@ func TestEachRuleHasOneName(t *testing.T) {
 // traced folds a recording as the lines of a file, and returns the records and the conclusions.
 func traced(t *testing.T, recording string, trace bool) (records []Record, conclusions []Conclusion) {
 	t.Helper()
-	p, err := Open(DefaultPolicy(), Source{}, noStates{})
+	p, err := Open(DefaultPolicy(), Source{}, MemoryStates{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,12 +56,6 @@ func traced(t *testing.T, recording string, trace bool) (records []Record, concl
 	}
 	return p.Step().Records, conclusions
 }
-
-// noStates remember nothing: a partition that never steps needs nothing back.
-type noStates struct{}
-
-func (noStates) Get([]byte) ([]byte, error)                       { return nil, nil }
-func (noStates) Scan([]byte, func(key, value []byte) error) error { return nil }
 
 func TestWhoTracesChangesNoRecord(t *testing.T) {
 	for _, name := range recordings.Names() {

@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // videoCall folds an event of a VideoCall handle. The two sides are legs of their own: no event names the other one.
 // `accepted` is no answer, webrtcup is.
-func (f *fold) videoCall(b *janus.PluginEvent) {
+func (f *eventFold) videoCall(b *janus.PluginEvent) {
 	switch b.Name {
 	case "registered":
 		if b.Username != "" {

@@ -4,7 +4,7 @@ import "januscdr/janus"
 
 // videoRoom folds an event of a VideoRoom handle. A publisher is a participant, from `joined` to `leaving`, `kicked` or
 // the end of the room (reach.go); a subscriber is none: its PeerConnection names the room and the feeds.
-func (f *fold) videoRoom(b *janus.PluginEvent) {
+func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 	switch b.Name {
 	case "joined":
 		f.join(b.Room, b.ID, b.Display)

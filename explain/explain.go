@@ -12,11 +12,8 @@
 package explain
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"januscdr/cdr"
 	"januscdr/janus"
@@ -36,10 +33,6 @@ type Options struct {
 // valid during the call only. It can be asked for again, and then calls with the same.
 type Inputs func(ctx context.Context, f func(cdr.Input) error) error
 
-// stepInputs is after how many inputs what is open is written to memory and the records are forgotten. It has no
-// influence on them.
-const stepInputs = 1024
-
 // listener is who follows a fold. Before is called with each input, After when it was folded. A nil function is not
 // called.
 type listener struct {
@@ -52,38 +45,31 @@ type listener struct {
 
 // follow folds all inputs.
 func follow(ctx context.Context, o Options, inputs Inputs, l listener) error {
-	states := memory{}
-	p, err := cdr.Open(o.Policy, o.Source, states)
+	fold, err := cdr.NewFold(o.Policy, o.Source)
 	if err != nil {
 		return err
 	}
-	p.Trace(l.conclusion)
-	step := func() {
-		s := p.Step()
-		for _, c := range s.Changes {
-			states.set(c)
+	fold.Trace(l.conclusion)
+	take := func(step cdr.Step) {
+		if l.parked == nil {
+			return
 		}
-		p.Committed()
-		if l.parked != nil {
-			for _, parked := range s.Parked {
-				l.parked(parked)
-			}
+		for _, parked := range step.Parked {
+			l.parked(parked)
 		}
 	}
-	n := 0
 	err = inputs(ctx, func(in cdr.Input) error {
 		if l.before != nil {
 			l.before(in)
 		}
-		if err := p.Apply(in); err != nil {
+		step, err := fold.Apply(in)
+		if err != nil {
 			return fmt.Errorf("fold %s at offset %d: %w", o.Name, in.Offset, err)
 		}
 		if l.after != nil {
-			l.after(in, p.Clock())
+			l.after(in, fold.Clock())
 		}
-		if n++; n%stepInputs == 0 {
-			step()
-		}
+		take(step)
 		return nil
 	})
 	if err != nil {
@@ -92,37 +78,13 @@ func follow(ctx context.Context, o Options, inputs Inputs, l listener) error {
 	if l.end != nil {
 		l.end()
 	}
+	take(fold.Step())
 	if o.Ends {
-		if err := p.Flush(); err != nil {
+		step, err := fold.Flush()
+		if err != nil {
 			return fmt.Errorf("close what is open at the end of %s: %w", o.Name, err)
 		}
-	}
-	step()
-	return nil
-}
-
-// memory are the states of a fold, in a map.
-type memory map[string][]byte
-
-func (m memory) set(c cdr.Change) {
-	if c.Value == nil {
-		delete(m, string(c.Key))
-		return
-	}
-	m[string(c.Key)] = c.Value
-}
-
-// Get is what was last remembered.
-func (m memory) Get(key []byte) ([]byte, error) { return m[string(key)], nil }
-
-// Scan visits the states with a prefix in key order.
-func (m memory) Scan(prefix []byte, f func(key, value []byte) error) error {
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		if bytes.HasPrefix([]byte(key), prefix) {
-			if err := f([]byte(key), m[key]); err != nil {
-				return err
-			}
-		}
+		take(step)
 	}
 	return nil
 }

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -200,38 +198,17 @@ func (c *cluster) read(topic string) map[int32][]*kgo.Record {
 	}
 }
 
-// states is a map as cdr.States: the store of the oracle.
-type states map[string][]byte
-
-func (s states) Get(key []byte) ([]byte, error) { return s[string(key)], nil }
-
-func (s states) Scan(prefix []byte, f func(key, value []byte) error) error {
-	for _, key := range slices.Sorted(maps.Keys(s)) {
-		if strings.HasPrefix(key, string(prefix)) {
-			if err := f([]byte(key), s[key]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // oracle folds the log of a partition up to an offset, without Kafka, stores, batches and crashes.
 func (c *cluster) oracle(partition int32, log []*kgo.Record, to int64) (records [][]byte, parked [][]byte) {
 	c.t.Helper()
-	s := states{}
-	fold, err := cdr.Open(c.policy, cdr.Source{Topic: "events", Partition: partition}, s)
+	fold, err := cdr.NewFold(c.policy, cdr.Source{Topic: "events", Partition: partition})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for _, r := range log {
-		if r.Offset >= to {
-			break
-		}
-		if err := fold.Apply(Input(r)); err != nil {
+	take := func(step cdr.Step, err error) {
+		if err != nil {
 			c.t.Fatal(err)
 		}
-		step := fold.Step()
 		for i := range step.Records {
 			value, err := avro.Encode(&step.Records[i])
 			if err != nil {
@@ -242,14 +219,13 @@ func (c *cluster) oracle(partition int32, log []*kgo.Record, to int64) (records 
 		for _, p := range step.Parked {
 			parked = append(parked, p.Input.Value)
 		}
-		for _, change := range step.Changes {
-			if change.Value == nil {
-				delete(s, string(change.Key))
-			} else {
-				s[string(change.Key)] = change.Value
-			}
+	}
+	for _, r := range log {
+		if r.Offset >= to {
+			break
 		}
-		fold.Committed()
+		take(fold.Apply(Input(r)))
+		take(fold.Step(), nil)
 	}
 	return records, parked
 }

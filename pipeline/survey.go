@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -85,32 +84,13 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 	return all, nil
 }
 
-// stateMap is the states of a partition in memory.
-type stateMap map[string][]byte
-
-// Get returns what was last written for a key.
-func (m stateMap) Get(key []byte) ([]byte, error) { return m[string(key)], nil }
-
-// Scan calls f for each state, in key order.
-func (m stateMap) Scan(prefix []byte, f func(key, value []byte) error) error {
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		if !strings.HasPrefix(key, string(prefix)) {
-			continue
-		}
-		if err := f([]byte(key), m[key]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func readStates(ctx context.Context, o kafka.Options, topic string, partition int32, span kafka.Range) (stateMap, error) {
+func readStates(ctx context.Context, o kafka.Options, topic string, partition int32, span kafka.Range) (cdr.MemoryStates, error) {
 	reader, err := kafka.NewReader(o, topic, map[int32]kafka.Range{partition: span}, kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	held := stateMap{}
+	held := cdr.MemoryStates{}
 	for {
 		records, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -120,11 +100,7 @@ func readStates(ctx context.Context, o kafka.Options, topic string, partition in
 			return nil, err
 		}
 		for key, value := range ofRecords(records) {
-			if value == nil {
-				delete(held, string(key))
-			} else {
-				held[string(key)] = value
-			}
+			held.Put(cdr.Change{Key: key, Value: value})
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (o Options) ranges(ctx context.Context, client *kgo.Client) (map[int32]kafk
 // refold makes the records of one partition again, one at a time.
 type refold struct {
 	reader *kafka.Reader
-	fold   *Fold
+	fold   *cdr.Fold
 	queue  []cdr.Record
 	done   bool
 
@@ -128,7 +128,7 @@ type refold struct {
 }
 
 func (o Options) open(partition int32, stretch kafka.Range) (*refold, error) {
-	fold, err := NewFold(o.Policy, cdr.Source{Topic: o.Events, Partition: partition})
+	fold, err := cdr.NewFold(o.Policy, cdr.Source{Topic: o.Events, Partition: partition})
 	if err != nil {
 		return nil, fmt.Errorf("replay partition %d of %s: %w", partition, o.Events, err)
 	}

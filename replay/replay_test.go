@@ -101,9 +101,9 @@ func (h *house) process(change func(n int, r cdr.Record) []cdr.Record) (written 
 		h.t.Fatal(err)
 	}
 	defer reader.Close()
-	folds := map[int32]*Fold{}
+	folds := map[int32]*cdr.Fold{}
 	for p := range ranges {
-		if folds[p], err = NewFold(h.options.Policy, cdr.Source{Topic: "events", Partition: p}); err != nil {
+		if folds[p], err = cdr.NewFold(h.options.Policy, cdr.Source{Topic: "events", Partition: p}); err != nil {
 			h.t.Fatal(err)
 		}
 	}

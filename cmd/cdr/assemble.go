@@ -18,7 +18,6 @@ import (
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 	"januscdr/janus"
-	"januscdr/replay"
 )
 
 func newAssemble(environ []string) *cobra.Command {
@@ -55,7 +54,7 @@ A line that is no event is named on standard error and left out.`,
 			name: name, limit: int(c.Ingest.EventLimit),
 			out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10), complain: cmd.ErrOrStderr(),
 		}
-		if a.fold, err = replay.NewFold(p, cdr.Source{Topic: c.Topics.Events}); err != nil {
+		if a.fold, err = cdr.NewFold(p, cdr.Source{Topic: c.Topics.Events}); err != nil {
 			return err
 		}
 		if err := a.run(cmd.Context(), in, !noFlush); err != nil {
@@ -74,7 +73,7 @@ A line that is no event is named on standard error and left out.`,
 type assembly struct {
 	name     string
 	limit    int // bytes of a line
-	fold     *replay.Fold
+	fold     *cdr.Fold
 	parser   janus.Parser
 	out      *bufio.Writer
 	complain io.Writer

@@ -51,7 +51,7 @@ var rooms = []room{
 	{name: "internal/fixtures/procs", rooms: []string{"kafka"}},
 
 	{name: "test/arch"},
-	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "replay"}},
+	{name: "test/docs", tests: []string{"janus", "cdr", "avro"}},
 	{name: "test/e2e", tests: []string{"*"}},
 	{name: "test/simulation", tests: []string{"*"}},
 

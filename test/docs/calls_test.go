@@ -15,7 +15,6 @@ import (
 	"januscdr/cdr"
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
-	"januscdr/replay"
 )
 
 // A call is what a place is about: events, and the records that come of them, as a reader of JSON has them.
@@ -86,7 +85,7 @@ func (p place) call(t *testing.T) call {
 // fold makes records of events as cdr assemble does.
 func fold(t *testing.T, policy cdr.Policy, events [][]byte) []record {
 	t.Helper()
-	f, err := replay.NewFold(policy, cdr.Source{Topic: "janus.events"})
+	f, err := cdr.NewFold(policy, cdr.Source{Topic: "janus.events"})
 	if err != nil {
 		t.Fatal(err)
 	}

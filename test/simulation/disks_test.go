@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"januscdr/cdr"
 	"januscdr/statestore"
 )
 
@@ -45,7 +46,7 @@ func (w *world) disks(committed map[int32]int64) {
 				w.fail("disk of %s: %v", h.name, err)
 				continue
 			}
-			w.disk(h, dir, string(identity), partition, func(have states, checkpoint int64) (states, bool) {
+			w.disk(h, dir, string(identity), partition, func(have cdr.MemoryStates, checkpoint int64) (cdr.MemoryStates, bool) {
 				for _, r := range changes[partition] {
 					switch {
 					case r.Offset < checkpoint, string(r.Key) == "b":
@@ -62,7 +63,7 @@ func (w *world) disks(committed map[int32]int64) {
 	}
 }
 
-func (w *world) disk(h *host, dir, identity string, partition int32, replay func(have states, checkpoint int64) (want states, whole bool)) {
+func (w *world) disk(h *host, dir, identity string, partition int32, replay func(have cdr.MemoryStates, checkpoint int64) (want cdr.MemoryStates, whole bool)) {
 	id := statestore.Identity{Partition: partition}
 	for word := range strings.FieldsSeq(identity) {
 		key, value, _ := strings.Cut(word, "=")
@@ -81,7 +82,7 @@ func (w *world) disk(h *host, dir, identity string, partition int32, replay func
 		return
 	}
 	defer store.Close()
-	have, checkpoint := states{}, int64(0)
+	have, checkpoint := cdr.MemoryStates{}, int64(0)
 	if c := store.Checkpoint(); len(c) > 1 {
 		next, _ := binary.Uvarint(c[1:])
 		checkpoint = int64(next)

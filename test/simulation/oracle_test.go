@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,64 +19,49 @@ import (
 	"januscdr/kafka"
 )
 
-// states is a map as cdr.States.
-type states map[string][]byte
-
-func (s states) Get(key []byte) ([]byte, error) { return s[string(key)], nil }
-
-func (s states) Scan(prefix []byte, f func(key, value []byte) error) error {
-	for _, key := range slices.Sorted(maps.Keys(s)) {
-		if strings.HasPrefix(key, string(prefix)) {
-			if err := f([]byte(key), s[key]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // truth is what the fold says of a partition of the log.
 type truth struct {
 	records [][]byte
 	parked  [][]byte
-	states  states
+	states  cdr.MemoryStates
 }
 
 // fold says what should have come out of a partition of the log up to an offset: one record after the other, without
 // Kafka, stores, batches and crashes.
 func fold(policy cdr.Policy, partition int32, log []*kgo.Record, to int64) (truth, error) {
-	t := truth{states: states{}}
-	p, err := cdr.Open(policy, cdr.Source{Topic: topics.Events, Partition: partition}, t.states)
+	var t truth
+	f, err := cdr.NewFold(policy, cdr.Source{Topic: topics.Events, Partition: partition})
 	if err != nil {
 		return t, err
 	}
-	for _, r := range log {
-		if r.Offset >= to {
-			break
+	take := func(step cdr.Step, err error) error {
+		if err != nil {
+			return err
 		}
-		if err := p.Apply(input(r)); err != nil {
-			return t, err
-		}
-		step := p.Step()
 		for i := range step.Records {
 			value, err := avro.Encode(&step.Records[i])
 			if err != nil {
-				return t, err
+				return err
 			}
 			t.records = append(t.records, value)
 		}
 		for _, parked := range step.Parked {
 			t.parked = append(t.parked, parked.Input.Value)
 		}
-		for _, change := range step.Changes {
-			if change.Value == nil {
-				delete(t.states, string(change.Key))
-			} else {
-				t.states[string(change.Key)] = change.Value
-			}
-		}
-		p.Committed()
+		return nil
 	}
+	for _, r := range log {
+		if r.Offset >= to {
+			break
+		}
+		if err := take(f.Apply(input(r))); err != nil {
+			return t, err
+		}
+		if err := take(f.Step(), nil); err != nil {
+			return t, err
+		}
+	}
+	t.states = f.States()
 	return t, nil
 }
 
@@ -139,7 +123,7 @@ func judge(client *kgo.Client, o kafka.Options, policy cdr.Policy, committed map
 		compare(&v, "parked events", partition, dlq[partition], want.parked)
 		gapless(&v, partition, got[partition])
 
-		have := states{}
+		have := cdr.MemoryStates{}
 		for _, r := range changes[partition] {
 			switch {
 			case string(r.Key) == "b", string(r.Key) == "o": // a barrier; whose changelog it is
@@ -156,7 +140,7 @@ func judge(client *kgo.Client, o kafka.Options, policy cdr.Policy, committed map
 	return v, nil
 }
 
-func firstDifference(have, want states) string {
+func firstDifference(have, want cdr.MemoryStates) string {
 	keys := slices.Collect(maps.Keys(have))
 	for key := range want {
 		if have[key] == nil {
