@@ -2,13 +2,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +14,6 @@ import (
 	"januscdr/config"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
-	"januscdr/janus"
 )
 
 func newAssemble(environ []string) *cobra.Command {
@@ -50,18 +46,17 @@ A line that is no event is named on standard error and left out.`,
 			return err
 		}
 		defer in.Close()
-		a := assembly{
-			name: name, limit: int(c.Ingest.EventLimit),
-			out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10), complain: cmd.ErrOrStderr(),
-		}
+		lines := newEventLines(in, name, int(c.Ingest.EventLimit), cmd.ErrOrStderr())
+		a := assembly{lines: lines, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)}
 		if a.fold, err = cdr.NewFold(p, cdr.Source{Topic: c.Topics.Events}); err != nil {
 			return err
 		}
-		if err := a.run(cmd.Context(), in, !noFlush); err != nil {
+		if err := a.run(cmd.Context(), !noFlush); err != nil {
 			return err
 		}
-		wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ).Debug("assembled", "lines", a.line, "records", a.records, "not_events", a.wrong, "open_sessions", a.fold.OpenSessions())
-		if strict && a.wrong > 0 {
+		wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ).Debug("assembled",
+			"lines", lines.read, "records", a.records, "not_events", lines.wrong, "open_sessions", a.fold.OpenSessions())
+		if strict && lines.wrong > 0 {
 			return cli.ErrSilent
 		}
 		return nil
@@ -71,99 +66,61 @@ A line that is no event is named on standard error and left out.`,
 
 // assembly folds the lines of one input.
 type assembly struct {
-	name     string
-	limit    int // bytes of a line
-	fold     *cdr.Fold
-	parser   janus.Parser
-	out      *bufio.Writer
-	complain io.Writer
-
-	line    int64 // lines read
-	latest  janus.Micros
+	lines   *eventLines
+	fold    *cdr.Fold
+	out     *bufio.Writer
 	records int64
-	wrong   int64
 	json    []byte
 }
 
-func (a *assembly) run(ctx context.Context, in io.Reader, flush bool) error {
-	lines := bufio.NewReaderSize(in, 64<<10)
-	for {
-		if err := ctx.Err(); err != nil {
+func (a *assembly) run(ctx context.Context, flush bool) error {
+	a.lines.idle = func() error { // whoever feeds us line by line sees records as they come
+		if err := a.write(a.fold.Step()); err != nil {
 			return err
 		}
-		line, size, err := readLine(lines, a.limit)
-		if size == 0 && errors.Is(err, io.EOF) {
+		return a.flush()
+	}
+	for {
+		in, err := a.lines.next(ctx)
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read %s: line %d: %w", a.name, a.line+1, err)
-		}
-		if err := a.take(line, size); err != nil {
+		if err != nil {
 			return err
 		}
-		// Whoever feeds us line by line sees records as they come.
-		if lines.Buffered() == 0 {
-			if err := a.write(a.fold.Step()); err != nil {
-				return err
-			}
-			if err := a.out.Flush(); err != nil {
-				return fmt.Errorf("write records: %w", err)
-			}
-		}
-	}
-	step := a.fold.Step()
-	if err := a.write(step); err != nil {
-		return err
-	}
-	if flush {
-		step, err := a.fold.Flush()
+		step, err := a.fold.Apply(in)
 		if err != nil {
-			return fmt.Errorf("close what is open at the end of %s: %w", a.name, err)
+			return fmt.Errorf("fold %s: line %d: %w", a.lines.name, in.Offset+1, err)
 		}
 		if err := a.write(step); err != nil {
 			return err
 		}
 	}
+	if err := a.write(a.fold.Step()); err != nil {
+		return err
+	}
+	if flush {
+		step, err := a.fold.Flush()
+		if err != nil {
+			return fmt.Errorf("close what is open at the end of %s: %w", a.lines.name, err)
+		}
+		if err := a.write(step); err != nil {
+			return err
+		}
+	}
+	return a.flush()
+}
+
+func (a *assembly) flush() error {
 	if err := a.out.Flush(); err != nil {
 		return fmt.Errorf("write records: %w", err)
 	}
 	return nil
 }
 
-// take folds one line; size is how long it was before it was cut.
-func (a *assembly) take(line []byte, size int) error {
-	offset := a.line
-	a.line++
-	line = bytes.TrimSpace(line)
-	switch {
-	case size > a.limit:
-		a.reject(offset, fmt.Sprintf("the line has %d bytes, more than ingest.event_limit (%s)", size, config.Size(a.limit)))
-		return nil
-	case len(line) == 0:
-		return nil
-	}
-	event, err := a.parser.Parse(line)
-	if err != nil {
-		a.reject(offset, err.Error())
-		return nil
-	}
-	a.latest = max(a.latest, event.Time)
-	// The fold may keep the value until the next step, the buffer is read into before.
-	step, err := a.fold.Apply(cdr.Input{Offset: offset, Append: a.latest, Value: bytes.Clone(line)})
-	if err != nil {
-		return fmt.Errorf("fold %s: line %d: %w", a.name, a.line, err)
-	}
-	return a.write(step)
-}
-
-func (a *assembly) reject(offset int64, why string) {
-	a.wrong++
-	fmt.Fprintf(a.complain, "cdr: %s:%d: %s\n", a.name, offset+1, why)
-}
-
 func (a *assembly) write(step cdr.Step) error {
 	for _, p := range step.Parked {
-		a.reject(p.Input.Offset, p.Reason)
+		a.lines.reject(p.Input.Offset, p.Reason)
 	}
 	for i := range step.Records {
 		a.json = append(avro.JSON(a.json[:0], &step.Records[i]), '\n')
@@ -173,98 +130,4 @@ func (a *assembly) write(step cdr.Step) error {
 		a.records++
 	}
 	return nil
-}
-
-// readLine returns a line without its end, and how long it was; of a longer one than limit, only the first bytes. The
-// slice is valid until the next call. io.EOF can come with the last line.
-func readLine(r *bufio.Reader, limit int) (line []byte, size int, err error) {
-	var long []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		size += len(part)
-		switch {
-		case !errors.Is(err, bufio.ErrBufferFull) && long == nil:
-			return part, size, err
-		case len(long) <= limit:
-			long = append(long, part...)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return long, size, err
-		}
-	}
-}
-
-// openInput opens a file, or standard input for "-", and unpacks it if it is gzip. The name is for complaints.
-func openInput(ctx context.Context, path string, stdin io.Reader) (in io.ReadCloser, name string, err error) {
-	if path == "-" {
-		in, name = io.NopCloser(&interruptible{ctx: ctx, in: stdin}), "standard input"
-	} else {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, "", fmt.Errorf("read events: %w", err)
-		}
-		if info, err := file.Stat(); err == nil && info.IsDir() {
-			file.Close()
-			return nil, "", fmt.Errorf("read events: %s is a folder; name a file, or - for standard input", path)
-		}
-		in, name = file, path
-	}
-	buffered := bufio.NewReaderSize(in, 64<<10)
-	head, err := buffered.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
-		in.Close()
-		return nil, "", fmt.Errorf("read %s: %w", name, err)
-	}
-	if !bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		return input{buffered, in}, name, nil
-	}
-	unpacked, err := gzip.NewReader(buffered)
-	if err != nil {
-		in.Close()
-		return nil, "", fmt.Errorf("unpack %s: %w", name, err)
-	}
-	return input{unpacked, in}, name, nil
-}
-
-type input struct {
-	io.Reader
-	io.Closer
-}
-
-// interruptible is a reader that gives up when its context ends: standard input cannot be told to stop waiting for a
-// keyboard or a pipe. A read that is still waiting then is left behind, at the end of the process.
-type interruptible struct {
-	ctx  context.Context
-	in   io.Reader
-	buf  []byte
-	left []byte
-}
-
-func (r *interruptible) Read(p []byte) (int, error) {
-	if len(r.left) == 0 {
-		if r.buf == nil {
-			r.buf = make([]byte, 64<<10)
-		}
-		type result struct {
-			n   int
-			err error
-		}
-		done := make(chan result, 1)
-		go func() {
-			n, err := r.in.Read(r.buf)
-			done <- result{n, err}
-		}()
-		select {
-		case <-r.ctx.Done():
-			return 0, r.ctx.Err()
-		case got := <-done:
-			if got.n == 0 {
-				return 0, got.err
-			}
-			r.left = r.buf[:got.n]
-		}
-	}
-	n := copy(p, r.left)
-	r.left = r.left[n:]
-	return n, nil
 }

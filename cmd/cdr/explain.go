@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +16,6 @@ import (
 	"januscdr/explain"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
-	"januscdr/janus"
 )
 
 // explainOptions are the flags of `cdr explain`.
@@ -160,35 +157,16 @@ func (f *eventFile) inputs(ctx context.Context, apply func(cdr.Input) error) err
 		return err
 	}
 	defer in.Close()
-	var parser janus.Parser
-	lines := bufio.NewReaderSize(in, 64<<10)
-	latest := janus.Micros(0)
-	for offset := int64(0); ; offset++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		line, size, err := readLine(lines, f.limit)
-		if size == 0 && errors.Is(err, io.EOF) {
+	lines := newEventLines(in, name, f.limit, f.complain)
+	for {
+		event, err := lines.next(ctx)
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read %s: line %d: %w", name, offset+1, err)
-		}
-		line = bytes.TrimSpace(line)
-		switch {
-		case size > f.limit:
-			fmt.Fprintf(f.complain, "cdr: %s:%d: the line has %d bytes, more than ingest.event_limit (%s)\n", name, offset+1, size, config.Size(f.limit))
-			continue
-		case len(line) == 0:
-			continue
-		}
-		e, err := parser.Parse(line)
 		if err != nil {
-			fmt.Fprintf(f.complain, "cdr: %s:%d: %s\n", name, offset+1, printable(err.Error()))
-			continue
+			return err
 		}
-		latest = max(latest, e.Time)
-		if err := apply(cdr.Input{Offset: offset, Append: latest, Value: bytes.Clone(line)}); err != nil {
+		if err := apply(event); err != nil {
 			return err
 		}
 	}
