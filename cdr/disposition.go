@@ -1,5 +1,7 @@
 package cdr
 
+import "januscdr/janus"
+
 // disposition says what became of a leg.
 func (h *handle) disposition(l *leg) Disposition {
 	if at, _ := l.answer(); at != 0 {
@@ -8,7 +10,7 @@ func (h *handle) disposition(l *leg) Disposition {
 	switch {
 	case l.kind == SIPCall:
 		return l.sipDisposition()
-	case l.kind == PeerConnection && h.plugin == pluginVideoCall && l.hangWord != "":
+	case l.kind == PeerConnection && h.plugin == janus.PluginVideoCall && l.hangWord != "":
 		switch caller := l.offer == offerByClient; l.hangWord {
 		case "User busy":
 			return Busy

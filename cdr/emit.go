@@ -122,7 +122,7 @@ func (p *Partition) legRecord(k *known, h *handle, l *leg) *Record {
 	r.Role, r.Direction = h.role(l)
 	r.CallingParty, r.CalledParty = l.calling, l.called
 	r.DisplayName = p.policy.disclose(l.display, terms.DisplayName)
-	if h.plugin == pluginVideoCall {
+	if h.plugin == janus.PluginVideoCall {
 		switch r.Role {
 		case Caller:
 			r.CallingParty = h.account

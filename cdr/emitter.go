@@ -2,8 +2,6 @@ package cdr
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -26,17 +24,6 @@ type knownEmitter struct {
 	known    int       // sessions, open or stubs
 	sessions int       // open sessions
 	silent   bool      // it stands in the queue of the partition
-}
-
-// EmitterName is the name by which an emitter is known: its own, or, where that is too long, the beginning of it and a
-// hash of the whole, so that no two emitters become one.
-func EmitterName(name string) (known string, cut bool) {
-	if len(name) <= maxText {
-		return name, false
-	}
-	sum := sha256.Sum256([]byte(name))
-	tail := "~" + hex.EncodeToString(sum[:16])
-	return strings.ToValidUTF8(name[:maxText-len(tail)], "") + tail, true
 }
 
 // emitter finds or makes an emitter. Whoever calls it has an event of it at hand, and notes that: else what is known

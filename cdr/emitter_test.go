@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"januscdr/janus"
 )
 
 // strangers is a log in which a real server starts, whose sessions can be reclaimed, and has a call; then come invented
@@ -140,20 +142,23 @@ func TestAnEmitterWithoutSessionsIsForgottenWithoutADifference(t *testing.T) {
 	})
 }
 
-// TestNoTwoLongNamesAreOne: a name that is cut stays a name of its own, and text.
-func TestNoTwoLongNamesAreOne(t *testing.T) {
-	known := map[string]string{}
-	for i := range 40 {
-		for _, letter := range []string{"a", "é", "日"} {
-			name := strings.Repeat(letter, maxText-20+i) + "."
-			kept, cut := EmitterName(name)
-			if before, twice := known[kept]; twice {
-				t.Fatalf("%q and %q are both known as %q", before, name, kept)
-			}
-			known[kept] = name
-			if len(kept) > maxText || cut != (len(name) > maxText) || !cut && kept != name || strings.ToValidUTF8(kept, "") != kept {
-				t.Errorf("a name of %d bytes is known by %d, cut %t: %q", len(name), len(kept), cut, kept)
-			}
+func TestServersWhoseLongNamesBeginAlikeAreTwo(t *testing.T) {
+	f, err := NewFold(DefaultPolicy(), Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, end := range []string{"a", "b"} {
+		event := fmt.Sprintf(`{"emitter":%q,"type":1,"timestamp":1790000000000000,"session_id":7,"event":{"name":"created"}}`,
+			strings.Repeat("n", janus.MaxEmitter)+end)
+		if _, err := f.Apply(Input{Offset: int64(i), Append: 1790000000000000, Value: []byte(event)}); err != nil {
+			t.Fatal(err)
 		}
+	}
+	step, err := f.Flush()
+	if err != nil || len(step.Records) != 2 || !step.Records[0].Truncated {
+		t.Fatalf("%d records of two sessions, %v", len(step.Records), err)
+	}
+	if one, other := step.Records[0].Emitter, step.Records[1].Emitter; one == other || len(one) != janus.MaxEmitter {
+		t.Errorf("both are known as %q", one)
 	}
 }

@@ -133,7 +133,7 @@ func (l *line) tells(name, data string) {
 // plain is one that names the session or, with 0, none.
 func (l *line) plain(session, handle uint64, name, data string) {
 	key := "event"
-	if l.plugin == pluginStreaming {
+	if l.plugin == janus.PluginStreaming {
 		key = "status"
 	}
 	// One thread of a plugin serves all of its handles' requests.
@@ -226,7 +226,7 @@ func (l *line) perform() {
 	room := rapid.SampledFrom(l.rooms).Draw(l.T, "room")
 	id := strconv.FormatUint(l.number(), 10)
 	switch l.plugin {
-	case pluginEchoTest, pluginNoSIP, "org.example.plugin":
+	case janus.PluginEchoTest, janus.PluginNoSIP, "org.example.plugin":
 		for n := rapid.IntRange(0, 2).Draw(l.T, "calls"); n > 0; n-- {
 			up := l.connect(true, func() { l.tells("event", "") })
 			if up {
@@ -236,7 +236,7 @@ func (l *line) perform() {
 				l.hangup(l.reason(up))
 			}
 		}
-	case pluginVideoRoom:
+	case janus.PluginVideoRoom:
 		if l.maybe("subscriber") {
 			up := l.connect(false, func() {
 				l.tells("subscribing", `,"room":`+room+`,"streams":[{"type":"audio","mid":"0","feed_id":71},{"type":"video","mid":"1","feed_id":72}]`)
@@ -269,7 +269,7 @@ func (l *line) perform() {
 		case l.rarely("destroys the room"):
 			l.tells("destroyed", `,"room":`+room)
 		}
-	case pluginAudioBridge:
+	case janus.PluginAudioBridge:
 		l.tells("joined", `,"room":`+room+`,"id":`+id+`,"display":"Bo"`)
 		up := l.connect(true, func() { l.tells("configured", `,"room":`+room+`,"id":`+id) })
 		if up {
@@ -286,7 +286,7 @@ func (l *line) perform() {
 			l.plain(0, 0, "left", `,"room":`+room+`,"id":`+id)
 			l.hangup(l.reason(up))
 		}
-	case pluginTextRoom:
+	case janus.PluginTextRoom:
 		up := l.connect(false, nil)
 		if up {
 			for range rapid.IntRange(0, 2).Draw(l.T, "rooms") {
@@ -300,7 +300,7 @@ func (l *line) perform() {
 		if l.maybe("hangup") {
 			l.hangup(l.reason(up))
 		}
-	case pluginStreaming:
+	case janus.PluginStreaming:
 		for n := rapid.IntRange(1, 2).Draw(l.T, "views"); n > 0; n-- {
 			up := l.connect(false, func() { l.tells("starting", `,"id":`+room) })
 			if up && l.maybe("started") {
@@ -315,7 +315,7 @@ func (l *line) perform() {
 				l.hangup("Close PC")
 			}
 		}
-	case pluginRecordPlay:
+	case janus.PluginRecordPlay:
 		var up bool
 		if l.maybe("plays") {
 			l.tells("playout", `,"id":`+id)
@@ -330,7 +330,7 @@ func (l *line) perform() {
 			l.tells("stopped", `,"id":`+id)
 			l.hangup("Close PC")
 		}
-	case pluginVideoCall:
+	case janus.PluginVideoCall:
 		l.tells("registered", `,"username":"v`+id+`"`)
 		caller := l.maybe("caller")
 		up := l.connect(caller, func() {
@@ -351,7 +351,7 @@ func (l *line) perform() {
 				l.tells("hangup", `,"reason":"Remote WebRTC hangup"`)
 			}
 		}
-	case pluginSIP:
+	case janus.PluginSIP:
 		l.tells("registered", `,"identity":"sip:ada@example.org"`)
 		for n := rapid.IntRange(1, 3).Draw(l.T, "calls"); n > 0; n-- {
 			l.dial(n > 1)
@@ -408,8 +408,8 @@ func (l *line) reason(up bool) string {
 	return rapid.SampledFrom([]string{"DTLS alert", "Janus API", "Close PC", "ICE failed", "Admin API"}).Draw(l.T, "reason")
 }
 
-var stagePlugins = []string{pluginEchoTest, pluginVideoRoom, pluginAudioBridge, pluginTextRoom, pluginStreaming, pluginRecordPlay,
-	pluginVideoCall, pluginSIP, pluginNoSIP, "org.example.plugin"}
+var stagePlugins = []string{janus.PluginEchoTest, janus.PluginVideoRoom, janus.PluginAudioBridge, janus.PluginTextRoom, janus.PluginStreaming, janus.PluginRecordPlay,
+	janus.PluginVideoCall, janus.PluginSIP, janus.PluginNoSIP, "org.example.plugin"}
 
 // enter plays a client from its coming to its going.
 func (s *stage) enter(emitter string, id uint64, at janus.Micros, period janus.Micros) (left janus.Micros) {

@@ -83,7 +83,7 @@ type Partition struct {
 
 // Counts are what a partition has done since it was opened. They are for metrics and never reach a record.
 type Counts struct {
-	Events     [10]int64 // by type: see EventTypes
+	Events     [len(janus.Types) + 1]int64 // by type: see EventTypes
 	Duplicates int64
 	Late       int64 // events of sessions that are closed and reported
 	Parked     int64
@@ -91,16 +91,24 @@ type Counts struct {
 	Forgotten  int64 // emitters without sessions for which there was no room any more
 }
 
-// EventTypes are the names of the slots of Counts.Events.
-var EventTypes = [10]string{"session", "handle", "external", "jsep", "webrtc", "media", "plugin", "transport", "core", "unknown"}
+// EventTypes are the names of the slots of Counts.Events: those of janus.Types, and of any other type.
+var EventTypes = eventTypes()
+
+func eventTypes() (names [len(janus.Types) + 1]string) {
+	for i, t := range janus.Types {
+		names[i] = t.String()
+	}
+	names[len(janus.Types)] = janus.Type(0).String()
+	return names
+}
 
 func typeSlot(t janus.Type) int {
-	for i := range 9 {
-		if t == 1<<i {
+	for i, known := range janus.Types {
+		if t == known {
 			return i
 		}
 	}
-	return 9
+	return len(janus.Types)
 }
 
 // Open reads the position and scans the states, and builds the indexes from them.
@@ -193,7 +201,7 @@ func (p *Partition) Apply(in Input) error {
 	case KindTick:
 		return nil
 	case KindAlive:
-		name, _ := EmitterName(string(in.Key))
+		name, _ := janus.EmitterName(string(in.Key))
 		return p.sighted(p.index.emitter(name))
 	}
 	e, err := p.parser.Parse(in.Value)
@@ -205,7 +213,7 @@ func (p *Partition) Apply(in Input) error {
 	if in.Emitter != "" {
 		name = in.Emitter
 	}
-	name, cut := EmitterName(name)
+	name, cut := janus.EmitterName(name)
 	p.eventTime = e.Time
 	if again {
 		p.counts.Duplicates++

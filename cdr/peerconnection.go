@@ -63,9 +63,9 @@ func (f *eventFold) accompany() {
 // companion is the kind of leg that stands beside each PeerConnection of a plugin.
 func companion(plugin string) LegKind {
 	switch plugin {
-	case pluginStreaming:
+	case janus.PluginStreaming:
 		return StreamView
-	case pluginRecordPlay:
+	case janus.PluginRecordPlay:
 		return Recording
 	}
 	return LegKindUnknown
@@ -222,7 +222,7 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 
 // hangupLeaves tells whether the end of the PeerConnection ends the handle's memberships too.
 func (f *eventFold) hangupLeaves() bool {
-	return f.h.plugin == pluginAudioBridge || f.h.plugin == pluginTextRoom
+	return f.h.plugin == janus.PluginAudioBridge || f.h.plugin == janus.PluginTextRoom
 }
 
 // seatPeerConnection tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.

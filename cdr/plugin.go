@@ -6,38 +6,24 @@ import (
 	"januscdr/janus"
 )
 
-// The package names of Janus' own plugins.
-const (
-	pluginEchoTest    = "janus.plugin.echotest"
-	pluginVideoRoom   = "janus.plugin.videoroom"
-	pluginAudioBridge = "janus.plugin.audiobridge"
-	pluginTextRoom    = "janus.plugin.textroom"
-	pluginStreaming   = "janus.plugin.streaming"
-	pluginVideoCall   = "janus.plugin.videocall"
-	pluginSIP         = "janus.plugin.sip"
-	pluginNoSIP       = "janus.plugin.nosip"
-	pluginRecordPlay  = "janus.plugin.recordplay"
-	pluginVoiceMail   = "janus.plugin.voicemail"
-)
-
 // plugin folds an event that a plugin told of its own handle. Echo test, NoSIP and VoiceMail tell nothing that their
 // PeerConnection does not; of a plugin that is not known here, its PeerConnections are.
 func (f *eventFold) plugin(b *janus.PluginEvent) {
 	f.accompany()
 	switch f.h.plugin {
-	case pluginVideoRoom:
+	case janus.PluginVideoRoom:
 		f.videoRoom(b)
-	case pluginAudioBridge:
+	case janus.PluginAudioBridge:
 		f.audioBridge(b)
-	case pluginTextRoom:
+	case janus.PluginTextRoom:
 		f.textRoom(b)
-	case pluginStreaming:
+	case janus.PluginStreaming:
 		f.streaming(b)
-	case pluginVideoCall:
+	case janus.PluginVideoCall:
 		f.videoCall(b)
-	case pluginSIP:
+	case janus.PluginSIP:
 		f.sip(b)
-	case pluginRecordPlay:
+	case janus.PluginRecordPlay:
 		f.recordPlay(b)
 	}
 }
@@ -48,20 +34,20 @@ func (h *handle) role(l *leg) (Role, Direction) {
 		return Member, DirectionUnknown
 	}
 	switch h.plugin {
-	case pluginEchoTest, pluginNoSIP, pluginVoiceMail:
+	case janus.PluginEchoTest, janus.PluginNoSIP, janus.PluginVoiceMail:
 		return Peer, DirectionUnknown
-	case pluginAudioBridge, pluginTextRoom:
+	case janus.PluginAudioBridge, janus.PluginTextRoom:
 		return Member, DirectionUnknown
-	case pluginVideoRoom:
+	case janus.PluginVideoRoom:
 		switch l.offer {
 		case offerByClient:
 			return Publisher, DirectionUnknown
 		case offerByJanus:
 			return Subscriber, DirectionUnknown
 		}
-	case pluginStreaming:
+	case janus.PluginStreaming:
 		return Viewer, DirectionUnknown
-	case pluginRecordPlay:
+	case janus.PluginRecordPlay:
 		switch {
 		case l.role != RoleUnknown:
 			return l.role, DirectionUnknown
@@ -70,7 +56,7 @@ func (h *handle) role(l *leg) (Role, Direction) {
 		case l.offer == offerByJanus:
 			return Player, DirectionUnknown
 		}
-	case pluginVideoCall:
+	case janus.PluginVideoCall:
 		switch l.offer {
 		case offerByClient:
 			return Caller, Originating
@@ -87,7 +73,7 @@ func (h *handle) chargeable(kind LegKind, t *Terms) bool {
 	if t.Chargeable != nil {
 		return slices.Contains(t.Chargeable, kind)
 	}
-	if h.plugin == pluginSIP {
+	if h.plugin == janus.PluginSIP {
 		return kind == SIPCall
 	}
 	return kind == PeerConnection

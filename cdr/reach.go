@@ -64,42 +64,16 @@ func (p *Partition) disconnected(em *knownEmitter, id string, at janus.Micros) e
 
 // roomEvent ends the memberships of others that a plugin event ends: one participant's, or those of a whole room.
 func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginEvent, offset int64) error {
-	user, all, by := b.ID, false, InitiatorUnknown
-	switch b.Plugin {
-	case pluginVideoRoom:
-		switch b.Name {
-		case "leaving":
-		case "kicked":
-			by = ByRemote
-		case "destroyed":
-			all, by = true, ByRemote
-		default:
-			return nil
-		}
-	case pluginAudioBridge:
-		switch b.Name {
-		case "left":
-		case "kicked", "kicked_all":
-			by = ByRemote
-		case "destroyed":
-			all, by = true, ByRemote
-		default:
-			return nil
-		}
-	case pluginTextRoom:
-		switch b.Name {
-		case "kicked":
-			user, by = janus.ID{Text: b.Username, Quoted: true}, ByRemote
-		case "destroyed":
-			all, by = true, ByRemote
-		default:
-			return nil
-		}
-	default:
+	d, ok := b.Departure()
+	if !ok {
 		return nil
 	}
+	by := InitiatorUnknown
+	if d.ByOthers {
+		by = ByRemote
+	}
 	for _, s := range slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]) {
-		if !all && s.user != user {
+		if !d.All && s.user != d.User {
 			continue
 		}
 		k := p.index.sessions[s.ref]
@@ -115,7 +89,7 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 		}
 		p.touch(k)
 		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
-		f.leave(h, b.Room, user, all, b.Name, by)
+		f.leave(h, b.Room, d.User, d.All, b.Name, by)
 		p.index.watch(p, k, k.s)
 	}
 	return nil

@@ -68,22 +68,12 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 	}
 	if s.transport == "" {
 		s.transport = keep(b.Transport, &s.truncated)
-		if b.TransportID != "" && ownsConnection(b.Transport) {
+		if b.TransportID != "" && janus.ConnectionIsClient(b.Transport) {
 			s.transportID = keep(b.TransportID, &s.truncated)
 			f.p.index.connect(f.k, s)
 		}
 	}
 	s.sign = max(s.sign, f.e.Time)
-}
-
-// ownsConnection tells whether a transport has one connection for each client, so that its id means the client. Over HTTP
-// it is one request, and over message brokers one connection for all.
-func ownsConnection(transport string) bool {
-	switch transport {
-	case "janus.transport.http", "janus.transport.mqtt", "janus.transport.rabbitmq", "janus.transport.nanomsg":
-		return false
-	}
-	return true
 }
 
 // superseded tells whether an event is the `created` of another incarnation of the session's id.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"januscdr/janus"
 )
 
 // States is what a Partition reads back of the Changes that it has handed out. The host keeps it: a store, or MemoryStates.
@@ -28,7 +30,7 @@ type States interface {
 }
 
 // MaxKey is the most bytes that the key of a state has.
-const MaxKey = 1 + 2 + maxText + 8 // the kind, the length of the name, the name, the id
+const MaxKey = 1 + 2 + janus.MaxEmitter + 8 // the kind, the length of the name, the name, the id
 
 // Change is a new value for the key of a state; a nil Value deletes it. Both slices belong to whoever got the Step: the
 // Partition keeps nothing of them.

@@ -72,12 +72,12 @@ func (a *audit) replay() (done []*stay) {
 		for j := range s.Handles {
 			h := &s.Handles[j]
 			handles[h.ID], sessions[h.ID] = h, s
-			if h.Plugin == pluginTextRoom {
+			if h.Plugin == janus.PluginTextRoom {
 				chat[s.Client] = h.ID
 			}
 			gone := cmp.Or(h.Ended, s.Ended)
 			script = append(script, moment{gone, func() { leave(gone, gone, false, of(h.ID)) }})
-			if h.Plugin != pluginAudioBridge && h.Plugin != pluginTextRoom {
+			if h.Plugin != janus.PluginAudioBridge && h.Plugin != janus.PluginTextRoom {
 				continue
 			}
 			for _, pc := range h.PCs { // there the end of the PeerConnection ends the stay
@@ -96,7 +96,7 @@ func (a *audit) replay() (done []*stay) {
 			handle, req, word, to = chat[e.Actor], e.Message, e.Message.TextRoom, e.At+5*millisecond
 		}
 		h := handles[handle]
-		if h == nil || h.Plugin != pluginVideoRoom && h.Plugin != pluginAudioBridge && h.Plugin != pluginTextRoom {
+		if h == nil || h.Plugin != janus.PluginVideoRoom && h.Plugin != janus.PluginAudioBridge && h.Plugin != janus.PluginTextRoom {
 			continue
 		}
 		script = append(script, moment{e.At, func() {

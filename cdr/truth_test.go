@@ -249,7 +249,7 @@ func (a *audit) peerConnections(s *sessionDiary, h *handleDiary) {
 		a.companion(what, r, s, h, pc)
 	}
 	for _, r := range legs { // an attempt that the client refused, or that never reached it
-		if !a.taken[r.CDRID] && r.AnswerTime == 0 && (h.Plugin == pluginSIP || h.Plugin == pluginVideoCall) {
+		if !a.taken[r.CDRID] && r.AnswerTime == 0 && (h.Plugin == janus.PluginSIP || h.Plugin == janus.PluginVideoCall) {
 			a.taken[r.CDRID] = true
 		}
 	}
@@ -354,7 +354,7 @@ func (a *audit) traffic(what string, r *Record, pc *pcDiary) {
 
 // companion is the view or the recording beside a PeerConnection.
 func (a *audit) companion(what string, pc *Record, s *sessionDiary, h *handleDiary, d *pcDiary) {
-	kind := map[string]LegKind{pluginStreaming: StreamView, pluginRecordPlay: Recording}[h.Plugin]
+	kind := map[string]LegKind{janus.PluginStreaming: StreamView, janus.PluginRecordPlay: Recording}[h.Plugin]
 	if kind == LegKindUnknown {
 		return
 	}

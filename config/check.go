@@ -17,8 +17,8 @@ import (
 // maxSecret bounds a file that holds a password.
 const maxSecret = 64 << 10
 
-// maxEmitter bounds the name of an emitter: it is part of the key of each state.
-const maxEmitter = 255
+// maxEmitter bounds the name of an emitter: janus.MaxEmitter, to which a test of cmd/ingest holds it.
+const maxEmitter = 512
 
 // check judges what only shows when all values are known, and reads the secrets of the keys in use.
 func (c *Config) check(use []string) (complaints []error) {

@@ -95,6 +95,6 @@ func emitterOf(in cdr.Input, e *janus.Event) string {
 	if name == "" {
 		name = e.Emitter
 	}
-	name, _ = cdr.EmitterName(name)
+	name, _ = janus.EmitterName(name)
 	return name
 }

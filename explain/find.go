@@ -110,7 +110,7 @@ type seen struct {
 func Find(ctx context.Context, o Options, inputs Inputs, q Query) (*Survey, error) {
 	s := &Survey{Query: q}
 	q.ID = strings.ToLower(q.ID)
-	q.Emitter, _ = cdr.EmitterName(q.Emitter)
+	q.Emitter, _ = janus.EmitterName(q.Emitter)
 	id := q.session()
 	var parser janus.Parser
 	all, found := map[ref]*seen{}, map[ref]*Found{}

@@ -283,7 +283,7 @@ func money(r *cdr.Record) string {
 	switch {
 	case r.RecordType == cdr.SessionSummary:
 		return "A summary: never charged, never added to its legs."
-	case !r.Chargeable && r.Plugin == "janus.plugin.sip":
+	case !r.Chargeable && r.Plugin == janus.PluginSIP:
 		return "Not chargeable: by policy another leg of this handle carries these minutes, by default the SIP call."
 	case !r.Chargeable:
 		return "Not chargeable: by policy another leg of this handle carries these minutes, by default the PeerConnection."

@@ -286,18 +286,18 @@ func sipLine(b *janus.PluginEvent) string {
 
 // transport is how people call a transport.
 func transport(name string) string {
-	switch strings.TrimPrefix(name, "janus.transport.") {
-	case "websockets":
+	switch name {
+	case janus.TransportWebSockets:
 		return "WebSocket"
-	case "http":
+	case janus.TransportHTTP:
 		return "HTTP"
-	case "pfunix":
+	case janus.TransportUnixSocket:
 		return "a Unix socket"
-	case "rabbitmq":
+	case janus.TransportRabbitMQ:
 		return "RabbitMQ"
-	case "mqtt":
+	case janus.TransportMQTT:
 		return "MQTT"
-	case "nanomsg":
+	case janus.TransportNanomsg:
 		return "Nanomsg"
 	}
 	return clean(name)
@@ -305,26 +305,26 @@ func transport(name string) string {
 
 // pluginName is how people call a plugin.
 func pluginName(name string) string {
-	switch strings.TrimPrefix(name, "janus.plugin.") {
-	case "sip":
+	switch name {
+	case janus.PluginSIP:
 		return "SIP"
-	case "videoroom":
+	case janus.PluginVideoRoom:
 		return "VideoRoom"
-	case "audiobridge":
+	case janus.PluginAudioBridge:
 		return "AudioBridge"
-	case "textroom":
+	case janus.PluginTextRoom:
 		return "TextRoom"
-	case "streaming":
+	case janus.PluginStreaming:
 		return "Streaming"
-	case "videocall":
+	case janus.PluginVideoCall:
 		return "VideoCall"
-	case "echotest":
+	case janus.PluginEchoTest:
 		return "EchoTest"
-	case "recordplay":
+	case janus.PluginRecordPlay:
 		return "Record&Play"
-	case "nosip":
+	case janus.PluginNoSIP:
 		return "NoSIP"
-	case "voicemail":
+	case janus.PluginVoiceMail:
 		return "VoiceMail"
 	case "":
 		return "a plugin that no event named"

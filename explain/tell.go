@@ -16,7 +16,7 @@ const maxEntries = 5000
 
 // Tell makes the story of one session, of the inputs of its partition. All incarnations of the session id are in it.
 func Tell(ctx context.Context, o Options, inputs Inputs, emitter string, session janus.SessionID) (*Story, error) {
-	emitter, _ = cdr.EmitterName(emitter)
+	emitter, _ = janus.EmitterName(emitter)
 	t := &teller{
 		o: o, emitter: emitter, id: session,
 		story: &Story{Emitter: clean(emitter), Session: session.String(), From: Origin{Name: clean(o.Name), Topic: o.Source.Topic, Partition: o.Source.Partition, First: -1}},

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxEvents  = 10_000  // of one body; Janus sends up to 100
-	maxEmitter = 1 << 10 // bytes of an emitter's name that is assigned, or whose signs of life are written
+	maxEvents  = 10_000           // of one body; Janus sends up to 100
+	maxEmitter = janus.MaxEmitter // bytes of an emitter's name
 )
 
 // Batch is a body, sorted: what goes to the event log, and what is parked. Its slices and strings may alias the body,
@@ -70,7 +70,7 @@ func (s *sorter) sort(from Sender, sent, body []byte) *Batch {
 		}
 		emitter := from.emitter
 		if emitter == "" {
-			emitter = e.Emitter
+			emitter, _ = janus.EmitterName(e.Emitter)
 		}
 		start := len(keys)
 		if e.Session != 0 {
@@ -81,20 +81,11 @@ func (s *sorter) sort(from Sender, sent, body []byte) *Batch {
 		key := keys[start:len(keys):len(keys)]
 		if size := int64(len(bytes)); size > s.eventLimit {
 			why := fmt.Sprintf("event %d of %d has %d bytes, at most %d are taken", i+1, len(raw), size, s.eventLimit)
-			b.Parked = append(b.Parked, park(CodeEventLimit, why, from, cutKey(key), bytes))
+			b.Parked = append(b.Parked, park(CodeEventLimit, why, from, key, bytes))
 			continue
 		}
-		b.Events = append(b.Events, Event{Key: cutKey(key), Value: bytes, Type: e.Type, Emitter: emitter,
+		b.Events = append(b.Events, Event{Key: key, Value: bytes, Type: e.Type, Emitter: emitter,
 			Everyone: e.Reach() == janus.ReachEveryone})
 	}
 	return b
-}
-
-// cutKey bounds a key: an emitter can call itself anything, and the record must still fit. All records of such an
-// emitter have the same key all the same.
-func cutKey(key []byte) []byte {
-	if len(key) > maxEmitter {
-		return key[:maxEmitter:maxEmitter]
-	}
-	return key
 }

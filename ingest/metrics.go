@@ -104,9 +104,9 @@ func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
 		alive: prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricName("alive_total"),
 			Help: "Signs of life appended for emitters, by result; one for each partition."}, []string{"result"}),
 	}
-	m.byType = make(map[janus.Type]prometheus.Counter, len(typeNames))
-	for t, label := range typeNames {
-		m.byType[t] = m.events.WithLabelValues(label)
+	m.byType = make(map[janus.Type]prometheus.Counter, len(janus.Types))
+	for _, t := range janus.Types {
+		m.byType[t] = m.events.WithLabelValues(t.String())
 	}
 	m.other = m.events.WithLabelValues("other")
 	for _, c := range codes {
@@ -119,12 +119,6 @@ func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
 		reg.MustRegister(m.events, m.parked, m.ack, m.alive)
 	}
 	return m
-}
-
-var typeNames = map[janus.Type]string{
-	janus.TypeSession: "session", janus.TypeHandle: "handle", janus.TypeExternal: "external", janus.TypeJSEP: "jsep",
-	janus.TypeWebRTC: "webrtc", janus.TypeMedia: "media", janus.TypePlugin: "plugin", janus.TypeTransport: "transport",
-	janus.TypeCore: "core",
 }
 
 func (m *publisherMetrics) event(t janus.Type) {

@@ -49,6 +49,34 @@ const (
 	TypeCore      Type = 256
 )
 
+// Types are the types that Janus has, in the order of their bits.
+var Types = [...]Type{TypeSession, TypeHandle, TypeExternal, TypeJSEP, TypeWebRTC, TypeMedia, TypePlugin, TypeTransport, TypeCore}
+
+// String is the name of the type, "unknown" for any other number.
+func (t Type) String() string {
+	switch t {
+	case TypeSession:
+		return "session"
+	case TypeHandle:
+		return "handle"
+	case TypeExternal:
+		return "external"
+	case TypeJSEP:
+		return "jsep"
+	case TypeWebRTC:
+		return "webrtc"
+	case TypeMedia:
+		return "media"
+	case TypePlugin:
+		return "plugin"
+	case TypeTransport:
+		return "transport"
+	case TypeCore:
+		return "core"
+	}
+	return "unknown"
+}
+
 // Event is one event as a Janus event handler delivers it: the envelope and one typed fact.
 type Event struct {
 	Emitter  string // general.server_name of the Janus server; may be empty, and need not be unique

@@ -24,10 +24,9 @@ func (r Reach) String() string {
 //
 //   - The start and the shutdown of a server end all of its sessions. Its heartbeat ("update") ends nothing, and that
 //     the server lives is told to everyone more cheaply, with any event of it as a sign.
-//   - A connection of clients that is gone takes its sessions along. With HTTP a connection is one request and no
-//     session; with MQTT it is the server's own, to its broker, and serves all clients.
-//   - A videoroom tells of leaving, unpublished and kicked without ids, an audiobridge of left in most cases. Where the
-//     ids are those of the leaving one, that is enough.
+//   - A connection of a client that is gone takes its sessions along (ConnectionIsClient).
+//   - A videoroom tells of leaving and kicked without ids, an audiobridge of left in most cases (Departure). Where the
+//     ids are those of the leaving one, that is enough. Who only ceases to publish stays a member.
 //   - A room that is destroyed ends the membership of all, and names at most who asked for it; kicked and kicked_all
 //     name who asked, and not the victim.
 //   - A mountpoint that is destroyed, or has its viewers kicked, ends views too, but there Janus closes the
@@ -39,50 +38,53 @@ func (e *Event) Reach() Reach {
 	case *ServerStarted, *ServerShutdown:
 		return ReachEveryone
 	case *TransportEvent:
-		if body.Event == "disconnected" && body.Transport != transportHTTP && body.Transport != transportMQTT {
+		if body.Event == "disconnected" && ConnectionIsClient(body.Transport) {
 			return ReachEveryone
 		}
 	case *PluginEvent:
-		return body.reach(e.Session != 0)
+		if d, ok := body.Departure(); ok && (d.ByOthers || e.Session == 0) {
+			return ReachEveryone
+		}
 	}
 	return ReachOwn
 }
 
-const (
-	transportHTTP = "janus.transport.http"
-	transportMQTT = "janus.transport.mqtt"
+// Departure is the end of memberships of a room that a plugin tells of.
+type Departure struct {
+	User     ID   // who left, by the id in PluginEvent.Room; none when All is set
+	All      bool // everybody did: the room is no more
+	ByOthers bool // somebody else wanted it so, and if the event names a session it is theirs
+}
 
-	pluginVideoRoom   = "janus.plugin.videoroom"
-	pluginAudioBridge = "janus.plugin.audiobridge"
-	pluginTextRoom    = "janus.plugin.textroom"
-)
-
-// reach is the reach of a plugin's event; own tells whether it names a session.
-func (p *PluginEvent) reach(own bool) Reach {
-	var ends bool // for others
-	switch p.Plugin {
-	case pluginVideoRoom:
-		switch p.Name {
-		case "leaving", "unpublished":
-			ends = !own
-		case "kicked", "destroyed":
-			ends = true
+// Departure tells whose membership of PluginEvent.Room the event ends; not ok when it ends none. Who leaves a text room
+// is not among them: that event always bears the ids of the one who leaves.
+func (p *PluginEvent) Departure() (d Departure, ok bool) {
+	if p.Name == "destroyed" {
+		switch p.Plugin {
+		case PluginVideoRoom, PluginAudioBridge, PluginTextRoom:
+			return Departure{All: true, ByOthers: true}, true
 		}
-	case pluginAudioBridge:
+		return Departure{}, false
+	}
+	switch p.Plugin {
+	case PluginVideoRoom:
+		switch p.Name {
+		case "leaving":
+			return Departure{User: p.ID}, true
+		case "kicked":
+			return Departure{User: p.ID, ByOthers: true}, true
+		}
+	case PluginAudioBridge:
 		switch p.Name {
 		case "left":
-			ends = !own
-		case "kicked", "kicked_all", "destroyed":
-			ends = true
+			return Departure{User: p.ID}, true
+		case "kicked", "kicked_all": // one event for each who is
+			return Departure{User: p.ID, ByOthers: true}, true
 		}
-	case pluginTextRoom:
-		switch p.Name {
-		case "kicked", "kicked_all", "destroyed":
-			ends = true
+	case PluginTextRoom:
+		if p.Name == "kicked" {
+			return Departure{User: ID{Text: p.Username, Quoted: true}, ByOthers: true}, true
 		}
 	}
-	if ends {
-		return ReachEveryone
-	}
-	return ReachOwn
+	return Departure{}, false
 }

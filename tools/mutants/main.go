@@ -29,7 +29,7 @@ type wound struct {
 	group string // where the rule stands
 	rule  string // the rule, as it should be
 	hurt  string // what the mistake does
-	file  string
+	file  string // in cdr, or a path from there
 	old   string // stands in the file once
 	new   string
 }
@@ -124,7 +124,7 @@ func (w wound) overlay(top, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	broken := filepath.Join(dir, w.file)
+	broken := filepath.Join(dir, filepath.Base(w.file))
 	if err := os.WriteFile(broken, []byte(strings.Replace(string(whole), w.old, w.new, 1)), 0o644); err != nil {
 		return "", err
 	}
