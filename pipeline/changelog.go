@@ -17,6 +17,12 @@ const barrierKey = "b"
 // isBarrier tells a barrier from what belongs to the fold.
 func isBarrier(key []byte) bool { return string(key) == barrierKey }
 
+// Barrier tells whether a record of the changelog is the barrier of a restore, and whose: the transactional id of the
+// worker that was given the partition, GROUP-INSTANCE-NUMBER.
+func Barrier(r *kgo.Record) (worker string, ok bool) {
+	return string(r.Value), isBarrier(r.Key)
+}
+
 // checkpoint is what the state store keeps for us: up to where in the changelog it is told, and since when.
 type checkpoint struct {
 	next int64 // offset in the changelog partition from which on to replay

@@ -136,7 +136,7 @@ func (w *worker) restoreInto(ctx context.Context, partition int32, store *states
 func (w *worker) barrier(ctx context.Context, partition int32) (int64, error) {
 	offset, err := w.append(ctx, &kgo.Record{
 		Topic: w.p.opts.Topics.State, Partition: partition, Key: []byte(barrierKey),
-		Value: []byte(w.name), // for a person who looks: who took over
+		Value: []byte(w.name), // who took over, for those who look: see Barrier
 	})
 	if err != nil {
 		return 0, fmt.Errorf("restore partition %d: append barrier to %s: %w", partition, w.p.opts.Topics.State, err)

@@ -48,7 +48,7 @@ var rooms = []room{
 	{name: "internal/fixtures/recordings"},
 	{name: "internal/fixtures/player", rooms: []string{"internal/fixtures/recordings"}},
 	{name: "internal/fixtures/traffic", rooms: []string{"internal/fixtures/recordings"}, tests: []string{"janus"}},
-	{name: "internal/fixtures/procs", rooms: []string{"kafka"}},
+	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"kafka/embedded"}},
 
 	{name: "test/arch"},
 	{name: "test/docs", tests: []string{"janus", "cdr", "avro"}},

@@ -34,7 +34,7 @@ type emitter struct {
 	chance   *rand.Rand
 }
 
-func (e *emitter) name() string { return fmt.Sprintf("storm-%d", e.number) }
+func (e *emitter) name() string { return fmt.Sprintf("chaos-%d", e.number) }
 
 // run sends until it is told to stop, then what it says last. It never gives a body up: who does loses events, and that
 // is not what is tried here. An error means that ingest gave an answer that loses events.

@@ -10,10 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"januscdr/internal/fixtures/procs"
-	"januscdr/kafka"
 )
 
 // Pauses of ingest and of brokers take up to so long: longer than a sender waits, and than a cluster waits for a
@@ -28,7 +25,7 @@ const (
 // faults does what the plan says, and notes it. A fault can come before that of another service has healed, but not
 // before the last one of the same service has.
 type faults struct {
-	s    *storm
+	s    *scenario
 	log  *os.File
 	open chan int32 // a partition of the changelog in which something was just written, not yet committed
 
@@ -95,12 +92,12 @@ func (f *faults) killCDR(ctx context.Context, chance *rand.Rand, healing *sync.W
 	if aimed {
 		if partition, ok := f.transaction(ctx); ok {
 			what = fmt.Sprintf("in a transaction on partition %d", partition)
-			owner = f.s.owner(partition)
+			owner = f.s.Owner(ctx, partition)
 			f.aimed.Add(1)
 			time.Sleep(time.Duration(chance.Float64() * float64(12*time.Millisecond))) // the rest of it takes about so long
 		}
 	}
-	victim, err := seize(ctx, chance, f.s.processors, owner)
+	victim, err := seize(ctx, chance, f.s.Processors, owner)
 	if err != nil {
 		return err
 	}
@@ -128,7 +125,7 @@ func (f *faults) heal(ctx context.Context, victim *procs.Service, down time.Dura
 		defer victim.Struck.Store(false)
 		procs.Sleep(ctx, down)
 		if err := victim.Start(); err != nil {
-			f.s.complain("%v", err)
+			f.s.Complaints.Add("%v", err)
 		}
 		f.note("%s started", victim.Name)
 	})
@@ -139,7 +136,7 @@ func (f *faults) killIngest(ctx context.Context, chance *rand.Rand, healing *syn
 	if chance.IntN(4) == 0 {
 		down = time.Duration(chance.Float64() * float64(5*time.Second))
 	}
-	victim, err := seize(ctx, chance, f.s.ingests, nil)
+	victim, err := seize(ctx, chance, f.s.Ingests, nil)
 	if err != nil {
 		return err
 	}
@@ -175,7 +172,7 @@ func (f *faults) pauseBroker(ctx context.Context, chance *rand.Rand) error {
 	defer f.brokers.Unlock()
 	n, d := 1+chance.IntN(f.s.o.Brokers), time.Duration(chance.Float64()*float64(brokerPause))
 	f.note("broker %d pauses for %v", n, d.Round(time.Millisecond))
-	if err := f.s.kafka.Pause(ctx, n, d); err != nil {
+	if err := f.s.Kafka.Pause(ctx, n, d); err != nil {
 		return err
 	}
 	f.pauses.Add(1)
@@ -189,14 +186,14 @@ func (f *faults) killBroker(ctx context.Context, chance *rand.Rand) error {
 	f.brokers.Lock()
 	defer f.brokers.Unlock()
 	n := 1 + chance.IntN(f.s.o.Brokers)
-	if err := f.s.kafka.Kill(n); err != nil {
+	if err := f.s.Kafka.Kill(n); err != nil {
 		return err
 	}
 	f.broker.Add(1)
 	down := time.Duration(chance.Float64() * float64(5*time.Second))
 	f.note("broker %d killed, down for %v", n, down.Round(time.Millisecond))
 	procs.Sleep(ctx, down)
-	if err := f.s.kafka.Start(ctx); err != nil {
+	if err := f.s.Kafka.Start(ctx); err != nil {
 		return err
 	}
 	f.note("broker %d started", n)
@@ -223,23 +220,10 @@ func (f *faults) transaction(ctx context.Context) (int32, bool) {
 	return 0, false
 }
 
-// spy reads the changelog as it is written, committed or not.
-func (f *faults) spy(ctx context.Context) error {
-	client, err := kafka.NewClient(f.s.kafkaOptions(), kgo.ConsumeTopics(f.s.topics.State),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchMaxWait(time.Second), kgo.FetchMinBytes(1))
-	if err != nil {
-		return err
+// wrote notes that something was written to the changelog.
+func (f *faults) wrote(partition int32) {
+	select {
+	case f.open <- partition:
+	default:
 	}
-	defer client.Close()
-	for ctx.Err() == nil {
-		client.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) {
-			if len(p.Records) > 0 {
-				select {
-				case f.open <- p.Partition:
-				default:
-				}
-			}
-		})
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -18,6 +17,7 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/procs"
 	"januscdr/kafka"
 	"januscdr/replay"
 )
@@ -30,13 +30,11 @@ type verdict struct {
 	records, sessions int64 // emitted
 	identical         int64
 	late              int64 // events after the stub of their session, or without a record
-
-	commits, aborts int64 // marks of transactions that the changelog still has, over its partitions
 }
 
 // judge compares what is there with what should be.
-func (s *storm) judge(ctx context.Context) error {
-	fmt.Println("storm: comparing")
+func (s *scenario) judge(ctx context.Context) error {
+	fmt.Println("chaos: comparing")
 	began := time.Now()
 	v := &verdict{}
 	perSession, err := s.judgeLog(ctx, v)
@@ -52,10 +50,7 @@ func (s *storm) judge(ctx context.Context) error {
 		return err
 	}
 	s.judgeSums(v, got, perSession)
-	if err := s.marks(ctx, v); err != nil {
-		return err
-	}
-	if err := s.verify(ctx); err != nil {
+	if err := s.Verify(ctx); err != nil {
 		return err
 	}
 	if s.o.python != "" {
@@ -63,7 +58,9 @@ func (s *storm) judge(ctx context.Context) error {
 			return err
 		}
 	}
-	s.tell(v, len(want), time.Since(began))
+	if err := s.tell(ctx, v, len(want), time.Since(began)); err != nil {
+		return err
+	}
 	return ctx.Err()
 }
 
@@ -76,7 +73,7 @@ type session struct {
 // judgeLog reads the event log. Each event that was answered must be in it, byte for byte, in each partition that it
 // concerns; nothing else may be; and what one emitter said to one partition must first come in the order it was said in.
 // It returns how many events the log has for each session.
-func (s *storm) judgeLog(ctx context.Context, v *verdict) (map[session]int64, error) {
+func (s *scenario) judgeLog(ctx context.Context, v *verdict) (map[session]int64, error) {
 	perSession := map[session]int64{}
 	type stream struct {
 		emitter   int
@@ -84,7 +81,7 @@ func (s *storm) judgeLog(ctx context.Context, v *verdict) (map[session]int64, er
 	}
 	latest := map[stream]int{}
 	partitions := int32(s.o.partitions)
-	err := s.read(ctx, s.topics.Events, func(r *kgo.Record) {
+	err := s.read(ctx, s.Topics.Events, func(r *kgo.Record) {
 		kind, _ := kafka.Header(r, kafka.HeaderKind)
 		switch string(kind) {
 		case kafka.KindTick:
@@ -96,13 +93,13 @@ func (s *storm) judgeLog(ctx context.Context, v *verdict) (map[session]int64, er
 		}
 		e := s.ledger.events[fingerprintOf(r.Value)]
 		if e == nil {
-			s.complain("log: partition %d offset %d holds an event that nobody sent: %.200s", r.Partition, r.Offset, r.Value)
+			s.Complaints.Add("log: partition %d offset %d holds an event that nobody sent: %.200s", r.Partition, r.Offset, r.Value)
 			return
 		}
 		if string(kind) == kafka.KindCopy {
 			v.copies++
 			if !e.everyone || kafka.PartitionOf(r.Key, partitions) == r.Partition {
-				s.complain("log: partition %d offset %d holds a copy that concerns nobody there", r.Partition, r.Offset)
+				s.Complaints.Add("log: partition %d offset %d holds a copy that concerns nobody there", r.Partition, r.Offset)
 			}
 			e.copies |= 1 << r.Partition
 			return
@@ -110,20 +107,20 @@ func (s *storm) judgeLog(ctx context.Context, v *verdict) (map[session]int64, er
 		v.events++
 		e.logged++
 		if own := kafka.PartitionOf(r.Key, partitions); own != r.Partition || e.session != "" && e.session != string(r.Key) {
-			s.complain("log: partition %d offset %d holds an event with key %q, whose partition is %d", r.Partition, r.Offset, r.Key, own)
+			s.Complaints.Add("log: partition %d offset %d holds an event with key %q, whose partition is %d", r.Partition, r.Offset, r.Key, own)
 		}
 		if e.everyone {
 			e.copies |= 1 << r.Partition
 		}
 		if e.session != "" {
-			perSession[session{fmt.Sprintf("storm-%d", e.emitter), e.session}]++
+			perSession[session{fmt.Sprintf("chaos-%d", e.emitter), e.session}]++
 		}
 		if e.logged > 1 {
 			return
 		}
 		from := stream{e.emitter, r.Partition}
 		if before, ok := latest[from]; ok && before > e.index {
-			s.complain("log: partition %d offset %d: event %d of emitter %d comes first after its event %d", r.Partition, r.Offset, e.index, e.emitter, before)
+			s.Complaints.Add("log: partition %d offset %d: event %d of emitter %d comes first after its event %d", r.Partition, r.Offset, e.index, e.emitter, before)
 		}
 		latest[from] = max(latest[from], e.index)
 	})
@@ -138,10 +135,10 @@ func (s *storm) judgeLog(ctx context.Context, v *verdict) (map[session]int64, er
 			continue
 		}
 		if e.logged == 0 {
-			s.complain("log: LOST event %d of emitter %d, session %s: it was answered", e.index, e.emitter, e.session)
+			s.Complaints.Add("log: LOST event %d of emitter %d, session %s: it was answered", e.index, e.emitter, e.session)
 		}
 		if all := uint64(1)<<partitions - 1; e.everyone && e.copies != all {
-			s.complain("log: LOST copies of event %d of emitter %d: partitions %b of %b have it", e.index, e.emitter, e.copies, all)
+			s.Complaints.Add("log: LOST copies of event %d of emitter %d: partitions %b of %b have it", e.index, e.emitter, e.copies, all)
 		}
 	}
 	return perSession, nil
@@ -155,13 +152,13 @@ type wanted struct {
 }
 
 // oracle folds the log from its beginning, each partition by itself, undisturbed.
-func (s *storm) oracle(ctx context.Context) (map[string]wanted, error) {
+func (s *scenario) oracle(ctx context.Context) (map[string]wanted, error) {
 	want := map[string]wanted{}
-	sum, err := replay.Run(ctx, replay.Options{Kafka: s.kafkaOptions(), Events: s.topics.Events, Policy: s.o.policy(), From: replay.Earliest},
+	sum, err := replay.Run(ctx, replay.Options{Kafka: s.Options(), Events: s.Topics.Events, Policy: s.o.policy(), From: replay.Earliest},
 		func(r *cdr.Record) error {
 			id := r.RecordID.String()
 			if _, twice := want[id]; twice {
-				s.complain("oracle: record %s comes twice", id)
+				s.Complaints.Add("oracle: record %s comes twice", id)
 			}
 			masked := *r
 			masked.LocalRecordSequenceNumber = 0
@@ -173,51 +170,51 @@ func (s *storm) oracle(ctx context.Context) (map[string]wanted, error) {
 		return nil, fmt.Errorf("fold the log: %w", err)
 	}
 	if sum.Open > 0 {
-		s.complain("oracle: %d sessions are open at the end of the log", sum.Open)
+		s.Complaints.Add("oracle: %d sessions are open at the end of the log", sum.Open)
 	}
 	if sum.Parked > 0 {
-		s.complain("oracle: %d events cannot be understood", sum.Parked)
+		s.Complaints.Add("oracle: %d events cannot be understood", sum.Parked)
 	}
 	return want, nil
 }
 
 // judgeRecords reads what a reader of committed messages sees, and compares it with the oracle.
-func (s *storm) judgeRecords(ctx context.Context, v *verdict, want map[string]wanted) (map[string]cdr.Record, error) {
+func (s *scenario) judgeRecords(ctx context.Context, v *verdict, want map[string]wanted) (map[string]cdr.Record, error) {
 	got := map[string]cdr.Record{}
 	numbers := map[int32]int64{}
-	err := s.read(ctx, s.topics.CDR, func(k *kgo.Record) {
+	err := s.read(ctx, s.Topics.CDR, func(k *kgo.Record) {
 		v.records++
 		where := fmt.Sprintf("records: partition %d offset %d", k.Partition, k.Offset)
 		r, err := avro.Decode(k.Value)
 		if err != nil {
-			s.complain("%s: %v", where, err)
+			s.Complaints.Add("%s: %v", where, err)
 			return
 		}
 		id := r.RecordID.String()
 		if before, any := numbers[k.Partition]; any && r.LocalRecordSequenceNumber != before+1 {
-			s.complain("%s: running number %d follows %d", where, r.LocalRecordSequenceNumber, before)
+			s.Complaints.Add("%s: running number %d follows %d", where, r.LocalRecordSequenceNumber, before)
 		}
 		numbers[k.Partition] = r.LocalRecordSequenceNumber
 		if _, twice := got[id]; twice {
-			s.complain("%s: DOUBLED record %s", where, id)
+			s.Complaints.Add("%s: DOUBLED record %s", where, id)
 			return
 		}
 		got[id] = r
 		if string(k.Key) != r.SessionID || k.Partition != r.SourcePartition {
-			s.complain("%s: record %s has key %q and lies elsewhere than its events, partition %d", where, id, k.Key, r.SourcePartition)
+			s.Complaints.Add("%s: record %s has key %q and lies elsewhere than its events, partition %d", where, id, k.Key, r.SourcePartition)
 		}
 		w, ok := want[id]
 		if !ok {
-			s.complain("%s: record %s is none of the oracle's", where, id)
+			s.Complaints.Add("%s: record %s is none of the oracle's", where, id)
 			return
 		}
 		r.LocalRecordSequenceNumber = 0
 		value, err := avro.Encode(&r)
 		switch {
 		case err != nil:
-			s.complain("%s: %v", where, err)
+			s.Complaints.Add("%s: %v", where, err)
 		case !bytes.Equal(value, w.value):
-			s.complain("%s: DIFFERENT record %s in %s", where, id, strings.Join(differing(avro.JSON(nil, &r), w.line), ", "))
+			s.Complaints.Add("%s: DIFFERENT record %s in %s", where, id, strings.Join(differing(avro.JSON(nil, &r), w.line), ", "))
 		default:
 			v.identical++
 		}
@@ -227,7 +224,7 @@ func (s *storm) judgeRecords(ctx context.Context, v *verdict, want map[string]wa
 	}
 	for _, id := range slices.Sorted(maps.Keys(want)) {
 		if _, ok := got[id]; !ok {
-			s.complain("records: LOST record %s of partition %d: %.300s", id, want[id].partition, want[id].line)
+			s.Complaints.Add("records: LOST record %s of partition %d: %.300s", id, want[id].partition, want[id].line)
 		}
 	}
 	return got, nil
@@ -250,7 +247,7 @@ func differing(got, want []byte) []string {
 
 // judgeSums compares the counts in the records with the log: each session that has events has a record, and no session
 // counts more events than it has.
-func (s *storm) judgeSums(v *verdict, got map[string]cdr.Record, perSession map[session]int64) {
+func (s *scenario) judgeSums(v *verdict, got map[string]cdr.Record, perSession map[session]int64) {
 	counted, reported := map[session]int64{}, map[session]bool{}
 	for _, r := range got {
 		if r.RecordType != cdr.SessionSummary {
@@ -263,23 +260,23 @@ func (s *storm) judgeSums(v *verdict, got map[string]cdr.Record, perSession map[
 	}
 	for of, n := range perSession {
 		if !reported[of] {
-			s.complain("sums: session %s of %s has %d events and no record", of.id, of.emitter, n)
+			s.Complaints.Add("sums: session %s of %s has %d events and no record", of.id, of.emitter, n)
 		}
 		if counted[of] > n {
-			s.complain("sums: session %s of %s has %d events, its records count %d", of.id, of.emitter, n, counted[of])
+			s.Complaints.Add("sums: session %s of %s has %d events, its records count %d", of.id, of.emitter, n, counted[of])
 		}
 		v.late += n - counted[of]
 	}
 	for of := range counted {
 		if perSession[of] == 0 {
-			s.complain("sums: session %s of %s has a record and no events", of.id, of.emitter)
+			s.Complaints.Add("sums: session %s of %s has a record and no events", of.id, of.emitter)
 		}
 	}
 }
 
 // read calls each for the committed records of a topic as it is now.
-func (s *storm) read(ctx context.Context, topic string, each func(*kgo.Record)) error {
-	return kafka.ReadCommitted(ctx, s.client, s.kafkaOptions(), topic, func(records []*kgo.Record) error {
+func (s *scenario) read(ctx context.Context, topic string, each func(*kgo.Record)) error {
+	return kafka.ReadCommitted(ctx, s.Client, s.Options(), topic, func(records []*kgo.Record) error {
 		for _, r := range records {
 			each(r)
 		}
@@ -287,76 +284,15 @@ func (s *storm) read(ctx context.Context, topic string, each func(*kgo.Record)) 
 	})
 }
 
-// marks counts the transactions that the changelog has seen, by their marks, from the brokers' own files: whether kills
-// have hit any is seen by those that were aborted.
-func (s *storm) marks(ctx context.Context, v *verdict) error {
-	whole, err := kafka.CommittedRanges(ctx, s.client, s.topics.State)
-	if err != nil {
-		return err
-	}
-	offsets := map[int32]kgo.Offset{}
-	for p, stretch := range whole {
-		if stretch.From < stretch.To {
-			offsets[p] = kgo.NewOffset().At(stretch.From)
-		}
-	}
-	if len(offsets) == 0 {
-		return nil
-	}
-	client, err := kafka.NewClient(s.kafkaOptions(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.topics.State: offsets}),
-		kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadUncommitted()))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	for len(offsets) > 0 {
-		// The last offsets may hold nothing any more: compaction took them.
-		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
-		fetches := client.PollFetches(wait)
-		cancel()
-		if fetches.NumRecords() == 0 {
-			break
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if r.Attrs.IsControl() && len(r.Key) >= 4 { // version and type, 16 bits each: 0 abort, 1 commit
-				switch r.Key[3] {
-				case 0:
-					v.aborts++
-				case 1:
-					v.commits++
-				}
-			}
-			if r.Offset >= whole[r.Partition].To-1 {
-				delete(offsets, r.Partition)
-			}
-		})
-	}
-	return ctx.Err()
-}
-
-// verify asks our own tool, which must find the same.
-func (s *storm) verify(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.o.Bin, "cdr"), "replay", "--verify")
-	cmd.Env, cmd.Dir = s.processors[0].Env, s.o.Dir
-	out, err := cmd.CombinedOutput()
-	if err := os.WriteFile(filepath.Join(s.o.Dir, "verify"), out, 0o644); err != nil {
-		return err
-	}
-	if err != nil {
-		s.complain("cdr replay --verify: %v, see %s", err, filepath.Join(s.o.Dir, "verify"))
-	}
-	return ctx.Err()
-}
-
 // stranger reads the records with scripts/external_consumer.py, which has nothing of ours but the schema.
-func (s *storm) stranger(ctx context.Context, want map[string]wanted) error {
+func (s *scenario) stranger(ctx context.Context, want map[string]wanted) error {
 	cmd := exec.CommandContext(ctx, s.o.python, filepath.Join(s.o.Root, "scripts", "external_consumer.py"),
-		"--brokers", strings.Join(s.brokers, ","), "--topic", s.topics.CDR)
+		"--brokers", strings.Join(s.Brokers, ","), "--topic", s.Topics.CDR)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	if err != nil {
-		s.complain("external consumer: %v: %s", err, bytes.TrimSpace(complaint.Bytes()))
+		s.Complaints.Add("external consumer: %v: %s", err, bytes.TrimSpace(complaint.Bytes()))
 		return ctx.Err()
 	}
 	seen := map[string]bool{}
@@ -364,20 +300,20 @@ func (s *storm) stranger(ctx context.Context, want map[string]wanted) error {
 		id, same, err := sameRecord(line, want)
 		switch {
 		case err != nil:
-			s.complain("external consumer: %v in %.200s", err, line)
+			s.Complaints.Add("external consumer: %v in %.200s", err, line)
 		case seen[id]:
-			s.complain("external consumer: DOUBLED record %s", id)
+			s.Complaints.Add("external consumer: DOUBLED record %s", id)
 		case !same:
-			s.complain("external consumer: DIFFERENT record %s: %.300s", id, line)
+			s.Complaints.Add("external consumer: DIFFERENT record %s: %.300s", id, line)
 		}
 		seen[id] = true
 	}
 	for id := range want {
 		if !seen[id] {
-			s.complain("external consumer: LOST record %s", id)
+			s.Complaints.Add("external consumer: LOST record %s", id)
 		}
 	}
-	fmt.Printf("storm: the external consumer saw %d records\n", len(seen))
+	fmt.Printf("chaos: the external consumer saw %d records\n", len(seen))
 	return ctx.Err()
 }
 
@@ -407,24 +343,35 @@ func decode(line []byte, into any) error {
 	return d.Decode(into)
 }
 
-// said counts how often the processors said something in their logs.
-func (s *storm) said(what string) (n int) {
-	for _, p := range s.processors {
-		text, err := os.ReadFile(p.Log)
-		if err == nil {
-			n += bytes.Count(text, []byte(what))
-		}
-	}
-	return n
-}
-
 // tell prints the verdict.
-func (s *storm) tell(v *verdict, want int, took time.Duration) {
-	f, w := s.faults, s.watch
+func (s *scenario) tell(ctx context.Context, v *verdict, want int, took time.Duration) error {
+	f := s.faults
+	gaps, _, err := s.Gaps(ctx, s.changelog)
+	if err != nil {
+		return err
+	}
+	moved, dropped := 0, 0
+	var waits []procs.Gap // while there was something to do
+	for p, of := range gaps {
+		moved += len(procs.Of(of, procs.Moved))
+		dropped += len(procs.Of(of, procs.Dropped))
+		waits = append(waits, procs.Within(of, procs.Span{From: s.began, To: s.caught[p]})...)
+	}
+	last := s.began
+	for _, at := range s.caught {
+		last = later(last, at)
+	}
+	none := procs.LongestFirst(procs.Within(procs.AnyGaps(s.changelog.Signs()), procs.Span{From: s.began, To: last}))
+	waits = procs.LongestFirst(waits)
+	longest := procs.Gap{Partition: -1}
+	if len(waits) > 0 {
+		longest = waits[0]
+	}
+	commits, aborts, restores := s.changelog.Counts()
 	sent, answered, bodies, repeats := s.ledger.counts()
 	how := "GOOD: nothing lost, doubled or different"
-	if s.bad() > 0 {
-		how = fmt.Sprintf("BAD: %d complaints", s.bad())
+	if bad := len(s.Complaints.All()); bad > 0 {
+		how = fmt.Sprintf("BAD: %d complaints", bad)
 	}
 	rows := [][2]string{
 		{"verdict", how},
@@ -437,13 +384,20 @@ func (s *storm) tell(v *verdict, want int, took time.Duration) {
 		{"events", fmt.Sprintf("%d sent, %d answered in %d bodies, %d tries more", sent, answered, bodies, repeats)},
 		{"log", fmt.Sprintf("%d events (%d written again), %d copies, %d ticks, %d signs of life", v.events, v.repeated, v.copies, v.ticks, v.alive)},
 		{"records", fmt.Sprintf("%d of %d, %d identical; %d sessions, %d late events", v.records, want, v.identical, v.sessions, v.late)},
-		{"restores", fmt.Sprintf("%d of partitions, %d times one moved", s.said("task restored"), s.said("partition was taken from us"))},
-		{"transactions", fmt.Sprintf("%d committed and %d aborted, by the marks that compaction left in %d partitions", v.commits, v.aborts, s.o.partitions)},
-		{"clients dropped", fmt.Sprint(s.said("dropping the client and all tasks"))},
-		{"longest gap", fmt.Sprintf("%.1f s without any commit, %.1f s of partition %d", w.gap.Seconds(), w.partition.Seconds(), w.which)},
-		{"time", fmt.Sprintf("%.0f s, compared in %.0f s", time.Since(w.began).Seconds(), took.Seconds())},
+		{"restores", fmt.Sprintf("%d of partitions begun; between two commits one moved %d times and was restored in place %d times", restores, moved, dropped)},
+		{"transactions", fmt.Sprintf("%d committed and %d aborted, by their marks in the %d partitions of the changelog", commits, aborts, s.o.partitions)},
+		{"longest gap", fmt.Sprintf("%.1f s without any commit, %.1f s of partition %d, which %s", procs.Quantile(none, 1).Seconds(), longest.Length().Seconds(), longest.Partition, longest.Fate)},
+		{"time", fmt.Sprintf("%.0f s, compared in %.0f s", time.Since(s.began).Seconds(), took.Seconds())},
 	}
 	for _, row := range rows {
 		fmt.Printf("%-18s%s\n", row[0], row[1])
 	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

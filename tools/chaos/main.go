@@ -1,4 +1,4 @@
-// Command storm kills what it can, for as long as it is told, and then asks whether every call came out exactly once.
+// Command chaos kills what it can, for as long as it is told, and then asks whether every call came out exactly once.
 //
 // It runs a real Kafka of one broker or three, ingest and processors as processes of their own, and emitters that post
 // multiplied recordings as Janus does: one request in flight each, sent again when the connection closed without an
@@ -73,7 +73,7 @@ func main() {
 	flag.DurationVar(&o.settle, "settle", 10*time.Minute, "patience until all is consumed and closed")
 	flag.Parse()
 
-	procs.Main("storm", func(ctx context.Context) error { return run(ctx, o) })
+	procs.Main("chaos", func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func (o *options) complete() error {
@@ -92,7 +92,7 @@ func (o *options) complete() error {
 			time.Duration(o.killsBroker)*25*time.Second,
 			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second)
 	}
-	return o.Complete("storm")
+	return o.Complete("chaos")
 }
 
 // limit is what silence is waited for: the shortest that the configuration takes, so that the end is near.

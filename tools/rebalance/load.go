@@ -61,8 +61,8 @@ func (l *load) run(ctx context.Context) error {
 	return nil
 }
 
-func newLoad(o *options, brokers []string, topic string) (*load, error) {
-	client, err := kafka.NewClient(kafka.Options{Brokers: brokers}, kgo.ProducerLinger(0))
+func newLoad(o *options, to kafka.Options, topic string) (*load, error) {
+	client, err := kafka.NewClient(to, kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

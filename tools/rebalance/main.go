@@ -1,10 +1,11 @@
-// Command moves measures what processes that come and go cost the partitions that stay where they are.
+// Command rebalance measures what processes that come and go cost the partitions that stay where they are.
 //
 // It runs a real Kafka, a steady load of events into each partition, and processors as processes of their own. First
 // nothing moves, for an equal time with each number of processes from one to all. Then a process joins, leaves or is
 // started again every few seconds. What is measured is seen from outside: the time between the commits of a partition, by
 // the marks of transactions in its changelog. A partition that stayed with its worker is told apart from one that was
-// given to another, or whose process was started again.
+// given to another, by the barriers of restores there, and from one whose process was started again. In the end
+// `cdr replay --verify` must find every record as it should be.
 //
 //	go run ./tools/rebalance
 //	go run ./tools/rebalance -still 20s -moving 30s        a quick look
@@ -65,7 +66,7 @@ func main() {
 	flag.IntVar(&o.worst, "worst", 3, "how many of the longest gaps of each kind are told one by one")
 	flag.Parse()
 
-	procs.Main("moves", func(ctx context.Context) error { return run(ctx, o) })
+	procs.Main("rebalance", func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func (o *options) complete() error {
@@ -79,5 +80,5 @@ func (o *options) complete() error {
 	case o.still <= 0 || o.moving <= 0:
 		return errors.New("-still and -moving are more than 0")
 	}
-	return o.Complete("moves")
+	return o.Complete("rebalance")
 }

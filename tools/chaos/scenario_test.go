@@ -13,6 +13,7 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/procs"
 	"januscdr/internal/fixtures/traffic"
 	"januscdr/janus"
 	"januscdr/kafka"
@@ -20,9 +21,9 @@ import (
 	"januscdr/replay"
 )
 
-// world is a storm after which all is as it should be, on an embedded broker: some events in the log, and their records.
+// world is a scenario after which all is as it should be, on an embedded broker: some events in the log, and their records.
 type world struct {
-	*storm
+	*scenario
 	t *testing.T
 }
 
@@ -33,14 +34,14 @@ func calmWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = broker.Close() })
-	s := &storm{o: &options{partitions: 3}, brokers: broker.Addrs(), ledger: newLedger(), topics: kafka.Topics{
+	s := &scenario{o: &options{partitions: 3}, ledger: newLedger(), Cluster: &procs.Cluster{Brokers: broker.Addrs(), Topics: kafka.Topics{
 		Events: "events", CDR: "records", State: "state", DLQ: "dlq", Partitions: 3, Replication: 1, Embedded: true,
-	}}
-	if s.client, err = kafka.NewClient(s.kafkaOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+	}}}
+	if s.Client, err = kafka.NewClient(s.Options(), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.client.Close)
-	if _, err := kafka.CreateTopics(t.Context(), s.client, s.topics); err != nil {
+	t.Cleanup(s.Client.Close)
+	if _, err := kafka.CreateTopics(t.Context(), s.Client, s.Topics); err != nil {
 		t.Fatal(err)
 	}
 	return &world{s, t}
@@ -50,12 +51,12 @@ func calmWorld(t *testing.T) *world {
 func (w *world) says(count int, change func(n int, records []*kgo.Record) []*kgo.Record) {
 	w.t.Helper()
 	var parser janus.Parser
-	next, stop := iter.Pull(traffic.Janus("storm-1", []string{"1.1-c_videoroom"}, 2))
+	next, stop := iter.Pull(traffic.Janus("chaos-1", []string{"1.1-c_videoroom"}, 2))
 	defer stop()
 	for n := range count {
 		e, _ := next()
 		if n == count-1 {
-			e = traffic.Shutdown("storm-1", e.At)
+			e = traffic.Shutdown("chaos-1", e.At)
 		}
 		entries, err := w.ledger.sends(1, n, &parser, []traffic.Event{e})
 		if err != nil {
@@ -64,7 +65,7 @@ func (w *world) says(count int, change func(n int, records []*kgo.Record) []*kgo
 		w.ledger.answers(entries)
 		key := e.Session
 		if key == "" {
-			key = "storm-1"
+			key = "chaos-1"
 		}
 		own := kafka.PartitionOf([]byte(key), 3)
 		records := []*kgo.Record{{Topic: "events", Partition: own, Key: []byte(key), Value: e.Value}}
@@ -87,7 +88,7 @@ func (w *world) says(count int, change func(n int, records []*kgo.Record) []*kgo
 
 func (w *world) append(records ...*kgo.Record) {
 	w.t.Helper()
-	if err := w.client.ProduceSync(w.t.Context(), records...).FirstErr(); err != nil {
+	if err := w.Client.ProduceSync(w.t.Context(), records...).FirstErr(); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -96,7 +97,7 @@ func (w *world) append(records ...*kgo.Record) {
 func (w *world) processes(change func(n int, r cdr.Record) []cdr.Record) {
 	w.t.Helper()
 	n, numbers := 0, map[int32]int64{}
-	_, err := replay.Run(w.t.Context(), replay.Options{Kafka: w.kafkaOptions(), Events: "events", Policy: w.o.policy(), From: replay.Earliest}, func(r *cdr.Record) error {
+	_, err := replay.Run(w.t.Context(), replay.Options{Kafka: w.Options(), Events: "events", Policy: w.o.policy(), From: replay.Earliest}, func(r *cdr.Record) error {
 		for _, r := range change(n, *r) {
 			numbers[r.SourcePartition]++
 			r.LocalRecordSequenceNumber = numbers[r.SourcePartition]
@@ -134,7 +135,7 @@ func (w *world) isJudged() string {
 	if v.events == 0 || v.records == 0 {
 		w.t.Fatalf("judged %d events and %d records: nothing to judge", v.events, v.records)
 	}
-	return strings.Join(w.complaints, "\n")
+	return strings.Join(w.Complaints.All(), "\n")
 }
 
 func asItIs(_ int, records []*kgo.Record) []*kgo.Record { return records }
@@ -239,29 +240,6 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 				t.Errorf("no complaint with %q:\n%s", scene.want, got)
 			}
 		})
-	}
-}
-
-func TestAPartitionThatWaitsIsTold(t *testing.T) {
-	w := newWatch(nil)
-	at := w.began
-	look := func(after time.Duration, end, position int64) {
-		at = at.Add(after)
-		w.saw(at, map[int32]int64{0: end, 1: 5}, map[int32]int64{0: position, 1: 5})
-	}
-	look(0, 10, 10)
-	look(time.Minute, 10, 10) // nothing to do is no gap
-	look(time.Second, 20, 10)
-	look(3*time.Second, 30, 10)
-	look(time.Second, 30, 30)
-	look(time.Minute, 30, 30)
-	at = at.Add(90 * time.Second)
-	w.sawNothing(at)
-	if w.gap != 90*time.Second {
-		t.Errorf("nothing was seen for 90s, told %v", w.gap)
-	}
-	if w.partition != 5*time.Second || w.which != 0 {
-		t.Errorf("partition %d waited %v, want 5s of partition 0", w.which, w.partition)
 	}
 }
 
