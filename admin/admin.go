@@ -2,7 +2,7 @@
 //
 // It promises that its answers never wait for the work they tell of, that a slow or hostile client costs little, and
 // that it changes nothing. What "ready" means is told by the one who starts it. It touches the network, imports no
-// other room, and shows no call data by itself; see Handle for what others add.
+// other room, and shows no call data but what Readiness.Details holds.
 package admin
 
 import (
@@ -53,8 +53,8 @@ type Server struct {
 	log      hclog.Logger
 }
 
-// Listen opens the port, so that a mistake in the address shows before any work begins. Run serves; a server that is
-// never run is closed by Close.
+// Listen opens the port, so that a mistake in the address shows before any work begins. Run serves, and frees
+// the port when it ends.
 func Listen(o Options) (*Server, error) {
 	log := o.Log
 	if log == nil {
@@ -106,14 +106,8 @@ func (s *Server) answer(w http.ResponseWriter, r Readiness) {
 	w.Write(append(body, '\n'))
 }
 
-// Handle adds what else is to be seen under a pattern of http.ServeMux, before Run.
-func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
-
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Close frees the port of a server that is not run.
-func (s *Server) Close() error { return s.listener.Close() }
 
 // Run serves until the context ends; requests in hand get up to 2 s more. It returns nil after that.
 func (s *Server) Run(ctx context.Context) error {

@@ -43,18 +43,6 @@ func BenchmarkJSON(b *testing.B) {
 	b.SetBytes(int64(len(line)))
 }
 
-func BenchmarkParseJSON(b *testing.B) {
-	r := aLeg()
-	line := JSON(nil, &r)
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseJSON(line); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // What goavro costs for the same record, without the building of its maps and without taking them apart: the measure
 // for writing and reading by hand.
 func BenchmarkGoavro(b *testing.B) {

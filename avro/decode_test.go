@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -167,25 +166,6 @@ func FuzzDecode(f *testing.F) {
 			if err != nil || !bytes.Equal(first, second) {
 				t.Fatalf("%v\n%x\n%x", err, first, second)
 			}
-		}
-	})
-}
-
-func FuzzParseJSON(f *testing.F) {
-	for _, r := range []cdr.Record{{}, aLeg(), aSession()} {
-		f.Add(JSON(nil, &r))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := ParseJSON(b)
-		if err != nil {
-			return
-		}
-		again, err := ParseJSON(JSON(nil, &r))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if third, err := ParseJSON(JSON(nil, &again)); err != nil || !reflect.DeepEqual(again, third) {
-			t.Fatalf("%v\n%+v\n%+v", err, again, third)
 		}
 	})
 }

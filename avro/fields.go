@@ -147,10 +147,6 @@ var mid = kind[cdr.Stream]{
 	print: func(w *jx.Writer, s *cdr.Stream) { text.print(w, &s.Mid) },
 	shape: text.shape,
 	value: func(into *Value, s *cdr.Stream) { text.value(into, &s.Mid) },
-	parse: func(d *jx.Decoder, s *cdr.Stream) error {
-		s.HasMid = true
-		return text.parse(d, &s.Mid)
-	},
 }
 
 // quality is known when it was read.
@@ -165,10 +161,6 @@ var quality = func() kind[cdr.Quality] {
 	known.read = func(r *reader, q *cdr.Quality) {
 		q.Known = true
 		k.read(r, q)
-	}
-	known.parse = func(d *jx.Decoder, q *cdr.Quality) error {
-		q.Known = true
-		return k.parse(d, q)
 	}
 	return known
 }()

@@ -1,10 +1,6 @@
 package avro
 
 import (
-	"errors"
-	"fmt"
-	"io"
-
 	"github.com/go-faster/jx"
 
 	"januscdr/cdr"
@@ -17,19 +13,4 @@ func JSON(dst []byte, r *cdr.Record) []byte {
 	w := jx.Writer{Buf: dst}
 	callDetailRecord.print(&w, r)
 	return w.Buf
-}
-
-// ParseJSON reads what JSON wrote; the order of keys and the white space between them do not matter. A key that is
-// unknown, comes twice or is missing is an error, except that a field which may be null may be missing. So the JSON of
-// an older program can be read when the fields added since may be null.
-func ParseJSON(b []byte) (cdr.Record, error) {
-	var rec cdr.Record
-	d := jx.DecodeBytes(b)
-	if err := callDetailRecord.parse(d, &rec); err != nil {
-		return cdr.Record{}, fmt.Errorf("parse record: %w", err)
-	}
-	if err := d.Skip(); !errors.Is(err, io.EOF) {
-		return cdr.Record{}, errors.New("parse record: something follows it")
-	}
-	return rec, nil
 }

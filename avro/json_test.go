@@ -34,29 +34,3 @@ func TestNothingIsEscapedThatJSONDoesNotAskFor(t *testing.T) {
 		t.Error(line)
 	}
 }
-
-func TestJSONThatIsNoRecordSaysWhy(t *testing.T) {
-	r := aLeg()
-	good := string(JSON(nil, &r))
-	for _, scene := range []struct{ name, line, says string }{
-		{"nothing", "", "EOF"},
-		{"an array", "[]", `"{" expected`},
-		{"an unknown key", strings.Replace(good, "emitter", "sender", 1), `"sender" is no field`},
-		{"a key twice", strings.Replace(good, `"session_id"`, `"emitter"`, 1), "emitter stands there twice"},
-		{"a key is gone", strings.Replace(good, `"duration":61400000,`, "", 1), "duration is missing"},
-		{"a number too large", strings.Replace(good, `"leg_index":0`, `"leg_index":2147483648`, 1), "leg_index: "},
-		{"a fraction", strings.Replace(good, `"leg_index":0`, `"leg_index":0.5`, 1), ""},
-		{"no such symbol", strings.Replace(good, `"LEG"`, `"LEGS"`, 1), `record_type: "LEGS" is none of UNKNOWN, LEG, SESSION, CONFERENCE`},
-		{"null where none may be", strings.Replace(good, `"duration":61400000`, `"duration":null`, 1), "duration: "},
-		{"two of them", good + good, "something follows"},
-		{"cut off", good[:len(good)-1], "EOF"},
-	} {
-		_, err := ParseJSON([]byte(scene.line))
-		if err == nil || !strings.Contains(err.Error(), scene.says) {
-			t.Errorf("%s: got %v, want %q", scene.name, err, scene.says)
-		}
-	}
-	if _, err := ParseJSON([]byte(strings.Replace(good, `"supersedes":null,`, "", 1) + "\n ")); err != nil {
-		t.Errorf("a field that may be null may be missing, and white space may follow: %v", err)
-	}
-}

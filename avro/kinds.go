@@ -3,7 +3,6 @@ package avro
 import (
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-faster/jx"
@@ -12,13 +11,12 @@ import (
 	"januscdr/janus"
 )
 
-// kind is how a type of Go is written and read, in both forms, and what it looks like to those who keep it in a form of
-// their own. read and parse find v at its zero value.
+// kind is how a type of Go is written in both forms and read from Avro, and what it looks like to those who keep it in a
+// form of their own. read finds v at its zero value.
 type kind[T any] struct {
-	write func(w *writer, v *T)           // to Avro
-	read  func(r *reader, v *T)           // from Avro
-	print func(w *jx.Writer, v *T)        // to JSON
-	parse func(d *jx.Decoder, v *T) error // from JSON
+	write func(w *writer, v *T)    // to Avro
+	read  func(r *reader, v *T)    // from Avro
+	print func(w *jx.Writer, v *T) // to JSON
 	shape Field
 	value func(into *Value, v *T) // sets all of it, and may use the memory of its items again
 }
@@ -28,7 +26,6 @@ var integer = kind[int32]{
 	write: func(w *writer, v *int32) { w.long(int64(*v)) },
 	read:  func(r *reader, v *int32) { *v = r.int() },
 	print: func(w *jx.Writer, v *int32) { w.Int32(*v) },
-	parse: func(d *jx.Decoder, v *int32) (err error) { *v, err = d.Int32(); return err },
 	shape: Field{Type: Int},
 	value: func(into *Value, v *int32) { *into = Value{Int: int64(*v)} },
 }
@@ -37,7 +34,6 @@ var boolean = kind[bool]{
 	write: func(w *writer, v *bool) { w.bool(*v) },
 	read:  func(r *reader, v *bool) { *v = r.bool() },
 	print: func(w *jx.Writer, v *bool) { w.Bool(*v) },
-	parse: func(d *jx.Decoder, v *bool) (err error) { *v, err = d.Bool(); return err },
 	shape: Field{Type: Boolean},
 	value: func(into *Value, v *bool) {
 		*into = Value{}
@@ -53,7 +49,6 @@ var text = kind[string]{
 	write: func(w *writer, v *string) { w.string(strings.ToValidUTF8(*v, "\uFFFD")) },
 	read:  func(r *reader, v *string) { *v = string(r.bytes()) },
 	print: func(w *jx.Writer, v *string) { w.Str(strings.ToValidUTF8(*v, "\uFFFD")) },
-	parse: func(d *jx.Decoder, v *string) (err error) { *v, err = d.Str(); return err },
 	shape: Field{Type: Text},
 	value: func(into *Value, v *string) { *into = Value{Text: strings.ToValidUTF8(*v, "\uFFFD")} },
 }
@@ -75,13 +70,6 @@ var id = kind[cdr.ID]{
 		w.Buf = append(w.Buf, '"')
 		w.Buf = append(hex.AppendEncode(w.Buf, v[:]), '"')
 	},
-	parse: func(d *jx.Decoder, v *cdr.ID) error {
-		b, err := d.StrBytes()
-		if err != nil {
-			return err
-		}
-		return unhex(v, b)
-	},
 	shape: Field{Type: ID},
 	value: func(into *Value, v *cdr.ID) { *into = Value{Text: hex.EncodeToString(v[:])} },
 }
@@ -100,11 +88,6 @@ func long[T ~int64](t Type) kind[T] {
 		write: func(w *writer, v *T) { w.long(int64(*v)) },
 		read:  func(r *reader, v *T) { *v = T(r.long()) },
 		print: func(w *jx.Writer, v *T) { w.Int64(int64(*v)) },
-		parse: func(d *jx.Decoder, v *T) error {
-			n, err := d.Int64()
-			*v = T(n)
-			return err
-		},
 		shape: Field{Type: t},
 		value: func(into *Value, v *T) { *into = Value{Int: int64(*v)} },
 	}
@@ -133,18 +116,6 @@ func enum[T ~uint8](symbols []string) kind[T] {
 		},
 		read:  func(r *reader, v *T) { *v = T(r.index(len(symbols), "symbol")) },
 		print: func(w *jx.Writer, v *T) { w.Str(symbol(*v)) },
-		parse: func(d *jx.Decoder, v *T) error {
-			symbol, err := d.Str()
-			if err != nil {
-				return err
-			}
-			i := slices.Index(symbols, symbol)
-			if i < 0 {
-				return fmt.Errorf("%q is none of %s", symbol, strings.Join(symbols, ", "))
-			}
-			*v = T(i)
-			return nil
-		},
 		shape: Field{Type: Symbol, Symbols: symbols},
 		value: func(into *Value, v *T) { *into = Value{Text: symbol(*v)} },
 	}
@@ -179,12 +150,6 @@ func list[T any](item kind[T]) kind[[]T] {
 				item.print(w, &(*v)[i])
 			}
 			w.ArrEnd()
-		},
-		parse: func(d *jx.Decoder, v *[]T) error {
-			return d.Arr(func(d *jx.Decoder) error {
-				*v = append(*v, *new(T))
-				return item.parse(d, &(*v)[len(*v)-1])
-			})
 		},
 		shape: Field{Type: List, Item: &item.shape},
 		value: func(into *Value, v *[]T) {

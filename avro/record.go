@@ -1,7 +1,6 @@
 package avro
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/go-faster/jx"
@@ -26,7 +25,6 @@ func required[R, T any](name string, k kind[T], at func(*R) *T) field[R] {
 			write: func(w *writer, rec *R) { k.write(w, at(rec)) },
 			read:  func(r *reader, rec *R) { k.read(r, at(rec)) },
 			print: func(w *jx.Writer, rec *R) { k.print(w, at(rec)) },
-			parse: func(d *jx.Decoder, rec *R) error { return k.parse(d, at(rec)) },
 			shape: shape,
 			value: func(into *Value, rec *R) { k.value(into, at(rec)) },
 		},
@@ -63,12 +61,6 @@ func nullWhen[R, T any](null func(*R) bool, name string, k kind[T], at func(*R) 
 			value.print(w, rec)
 		}
 	}
-	f.parse = func(d *jx.Decoder, rec *R) error {
-		if d.Next() == jx.Null {
-			return d.Null()
-		}
-		return value.parse(d, rec)
-	}
 	f.shape.Nullable = true
 	f.value = func(into *Value, rec *R) {
 		if null(rec) {
@@ -80,14 +72,10 @@ func nullWhen[R, T any](null func(*R) bool, name string, k kind[T], at func(*R) 
 	return f
 }
 
-// record is how a record of these fields is written and read, in this order. Errors name the field. In JSON the order
-// does not matter to the reader; a key that is unknown or comes twice is an error, and so is a missing one, unless the
-// field may be null.
+// record is how a record of these fields is written and read, in this order. Errors name the field.
 func record[R any](fields []field[R]) kind[R] {
-	positions := make(map[string]int, len(fields))
 	shapes := make([]Field, len(fields))
 	for i, f := range fields {
-		positions[f.name] = i
 		shapes[i] = f.shape
 	}
 	return kind[R]{
@@ -119,32 +107,6 @@ func record[R any](fields []field[R]) kind[R] {
 				fields[i].print(w, rec)
 			}
 			w.ObjEnd()
-		},
-		parse: func(d *jx.Decoder, rec *R) error {
-			seen := make([]bool, len(fields))
-			if err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-				i, known := positions[string(key)]
-				switch {
-				case !known:
-					return fmt.Errorf("%q is no field of a record", key)
-				case seen[i]:
-					return fmt.Errorf("%s stands there twice", key)
-				}
-				seen[i] = true
-				if err := fields[i].parse(d, rec); err != nil {
-					return fmt.Errorf("%s: %w", key, err)
-				}
-				return nil
-			}); err != nil {
-				return err
-			}
-			var missing []error
-			for i := range fields {
-				if !seen[i] && fields[i].null == nil {
-					missing = append(missing, fmt.Errorf("%s is missing", fields[i].name))
-				}
-			}
-			return errors.Join(missing...)
 		},
 		shape: Field{Type: Group, Fields: shapes},
 		value: func(into *Value, rec *R) {

@@ -106,17 +106,17 @@ func (g Growth) drained(ctx context.Context, client *kgo.Client, admin *kadm.Cli
 		hindrances = append(hindrances, fmt.Sprintf("group %s has %d members (when nothing is open and unread, stop the processors, and wait for their session timeout, or stop them with --leave)",
 			g.Group, len(described[g.Group].Members)))
 	}
-	surveyed, err := survey(ctx, g.Kafka, client, g.Topics)
+	partitions, err := survey(ctx, g.Kafka, client, g.Topics)
 	if err != nil {
 		return fmt.Errorf("grow topics: %w", err)
 	}
 	var open int
 	var unread int64
-	for _, s := range surveyed {
+	for _, s := range partitions {
 		if s.Partition >= before {
 			continue // of an earlier try, empty
 		}
-		open, unread = open+s.OpenSessions, unread+s.Unread()
+		open, unread = open+s.OpenSessions, unread+s.unread()
 		if s.origin == nil {
 			continue
 		}

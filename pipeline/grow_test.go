@@ -117,11 +117,11 @@ func TestAfterGrowingEveryRecordStillComesOutOnce(t *testing.T) {
 			if _, err := kadm.NewClient(c.client).UpdatePartitions(t.Context(), 5, "state", "cdr"); err != nil {
 				t.Fatal(err)
 			}
-			surveyed, err := Survey(t.Context(), c.opts, c.topics)
+			partitions, err := survey(t.Context(), c.opts, c.client, c.topics)
 			if err != nil {
 				t.Fatal(err)
 			}
-			later := *surveyed[0].origin
+			later := *partitions[0].origin
 			later.Partitions = 5
 			c.write(&kgo.Record{Topic: "state", Key: []byte(originKey), Value: later.bytes()})
 		}},

@@ -16,8 +16,8 @@ import (
 	"januscdr/kafka"
 )
 
-// Surveyed is what the changelog says of one partition.
-type Surveyed struct {
+// surveyed is what the changelog says of one partition.
+type surveyed struct {
 	Partition    int32
 	OpenSessions int
 	Position     int64 // next offset of the event log to read; where the log begins when nothing was read yet
@@ -26,21 +26,12 @@ type Surveyed struct {
 	origin       *origin
 }
 
-// Unread is how many records of the event log are not folded yet.
-func (s Surveyed) Unread() int64 { return max(s.End-s.Position, 0) }
+// unread is how many records of the event log are not folded yet.
+func (s surveyed) unread() int64 { return max(s.End-s.Position, 0) }
 
-// Survey reads the whole changelog, partition by partition, as it is committed now, and says what is in it. It changes
+// survey reads the whole changelog, partition by partition, as it is committed now, and says what is in it. It changes
 // nothing, and needs memory for the states of one partition.
-func Survey(ctx context.Context, o kafka.Options, t kafka.Topics) ([]Surveyed, error) {
-	client, err := kafka.NewClient(o)
-	if err != nil {
-		return nil, fmt.Errorf("survey changelog: %w", err)
-	}
-	defer client.Close()
-	return survey(ctx, o, client, t)
-}
-
-func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.Topics) ([]Surveyed, error) {
+func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.Topics) ([]surveyed, error) {
 	events, err := kafka.CommittedRanges(ctx, client, t.Events)
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: %w", err)
@@ -53,7 +44,7 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: %w", err)
 	}
-	var all []Surveyed
+	var all []surveyed
 	for _, partition := range slices.Sorted(maps.Keys(states)) {
 		held, err := readStates(ctx, o, t.State, partition, states[partition])
 		if err != nil {
@@ -63,7 +54,7 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 		if err != nil {
 			return nil, fmt.Errorf("survey changelog: partition %d: %w", partition, err)
 		}
-		s := Surveyed{Partition: partition, OpenSessions: fold.OpenSessions(), Position: fold.Next(), States: len(held)}
+		s := surveyed{Partition: partition, OpenSessions: fold.OpenSessions(), Position: fold.Next(), States: len(held)}
 		if b := held[originKey]; b != nil {
 			s.origin = &origin{}
 			if err := json.Unmarshal(b, s.origin); err != nil {

@@ -4,16 +4,35 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
-	"januscdr/avro"
-	"januscdr/cdr"
 	"januscdr/internal/cli"
 	"januscdr/internal/fixtures/recordings"
 )
+
+// printed is what the tests look at of a record that a command prints.
+type printed struct {
+	RecordID        string `json:"record_id"`
+	RecordType      string `json:"record_type"`
+	SourceTopic     string `json:"source_topic"`
+	SourcePartition int32  `json:"source_partition"`
+	EndTime         *int64 `json:"end_time"`
+	IsFinal         bool   `json:"is_final"`
+	LastOffset      int64  `json:"last_offset"`
+	Number          int64  `json:"local_record_sequence_number"`
+}
+
+func recordOf(t *testing.T, line string) (r printed) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatalf("%v in %s", err, line)
+	}
+	return r
+}
 
 // said is what a command line came to.
 type said struct {
@@ -55,17 +74,14 @@ func TestARecordingAssembledTwiceIsTheSameToTheByte(t *testing.T) {
 			}
 			number := int64(-1)
 			for i, line := range strings.Split(strings.TrimSuffix(first.out, "\n"), "\n") {
-				r, err := avro.ParseJSON([]byte(line))
-				if err != nil {
-					t.Fatalf("line %d: %v", i+1, err)
-				}
-				if r.SourceTopic != "janus.events" || r.SourcePartition != 0 || r.EndTime == 0 && r.IsFinal {
+				r := recordOf(t, line)
+				if r.SourceTopic != "janus.events" || r.SourcePartition != 0 || r.EndTime == nil && r.IsFinal {
 					t.Errorf("line %d: %s", i+1, line)
 				}
-				if i > 0 && r.LocalRecordSequenceNumber != number+1 {
-					t.Errorf("line %d: number %d follows %d", i+1, r.LocalRecordSequenceNumber, number)
+				if i > 0 && r.Number != number+1 {
+					t.Errorf("line %d: number %d follows %d", i+1, r.Number, number)
 				}
-				number = r.LocalRecordSequenceNumber
+				number = r.Number
 			}
 		})
 	}
@@ -113,12 +129,9 @@ func TestWhatIsNoEventIsNamedWithItsLineAndLeftOut(t *testing.T) {
 			t.Errorf("complaint %q, want %q", complaints[i], want)
 		}
 	}
-	records := func(s said) (ids []cdr.ID, offsets []int64) {
+	records := func(s said) (ids []string, offsets []int64) {
 		for line := range strings.Lines(s.out) {
-			r, err := avro.ParseJSON([]byte(line))
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := recordOf(t, line)
 			ids, offsets = append(ids, r.RecordID), append(offsets, r.LastOffset)
 		}
 		return ids, offsets
