@@ -73,7 +73,7 @@ type Rule struct {
 	Address, DisplayName                           *Disclosure
 }
 
-// DefaultPolicy is what design.md names.
+// DefaultPolicy is what holds where nothing else is said: the defaults of the configuration.
 func DefaultPolicy() Policy {
 	return Policy{
 		EmitterSilence: hour,
@@ -134,8 +134,8 @@ func (p *Policy) Fingerprint() string {
 	key := sha256.Sum256(p.HashKey)
 	fmt.Fprintf(h, "%d %d %x ", p.EmitterSilence, p.StubRetention, key)
 	show := func(t Terms) {
-		fmt.Fprintf(h, "%d %d %d %v %d %d %v %d %d\n", t.Grace, t.LegSilence, t.LegSilenceWithoutStatistics, t.Chargeable,
-			t.Partial.Every, t.Partial.Volume, t.Partial.Midnight, t.Address, t.DisplayName)
+		fmt.Fprintf(h, "%d %d %d %v %d %d %v %d %d\n", t.Grace, t.LegSilence, t.LegSilenceWithoutStatistics, kindsOf(t.Chargeable),
+			t.Partial.Every, t.Partial.Volume, placeOf(t.Partial.Midnight), t.Address, t.DisplayName)
 	}
 	show(p.Terms)
 	for i := range p.Rules {
@@ -147,6 +147,22 @@ func (p *Policy) Fingerprint() string {
 		show(set)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// kindsOf is a list of kinds as the fingerprint shows it: none at all is another policy than not to say which.
+func kindsOf(kinds []LegKind) string {
+	if kinds != nil && len(kinds) == 0 {
+		return "[none]"
+	}
+	return fmt.Sprint(kinds)
+}
+
+// placeOf is a place as the fingerprint shows it: the word for none was "UTC" from the first.
+func placeOf(place *time.Location) string {
+	if place != nil && place.String() == time.UTC.String() {
+		return "midnight UTC"
+	}
+	return place.String()
 }
 
 // Check names everything that is wrong with the policy, each complaint with the place and the remedy.
