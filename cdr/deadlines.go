@@ -7,6 +7,11 @@ import (
 	"januscdr/janus"
 )
 
+// watch sees to it that a session is looked at when one of its deadlines passes.
+func (p *Partition) watch(k *known, s *session) {
+	p.index.watch(k, s, p.deadline(k.em, s), p.silenceOf(k.em, s))
+}
+
 // deadline is when the session next has to be looked at on the partition clock; 0 for never.
 func (p *Partition) deadline(em *knownEmitter, s *session) (at janus.Micros) {
 	if s.stub != nil {
@@ -74,7 +79,7 @@ func (h *handle) patience(t *Terms) janus.Micros {
 // expire does what is due at a partition time, in the order of (deadline, emitter, session).
 func (p *Partition) expire(now janus.Micros) error {
 	for {
-		at, ok := p.index.nextDeadline(p)
+		at, ok := p.index.nextDeadline()
 		if !ok || at > now {
 			break
 		}
@@ -126,7 +131,7 @@ func (p *Partition) settle(k *known, now janus.Micros) {
 	}
 	p.emitLegs(k, reason{}, func(h *handle, l *leg) bool { return l.closing && l.closeClock+p.terms(em, h.plugin).Grace <= now })
 	s.forget(p.pos.clock.now, grace)
-	p.index.watch(p, k, s)
+	p.watch(k, s)
 }
 
 // silence gives up the sessions and legs of an emitter from which nothing came for too long while the emitter lived.
@@ -142,7 +147,7 @@ func (p *Partition) silence(em *knownEmitter) error {
 			return err
 		}
 		if k.silence != d.at { // it lived on: its turn comes when it is due, as it does after a restart, which queues it there
-			p.index.watch(p, k, k.s)
+			p.watch(k, k.s)
 			continue
 		}
 		p.touch(k)
@@ -172,7 +177,7 @@ func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
 	}
 	// A session whose last leg was just given up is silent only from now on.
 	s.touchedAlive = max(s.touchedAlive, alive)
-	p.index.watch(p, k, s)
+	p.watch(k, s)
 }
 
 // giveUp closes everything of an emitter that was silent up to a deadline on the partition clock.

@@ -15,13 +15,13 @@ func (p *Partition) release(k *known, why reason) {
 	p.emitSession(k, why)
 
 	end := s.end(why)
-	p.index.drop(p, k)
+	p.index.drop(k)
 	k.s = &session{emitter: s.emitter, id: s.id, stub: &stub{
 		incarnation: s.incarnation, last: s.lastTime, silent: end.basis == EndLastEvidence || end.missing() || end.cause == CauseTransportGone,
 		expires: p.pos.clock.now + p.policy.StubRetention,
 	}}
 	p.index.cached++
-	p.index.watch(p, k, k.s)
+	p.watch(k, k.s)
 }
 
 // emitLegs writes down the legs of a session that a condition picks, in the order in which they began to close.

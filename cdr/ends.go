@@ -131,7 +131,7 @@ func (s *session) shutDown(at janus.Micros) bool {
 	return s.mark.basis == EndEmitterShutdown && at >= s.mark.time && at-s.mark.time < shutdownSpan
 }
 
-// cause is why the record is closed, answered or not; see cdr-schema "Cause".
+// cause is why the record is closed, answered or not: "How a call ended" in docs/records.md.
 func (s *session) cause(e ending, why reason) Cause {
 	switch e.basis {
 	case EndSessionTimeout:

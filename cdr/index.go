@@ -10,6 +10,8 @@ import (
 // index is what a partition keeps in memory of everything that is open, however much of it is in the store: deadlines,
 // rooms and transports. It is never stored; one scan of the states builds it.
 type index struct {
+	emitterSilence janus.Micros // of the policy
+
 	emitters map[string]*knownEmitter // by name
 	numbered int64                    // emitters that were given a number
 	idle     int                      // emitters of which no session is known: see emitter.go
@@ -66,8 +68,10 @@ type wire struct {
 	id      string
 }
 
-func newIndex() index {
+func newIndex(emitterSilence janus.Micros) index {
 	return index{
+		emitterSilence: emitterSilence,
+
 		emitters: map[string]*knownEmitter{}, sessions: map[sessionRef]*known{},
 		rooms: map[roomRef][]seat{}, transports: map[wire][]sessionRef{},
 	}
@@ -114,7 +118,7 @@ func (x *index) expect(em *knownEmitter) {
 }
 
 // drop takes a session's open things out of the index. The session itself stays until it is deleted.
-func (x *index) drop(p *Partition, k *known) {
+func (x *index) drop(k *known) {
 	if !k.stub {
 		x.open--
 		k.em.sessions--
@@ -168,9 +172,10 @@ func (x *index) disconnect(k *known, s *session) {
 	}
 }
 
-// watch puts the deadlines of a session into the queues.
-func (x *index) watch(p *Partition, k *known, s *session) {
-	if at := p.deadline(k.em, s); at != k.at {
+// watch puts the deadlines of a session into the queues: at on the partition clock, silence on the alive clock of its
+// emitter, 0 for none. A stub has no silence.
+func (x *index) watch(k *known, s *session, at, silence janus.Micros) {
+	if at != k.at {
 		k.at = at
 		d := deadline{at: at, emitter: s.emitter, ref: k.ref}
 		switch {
@@ -186,7 +191,7 @@ func (x *index) watch(p *Partition, k *known, s *session) {
 		return
 	}
 	em := k.em
-	k.silence = p.silenceOf(em, s)
+	k.silence = silence
 	// One entry a session is enough: it is looked at when it comes up, and put back when the session lived on.
 	if k.silence != 0 && (k.queued == 0 || k.silence < k.queued) {
 		k.queued = k.silence
@@ -209,10 +214,10 @@ func (q *deadlines) prune(alive int, current func(deadline) bool) {
 }
 
 // nextDeadline is when, on the partition clock, something that is open is due at the earliest.
-func (x *index) nextDeadline(p *Partition) (janus.Micros, bool) {
+func (x *index) nextDeadline() (janus.Micros, bool) {
 	for len(x.due) > 0 {
 		d := x.due[0]
-		at, ok := x.current(p, d)
+		at, ok := x.current(d)
 		if ok && at == d.at {
 			return at, true
 		}
@@ -226,7 +231,7 @@ func (x *index) nextDeadline(p *Partition) (janus.Micros, bool) {
 
 // current is when an entry that comes up is really due; not ok means that it is void. The caller takes the entry out of
 // the queue unless it is due at its own time.
-func (x *index) current(p *Partition, d deadline) (janus.Micros, bool) {
+func (x *index) current(d deadline) (janus.Micros, bool) {
 	if d.ref.id == 0 {
 		em := x.emitters[d.emitter]
 		if em == nil || em.sessions == 0 {
@@ -235,7 +240,7 @@ func (x *index) current(p *Partition, d deadline) (janus.Micros, bool) {
 			}
 			return 0, false
 		}
-		return em.seen + p.policy.EmitterSilence, true
+		return em.seen + x.emitterSilence, true
 	}
 	k := x.sessions[d.ref]
 	return d.at, k != nil && !k.deleted && k.at == d.at

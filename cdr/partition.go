@@ -113,7 +113,7 @@ func typeSlot(t janus.Type) int {
 
 // Open reads the position and scans the states, and builds the indexes from them.
 func Open(policy Policy, source Source, states States) (*Partition, error) {
-	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(), known: map[termsRef]*Terms{}, partials: policy.partials()}
+	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(policy.EmitterSilence), known: map[termsRef]*Terms{}, partials: policy.partials()}
 	b, err := states.Get([]byte(positionKey))
 	if err != nil {
 		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
@@ -142,7 +142,7 @@ func Open(policy Policy, source Source, states States) (*Partition, error) {
 			return err
 		}
 		k := p.index.add(s)
-		p.index.watch(p, k, s)
+		p.watch(k, s)
 		k.s = nil
 		p.index.cached--
 		return nil
@@ -291,7 +291,7 @@ func (p *Partition) Counts() Counts { return p.counts }
 // Due is when the partition next wants to be looked at, counted from the last record.
 func (p *Partition) Due() Due {
 	d := Due{Open: p.index.open > 0}
-	if at, ok := p.index.nextDeadline(p); ok {
+	if at, ok := p.index.nextDeadline(); ok {
 		d.Deadline, d.In = true, time.Duration(max(at-p.pos.clock.now, 0))*time.Microsecond
 	}
 	return d
@@ -319,7 +319,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 			return nil
 		}
 		p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
-		p.index.drop(p, k)
+		p.index.drop(k)
 		k.s = nil
 	}
 	if k != nil && k.s != nil && k.s.superseded(e) {
@@ -327,7 +327,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 		if err := p.finish(k, e.Time); err != nil {
 			return err
 		}
-		p.index.drop(p, k)
+		p.index.drop(k)
 		k.s = nil
 	}
 	if k == nil || k.s == nil {
@@ -343,7 +343,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
 	x.session()
 	x.weigh(size)
-	p.index.watch(p, k, k.s)
+	p.watch(k, k.s)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
 		p.touch(k)
 		s.mark = m
 		p.conclude(RuleEmitterMarked, s, nil, nil, facts{at: m.time, limit: p.terms(em, "").Grace, word: m.basis.String()})
-		p.index.watch(p, k, s)
+		p.watch(k, s)
 		return nil
 	})
 }
@@ -90,7 +90,7 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 		p.touch(k)
 		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
 		f.leave(h, b.Room, d.User, d.All, b.Name, by)
-		p.index.watch(p, k, k.s)
+		p.watch(k, k.s)
 	}
 	return nil
 }

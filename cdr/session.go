@@ -205,7 +205,7 @@ func (p *Partition) transportLost(em *knownEmitter, k *known, at janus.Micros) {
 	p.conclude(RuleConnectionLost, s, nil, nil, facts{at: at})
 	p.index.disconnect(k, s)
 	p.closeIfLost(em, s)
-	p.index.watch(p, k, s)
+	p.watch(k, s)
 }
 
 // closeIfLost starts the grace of a session whose connection is gone and whose handles are all detached: Janus up to

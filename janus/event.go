@@ -207,8 +207,8 @@ type Gauge struct {
 // combine_media_stats.
 type MediaReport struct{ Streams []StreamStats }
 
-// PluginEvent is what a plugin tells (type 64). Which fields are set depends on plugin and name: janus-events.md,
-// section 4. A field that is absent or of another JSON type is zero.
+// PluginEvent is what a plugin tells (type 64). Which fields are set depends on plugin and name: docs.go has the
+// table. A field that is absent or of another JSON type is zero.
 type PluginEvent struct {
 	Plugin string // package name, janus.plugin.videoroom
 	Name   string // the first of data.event, data.status, data.videoroom, data.audiobridge, data.textroom that is a string, else ""
