@@ -63,9 +63,11 @@ func Listen(o Options) (*Server, error) {
 	listener, err := net.Listen("tcp", o.Listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("serve health and metrics on %s: the port is in use; stop the other process or choose another admin.listen", o.Listen)
+		return nil, fmt.Errorf("serve health and metrics on %s: the port is in use; stop the other process or choose "+
+			"another admin.listen", o.Listen)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("serve health and metrics on %s: the port needs more rights; choose another admin.listen, above 1023", o.Listen)
+		return nil, fmt.Errorf("serve health and metrics on %s: the port needs more rights; choose another admin.listen, "+
+			"above 1023", o.Listen)
 	case err != nil:
 		return nil, fmt.Errorf("serve health and metrics on %s: %w; check admin.listen", o.Listen, plainNetError(err))
 	}

@@ -129,11 +129,13 @@ func TestAPortThatIsTakenIsAnErrorInOneLineWithARemedy(t *testing.T) {
 	defer taken.Close()
 	address := taken.Addr().String()
 	_, err = Listen(Options{Listen: address})
-	want := "serve health and metrics on " + address + ": the port is in use; stop the other process or choose another admin.listen"
+	want := "serve health and metrics on " + address +
+		": the port is in use; stop the other process or choose another admin.listen"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, err := Listen(Options{Listen: "127.0.0.1:99999"}); err == nil || !strings.HasSuffix(err.Error(), "; check admin.listen") || strings.Contains(err.Error(), "\n") {
+	if _, err := Listen(Options{Listen: "127.0.0.1:99999"}); err == nil ||
+		!strings.HasSuffix(err.Error(), "; check admin.listen") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("an impossible port: %v", err)
 	}
 }

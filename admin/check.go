@@ -49,7 +49,8 @@ func Check(ctx context.Context, listen string, ready bool) error {
 	}
 	why := response.Status
 	var r Readiness
-	if body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err == nil && json.Unmarshal(body, &r) == nil && len(r.Reasons) > 0 {
+	if body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err == nil && json.Unmarshal(body, &r) == nil &&
+		len(r.Reasons) > 0 {
 		why = strings.Join(r.Reasons, "; ")
 	}
 	return fmt.Errorf("check health at %s: not ready: %s", url, why)

@@ -217,7 +217,8 @@ func TestTheKeysOfTheJSONAreTheFieldsOfTheSchemaInItsOrder(t *testing.T) {
 	if err := json.Unmarshal(parts.Streams[0], &stream); err != nil {
 		t.Fatal(err)
 	}
-	for record, object := range map[string][]byte{"CallDetailRecord": line, "Stream": parts.Streams[0], "Quality": stream.RTT} {
+	for record, object := range map[string][]byte{"CallDetailRecord": line, "Stream": parts.Streams[0],
+		"Quality": stream.RTT} {
 		want, _ := fieldNames(structs[record])
 		if got := keys(t, object); !slices.Equal(got, want) {
 			t.Errorf("the keys of %s are\n%v\nits fields are\n%v", record, got, want)
@@ -232,7 +233,8 @@ func TestWhatMayBeNullIsNullInALegThatKnowsNothing(t *testing.T) {
 	if err := json.Unmarshal(JSON(nil, &blank), &got); err != nil {
 		t.Fatal(err)
 	}
-	for record, object := range map[string]map[string]any{"CallDetailRecord": got, "Stream": got["streams"].([]any)[0].(map[string]any)} {
+	for record, object := range map[string]map[string]any{"CallDetailRecord": got,
+		"Stream": got["streams"].([]any)[0].(map[string]any)} {
 		for _, f := range fieldsOf(t, schema, record) {
 			name := f["name"].(string)
 			_, nullable := unwrapped(f)

@@ -25,13 +25,16 @@ var (
 // the schemas of all programs that wrote can.
 func Decode(b []byte) (cdr.Record, error) {
 	if len(b) < headerSize {
-		return cdr.Record{}, fmt.Errorf("decode record: %d bytes are too short, the header alone has %d: %w", len(b), headerSize, ErrNotSingleObject)
+		return cdr.Record{}, fmt.Errorf("decode record: %d bytes are too short, the header alone has %d: %w", len(b),
+			headerSize, ErrNotSingleObject)
 	}
 	if !bytes.HasPrefix(b, marker[:]) {
-		return cdr.Record{}, fmt.Errorf("decode record: it begins with %x instead of %x: %w", b[:len(marker)], marker, ErrNotSingleObject)
+		return cdr.Record{}, fmt.Errorf("decode record: it begins with %x instead of %x: %w", b[:len(marker)], marker,
+			ErrNotSingleObject)
 	}
 	if theirs := b[len(marker):headerSize]; !bytes.Equal(theirs, header[len(marker):]) {
-		return cdr.Record{}, fmt.Errorf("decode record: %w: its fingerprint is %s, that of this program's schema is %s; read it with the program that wrote it",
+		return cdr.Record{}, fmt.Errorf("decode record: %w: its fingerprint is %s, that of this program's schema is %s; "+
+			"read it with the program that wrote it",
 			ErrOtherSchema, hex.EncodeToString(theirs), Fingerprint())
 	}
 	var rec cdr.Record

@@ -30,14 +30,16 @@ func TestBytesThatAreNoMessageOfOursSayWhy(t *testing.T) {
 	}{
 		{"nothing", nil, ErrNotSingleObject, "0 bytes are too short"},
 		{"half a header", good[:9], ErrNotSingleObject, "9 bytes are too short, the header alone has 10"},
-		{"a registry's framing", append([]byte{0, 0, 0, 0, 1}, good[headerSize:]...), ErrNotSingleObject, "begins with 0000 instead of c301"},
+		{"a registry's framing", append([]byte{0, 0, 0, 0, 1}, good[headerSize:]...), ErrNotSingleObject,
+			"begins with 0000 instead of c301"},
 		{"another schema", with(2, good[2]^1), ErrOtherSchema, "that of this program's schema is " + Fingerprint()},
 		{"a header alone", good[:headerSize], nil, "schema_version: the message is cut off"},
 		{"cut in the middle", good[:len(good)-60], nil, "streams: "},
 		{"cut at the end", good[:len(good)-1], nil, "max_concurrent_legs: the message is cut off"},
 		{"something behind it", append(slices.Clone(good), 0, 0), nil, "2 bytes follow the record"},
 		{"no such symbol", with(headerSize+1, 8), nil, "record_type: 4 is no symbol, of which there are 4"},
-		{"an id of 31 digits", with(headerSize+2, 62), nil, "record_id: an id has 32 hexadecimal digits, this one has 31 characters"},
+		{"an id of 31 digits", with(headerSize+2, 62), nil,
+			"record_id: an id has 32 hexadecimal digits, this one has 31 characters"},
 		{"an id that is none", with(headerSize+3, 'x'), nil, "record_id: encoding/hex: invalid byte"},
 	} {
 		_, err := Decode(scene.bytes)
@@ -49,7 +51,8 @@ func TestBytesThatAreNoMessageOfOursSayWhy(t *testing.T) {
 
 func TestAMessageOfAnotherSchemaNamesBothFingerprints(t *testing.T) {
 	_, err := Decode([]byte("\xC3\x01\x01\x02\x03\x04\x05\x06\x07\x08 whatever follows"))
-	want := "decode record: written with another schema: its fingerprint is 0102030405060708, that of this program's schema is " +
+	want := "decode record: written with another schema: its fingerprint is 0102030405060708, that of this program's " +
+		"schema is " +
 		Fingerprint() + "; read it with the program that wrote it"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

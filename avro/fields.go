@@ -13,16 +13,19 @@ import (
 // callDetailRecord is how a call detail record is written and read.
 var callDetailRecord = record([]field[cdr.Record]{
 	required("schema_version", integer, func(r *cdr.Record) *int32 { return &r.SchemaVersion }),
-	required("record_type", enum[cdr.RecordType](cdr.RecordTypes), func(r *cdr.Record) *cdr.RecordType { return &r.RecordType }),
+	required("record_type", enum[cdr.RecordType](cdr.RecordTypes),
+		func(r *cdr.Record) *cdr.RecordType { return &r.RecordType }),
 	required("record_id", id, func(r *cdr.Record) *cdr.ID { return &r.RecordID }),
 	required("cdr_id", id, func(r *cdr.Record) *cdr.ID { return &r.CDRID }),
 	required("session_uid", id, func(r *cdr.Record) *cdr.ID { return &r.SessionUID }),
-	required("identity_basis", enum[cdr.IdentityBasis](cdr.IdentityBases), func(r *cdr.Record) *cdr.IdentityBasis { return &r.IdentityBasis }),
+	required("identity_basis", enum[cdr.IdentityBasis](cdr.IdentityBases),
+		func(r *cdr.Record) *cdr.IdentityBasis { return &r.IdentityBasis }),
 
 	required("record_sequence_number", integer, func(r *cdr.Record) *int32 { return &r.RecordSequenceNumber }),
 	required("is_final", boolean, func(r *cdr.Record) *bool { return &r.IsFinal }),
 	required("revision", integer, func(r *cdr.Record) *int32 { return &r.Revision }),
-	required("change_kind", enum[cdr.ChangeKind](cdr.ChangeKinds), func(r *cdr.Record) *cdr.ChangeKind { return &r.ChangeKind }),
+	required("change_kind", enum[cdr.ChangeKind](cdr.ChangeKinds),
+		func(r *cdr.Record) *cdr.ChangeKind { return &r.ChangeKind }),
 	optional("supersedes", text, func(r *cdr.Record) *string { return &r.Supersedes }),
 
 	required("local_record_sequence_number", number, func(r *cdr.Record) *int64 { return &r.LocalRecordSequenceNumber }),
@@ -67,7 +70,8 @@ var callDetailRecord = record([]field[cdr.Record]{
 	required("start_time", moment, func(r *cdr.Record) *janus.Micros { return &r.StartTime }),
 	optional("answer_time", moment, func(r *cdr.Record) *janus.Micros { return &r.AnswerTime }),
 	optional("end_time", moment, func(r *cdr.Record) *janus.Micros { return &r.EndTime }),
-	optional("answer_basis", enum[cdr.AnswerBasis](cdr.AnswerBases), func(r *cdr.Record) *cdr.AnswerBasis { return &r.AnswerBasis }),
+	optional("answer_basis", enum[cdr.AnswerBasis](cdr.AnswerBases),
+		func(r *cdr.Record) *cdr.AnswerBasis { return &r.AnswerBasis }),
 	optional("end_basis", enum[cdr.EndBasis](cdr.EndBases), func(r *cdr.Record) *cdr.EndBasis { return &r.EndBasis }),
 	optional("end_earliest_time", moment, func(r *cdr.Record) *janus.Micros { return &r.EndEarliestTime }),
 	optional("end_latest_time", moment, func(r *cdr.Record) *janus.Micros { return &r.EndLatestTime }),
@@ -76,16 +80,21 @@ var callDetailRecord = record([]field[cdr.Record]{
 	required("cumulative_duration", number, func(r *cdr.Record) *int64 { return &r.CumulativeDuration }),
 	required("holding_duration", number, func(r *cdr.Record) *int64 { return &r.HoldingDuration }),
 
-	required("disposition", enum[cdr.Disposition](cdr.Dispositions), func(r *cdr.Record) *cdr.Disposition { return &r.Disposition }),
-	required("cause_for_record_closing", enum[cdr.Cause](cdr.Causes), func(r *cdr.Record) *cdr.Cause { return &r.CauseForRecordClosing }),
+	required("disposition", enum[cdr.Disposition](cdr.Dispositions),
+		func(r *cdr.Record) *cdr.Disposition { return &r.Disposition }),
+	required("cause_for_record_closing", enum[cdr.Cause](cdr.Causes),
+		func(r *cdr.Record) *cdr.Cause { return &r.CauseForRecordClosing }),
 	optional("diagnostics", text, func(r *cdr.Record) *string { return &r.Diagnostics }),
-	required("disconnect_initiator", enum[cdr.Initiator](cdr.Initiators), func(r *cdr.Record) *cdr.Initiator { return &r.DisconnectInitiator }),
+	required("disconnect_initiator", enum[cdr.Initiator](cdr.Initiators),
+		func(r *cdr.Record) *cdr.Initiator { return &r.DisconnectInitiator }),
 
 	required("start_missing", boolean, func(r *cdr.Record) *bool { return &r.StartMissing }),
 	required("end_missing", boolean, func(r *cdr.Record) *bool { return &r.EndMissing }),
-	required("interim_missing", enum[cdr.Interim](cdr.Interims), func(r *cdr.Record) *cdr.Interim { return &r.InterimMissing }),
+	required("interim_missing", enum[cdr.Interim](cdr.Interims),
+		func(r *cdr.Record) *cdr.Interim { return &r.InterimMissing }),
 	required("clock_suspect", boolean, func(r *cdr.Record) *bool { return &r.ClockSuspect }),
-	required("confidence", enum[cdr.Confidence](cdr.Confidences), func(r *cdr.Record) *cdr.Confidence { return &r.Confidence }),
+	required("confidence", enum[cdr.Confidence](cdr.Confidences),
+		func(r *cdr.Record) *cdr.Confidence { return &r.Confidence }),
 	required("truncated", boolean, func(r *cdr.Record) *bool { return &r.Truncated }),
 
 	required("streams", list(stream), func(r *cdr.Record) *[]cdr.Stream { return &r.Streams }),
@@ -99,7 +108,8 @@ var callDetailRecord = record([]field[cdr.Record]{
 // stream is one element of streams.
 var stream = record([]field[cdr.Stream]{
 	nullWhen(withoutMid, "mid", mid, func(s *cdr.Stream) *cdr.Stream { return s }),
-	required("media", enum[cdr.StreamMedia](cdr.StreamMediaList), func(s *cdr.Stream) *cdr.StreamMedia { return &s.Media }),
+	required("media", enum[cdr.StreamMedia](cdr.StreamMediaList),
+		func(s *cdr.Stream) *cdr.StreamMedia { return &s.Media }),
 	required("layer", integer, func(s *cdr.Stream) *int32 { return &s.Layer }),
 	optional("codec", text, func(s *cdr.Stream) *string { return &s.Codec }),
 

@@ -11,8 +11,8 @@ import (
 	"januscdr/janus"
 )
 
-// kind is how a type of Go is written in both forms and read from Avro, and what it looks like to those who keep it in a
-// form of their own. read finds v at its zero value.
+// kind is how a type of Go is written in both forms and read from Avro, and what it looks like to those who keep it in
+// a form of their own. read finds v at its zero value.
 type kind[T any] struct {
 	write func(w *writer, v *T)    // to Avro
 	read  func(r *reader, v *T)    // from Avro

@@ -61,8 +61,8 @@ func TestGoavroWritesTheSameBytesForTheValuesOfTheJSON(t *testing.T) {
 	})
 }
 
-// native is the record as goavro wants it, made from its JSON by walking the schema. A key that is not in the schema, or
-// a field that has no key, is a failure: goavro itself would leave it out without a word.
+// native is the record as goavro wants it, made from its JSON by walking the schema. A key that is not in the schema,
+// or a field that has no key, is a failure: goavro itself would leave it out without a word.
 func native(t interface{ Fatalf(string, ...any) }, r *cdr.Record) any {
 	var values any
 	d := json.NewDecoder(bytes.NewReader(JSON(nil, r)))
@@ -223,14 +223,16 @@ func TestBytesThatAreNotUTF8AreReplacedInBothForms(t *testing.T) {
 	}
 	if fromAvro.DisplayName != "a\uFFFDb" || fromAvro.Feeds[0] != "\uFFFD" ||
 		fromJSON.DisplayName != fromAvro.DisplayName || !slices.Equal(fromJSON.Feeds, fromAvro.Feeds) {
-		t.Errorf("Avro gave %q %q, JSON gave %q %q", fromAvro.DisplayName, fromAvro.Feeds, fromJSON.DisplayName, fromJSON.Feeds)
+		t.Errorf("Avro gave %q %q, JSON gave %q %q", fromAvro.DisplayName, fromAvro.Feeds, fromJSON.DisplayName,
+			fromJSON.Feeds)
 	}
 }
 
 func TestAWordWithoutASymbolIsAnErrorOfAvroAndUnknownInJSON(t *testing.T) {
 	r := cdr.Record{RecordType: cdr.Leg, CauseForRecordClosing: 200}
 	_, err := Encode(&r)
-	const want = "encode record 00000000000000000000000000000000: cause_for_record_closing: the value 200 is beyond the 14 symbols"
+	const want = "encode record 00000000000000000000000000000000: cause_for_record_closing: the value 200 is beyond the " +
+		"14 symbols"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -156,14 +156,17 @@ func TestASchemaThatShrinksIsNoticed(t *testing.T) {
 	for _, scene := range []struct{ name, old, new, want string }{
 		{"nothing", "", "", ""},
 		{"a doc is worded better", `"doc": "Name of the Janus server."`, `"doc": "Which Janus server."`, ""},
-		{"a field with a default comes in", first, `{"name": "tenant", "type": ["null", "string"], "default": null},` + first, ""},
-		{"a field without one", first, `{"name": "tenant", "type": "string"},` + first, "schema.tenant is new and has no default"},
+		{"a field with a default comes in", first, `{"name": "tenant", "type": ["null", "string"], "default": null},` + first,
+			""},
+		{"a field without one", first, `{"name": "tenant", "type": "string"},` + first,
+			"schema.tenant is new and has no default"},
 		{"a symbol at the end", `"VIDEO", "DATA"]`, `"VIDEO", "DATA", "TEXT"]`, ""},
 		{"a symbol in between", `"VIDEO", "DATA"]`, `"TEXT", "VIDEO", "DATA"]`, "the symbols were"},
 		{"a field goes", `"name": "emitter"`, `"name": "sender"`, "schema.emitter is gone"},
 		{"a type changes", `"type": "boolean"`, `"type": "string"`, "boolean became string"},
 		{"a unit changes", "timestamp-micros", "timestamp-millis", "logicalType was timestamp-micros"},
-		{"a null goes", `["null", "string"], "default": null`, `"string"`, "schema.supersedes: the branches of the union changed"},
+		{"a null goes", `["null", "string"], "default": null`, `"string"`,
+			"schema.supersedes: the branches of the union changed"},
 	} {
 		now := schema
 		if scene.old != "" {

@@ -9,8 +9,8 @@ import (
 	"januscdr/cdr"
 )
 
-// Whoever keeps records in a form of their own sees the same values as a reader of the JSON, also when the memory of the
-// record before is used again.
+// Whoever keeps records in a form of their own sees the same values as a reader of the JSON, also when the memory of
+// the record before is used again.
 func TestTheValuesOfARecordAreThoseOfItsJSON(t *testing.T) {
 	var values []Value
 	rapid.Check(t, func(t *rapid.T) {

@@ -16,9 +16,9 @@ var ErrTwoClusters = errors.New("the brokers belong to different clusters")
 
 const clusterAnswer = 5 * time.Second // of one broker
 
-// ClusterID asks each of the brokers that we were given which cluster it belongs to, and returns the id. Those that do not
-// answer are left out. Of addresses that lead to two clusters, a client takes whichever answers first: today's offsets
-// would be of one and tomorrow's of the other.
+// ClusterID asks each of the brokers that we were given which cluster it belongs to, and returns the id. Those that do
+// not answer are left out. Of addresses that lead to two clusters, a client takes whichever answers first: today's
+// offsets would be of one and tomorrow's of the other.
 func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, clusterAnswer)
 	defer cancel()
@@ -44,7 +44,8 @@ func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 		case first < 0:
 			first = i
 		case ids[i] != ids[first]:
-			return "", fmt.Errorf("look at the cluster: %w: %s is of %s, %s of %s: name the brokers of one cluster", ErrTwoClusters, brokers[first], ids[first], brokers[i], ids[i])
+			return "", fmt.Errorf("look at the cluster: %w: %s is of %s, %s of %s: name the brokers of one cluster",
+				ErrTwoClusters, brokers[first], ids[first], brokers[i], ids[i])
 		}
 	}
 	if first < 0 {

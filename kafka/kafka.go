@@ -186,7 +186,8 @@ func (t *TLS) config() (*tls.Config, error) {
 }
 
 // overTLS speaks TLS on the connections of a dialer. franz-go takes a dialer or a TLS configuration, not both.
-func overTLS(dial func(context.Context, string, string) (net.Conn, error), config *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+func overTLS(dial func(context.Context, string, string) (net.Conn, error),
+	config *tls.Config) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {

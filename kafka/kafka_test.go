@@ -88,7 +88,8 @@ func TestWrongPasswordIsFinalAndSaysSo(t *testing.T) {
 				return response, nil, true
 			})
 			err := WaitReady(ctx, client(t, options("wrong")), nil)
-			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "password") || strings.Contains(err.Error(), "\n") {
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "password") ||
+				strings.Contains(err.Error(), "\n") {
 				t.Fatalf("wrong password: got %v, want one line about the password, at once", err)
 			}
 		})
@@ -155,7 +156,8 @@ func TestABrokerThatIsAwayIsOneLineNotTwo(t *testing.T) {
 		t.Fatal(err)
 	}
 	cl.Close()
-	if text := lines.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "waiting for kafka") || !strings.Contains(text, "refused") {
+	if text := lines.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "waiting for kafka") ||
+		!strings.Contains(text, "refused") {
 		t.Fatalf("the log says\n%swant one line", text)
 	}
 }
@@ -196,7 +198,8 @@ func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := strings.Join(readAll(t, o, "c"), ""); strings.Count(got, "0") != 2 || strings.Count(got, "2") != 2 || len(got) != 4 {
+	if got := strings.Join(readAll(t, o, "c"), ""); strings.Count(got, "0") != 2 || strings.Count(got, "2") != 2 ||
+		len(got) != 4 {
 		t.Fatalf("read %q, want 0 and 2 from two partitions", got)
 	}
 
@@ -258,7 +261,8 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 
 func TestAKeyHasThePartitionThatEveryClientGivesIt(t *testing.T) {
 	// From Kafka's own test of its default partitioner: the murmur2 hash of these keys.
-	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536} {
+	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482,
+		"a-little-bit-long-string": -985981536} {
 		if got, want := PartitionOf([]byte(key), 48), (hash&0x7fffffff)%48; got != want {
 			t.Errorf("partition of %q: %d, want %d", key, got, want)
 		}

@@ -46,7 +46,8 @@ func (l clientLog) Log(level kgo.LogLevel, msg string, pairs ...any) {
 // aboutConnection tells whether a line is about one try to connect. Of a broker that is away there would be one every
 // other second; who needs it is told by an error, and WaitReady says at growing intervals what it waits for.
 func aboutConnection(msg string) bool {
-	for _, begin := range []string{"unable to open connection to broker", "unable to request api versions", "unable to initialize sasl", "read from broker"} {
+	for _, begin := range []string{"unable to open connection to broker", "unable to request api versions",
+		"unable to initialize sasl", "read from broker"} {
 		if strings.HasPrefix(msg, begin) {
 			return true
 		}

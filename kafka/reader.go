@@ -15,8 +15,8 @@ import (
 // ends.
 type Range struct{ From, To int64 }
 
-// CommittedRanges returns what each partition of a topic holds now: from the log start to the end of what is decided, that
-// is, to the first record of an open transaction at most.
+// CommittedRanges returns what each partition of a topic holds now: from the log start to the end of what is decided,
+// that is, to the first record of an open transaction at most.
 func CommittedRanges(ctx context.Context, cl *kgo.Client, topic string) (map[int32]Range, error) {
 	admin := kadm.NewClient(cl)
 	starts, err := admin.ListStartOffsets(ctx, topic)
@@ -43,8 +43,8 @@ func CommittedRanges(ctx context.Context, cl *kgo.Client, topic string) (map[int
 	return ranges, nil
 }
 
-// ErrOutOfRange is what an error of Reader.Next wraps when the topic no longer has, or does not have yet, an offset that
-// was asked for.
+// ErrOutOfRange is what an error of Reader.Next wraps when the topic no longer has, or does not have yet, an offset
+// that was asked for.
 var ErrOutOfRange = errors.New("offset out of range")
 
 // Reader reads spans of the partitions of one topic, committed records only. It belongs to no consumer group and
@@ -153,9 +153,10 @@ func (r *Reader) Each(ctx context.Context, take func(records []*kgo.Record) erro
 	}
 }
 
-// ReadCommitted calls take with all committed records that a topic holds now. The client is for asking what that is; the
-// records are read with one of their own.
-func ReadCommitted(ctx context.Context, cl *kgo.Client, o Options, topic string, take func(records []*kgo.Record) error) error {
+// ReadCommitted calls take with all committed records that a topic holds now. The client is for asking what that is;
+// the records are read with one of their own.
+func ReadCommitted(ctx context.Context, cl *kgo.Client, o Options, topic string,
+	take func(records []*kgo.Record) error) error {
 	ranges, err := CommittedRanges(ctx, cl, topic)
 	if err != nil {
 		return err

@@ -30,7 +30,8 @@ func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 		cancel()
 		if err == nil {
 			if !spoke.IsZero() {
-				log.Info("kafka answers", "brokers", strings.Join(brokers, ","), "waited", time.Since(started).Round(time.Millisecond))
+				log.Info("kafka answers", "brokers", strings.Join(brokers, ","), "waited",
+					time.Since(started).Round(time.Millisecond))
 			}
 			return nil
 		}
@@ -41,7 +42,8 @@ func WaitReady(ctx context.Context, cl *kgo.Client, log hclog.Logger) error {
 			return fmt.Errorf("wait for kafka at %s: %w", strings.Join(brokers, ","), ctx.Err())
 		}
 		if time.Since(spoke) >= silence {
-			pairs := []any{"brokers", strings.Join(brokers, ","), "waited", time.Since(started).Round(time.Millisecond), "error", err}
+			pairs := []any{"brokers", strings.Join(brokers, ","), "waited", time.Since(started).Round(time.Millisecond), "error",
+				err}
 			if loggingIn(cl) && errors.Is(err, io.EOF) {
 				// A broker says why it refuses a user, a proxy or a lesser broker just hangs up.
 				pairs = append(pairs, "hint", "the connection was closed while we logged in: are the sasl user and password right?")

@@ -19,8 +19,8 @@ import (
 )
 
 // A connection that fails is mostly one that should be tried again: brokers start, stop and move. Some failures will be
-// the same tomorrow. They are told apart here, by what the broker says, and where it says nothing, by asking once more in
-// another way: Kafka hangs up without a word on whom it does not understand.
+// the same tomorrow. They are told apart here, by what the broker says, and where it says nothing, by asking once more
+// in another way: Kafka hangs up without a word on whom it does not understand.
 
 // refused is the error of a connection that no waiting will mend, in words for the operator; else nil.
 func refused(ctx context.Context, cl *kgo.Client, err error) error {
@@ -28,7 +28,8 @@ func refused(ctx context.Context, cl *kgo.Client, err error) error {
 		return final
 	}
 	var timeout net.Error
-	if errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+	if errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) &&
+		timeout.Timeout() {
 		return byProbe(ctx, cl, err)
 	}
 	return nil
@@ -64,15 +65,19 @@ func byWord(err error) error {
 	return nil
 }
 
-// byAlert is for alerts by which a broker ends a handshake; those that say nothing of our certificate or our protocol may
-// pass.
+// byAlert is for alerts by which a broker ends a handshake; those that say nothing of our certificate or our protocol
+// may pass.
 func byAlert(alert error) error {
 	text := alert.Error()
 	switch {
-	case strings.Contains(text, "certificate"): // bad, required, unknown, expired, revoked, unsupported, of an unknown authority
-		return fmt.Errorf("the broker does not accept our certificate, or misses it: give a tls certificate and key that it trusts: %w", alert)
-	case strings.Contains(text, "handshake failure"), strings.Contains(text, "protocol version"), strings.Contains(text, "unrecognized name"):
-		return fmt.Errorf("the broker cannot agree with us on tls, check its listeners, our tls certificate and the tls server name: %w", alert)
+	case strings.Contains(text, "certificate"):
+		// Bad, required, unknown, expired, revoked, unsupported, of an unknown authority.
+		return fmt.Errorf("the broker does not accept our certificate, or misses it: give a tls certificate and key that "+
+			"it trusts: %w", alert)
+	case strings.Contains(text, "handshake failure"), strings.Contains(text, "protocol version"),
+		strings.Contains(text, "unrecognized name"):
+		return fmt.Errorf("the broker cannot agree with us on tls, check its listeners, our tls certificate and the tls "+
+			"server name: %w", alert)
 	}
 	return nil
 }
@@ -100,7 +105,8 @@ func byProbe(ctx context.Context, cl *kgo.Client, err error) error {
 	for _, address := range brokers {
 		switch {
 		case config != nil && speaksPlaintext(ctx, address):
-			return fmt.Errorf("the broker does not speak tls on port %s: leave tls out, or give the address of a port with tls", address)
+			return fmt.Errorf("the broker does not speak tls on port %s: leave tls out, or give the address of a port with tls",
+				address)
 		case config == nil && mute && speaksTLS(ctx, address):
 			return errWantsTLS
 		}
@@ -120,7 +126,8 @@ func wantsLogin(ctx context.Context, broker *kgo.Broker) error {
 	case err != nil || !ok || handshake.ErrorCode == kerr.IllegalSaslState.Code:
 		return nil
 	case len(handshake.SupportedMechanisms) > 0:
-		return fmt.Errorf("the broker wants a login: set the sasl mechanism (it has %s), user and password", strings.Join(handshake.SupportedMechanisms, ", "))
+		return fmt.Errorf("the broker wants a login: set the sasl mechanism (it has %s), user and password",
+			strings.Join(handshake.SupportedMechanisms, ", "))
 	}
 	return errors.New("the broker wants a login: set the sasl mechanism, user and password")
 }
@@ -156,7 +163,8 @@ func speaksPlaintext(ctx context.Context, address string) bool {
 		}
 	}
 	const correlation = 7
-	request := kmsg.NewRequestFormatter(kmsg.FormatterClientID("januscdr")).AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), correlation)
+	request := kmsg.NewRequestFormatter(kmsg.FormatterClientID("januscdr")).AppendRequest(nil,
+		kmsg.NewPtrApiVersionsRequest(), correlation)
 	if _, err := conn.Write(request); err != nil {
 		return false
 	}

@@ -48,7 +48,8 @@ func newIdentity(t *testing.T, name string) identity {
 	must(err)
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	i := identity{cert: filepath.Join(t.TempDir(), "cert.pem"), key: filepath.Join(t.TempDir(), "key.pem"), pool: x509.NewCertPool()}
+	i := identity{cert: filepath.Join(t.TempDir(), "cert.pem"), key: filepath.Join(t.TempDir(), "key.pem"),
+		pool: x509.NewCertPool()}
 	must(os.WriteFile(i.cert, certPEM, 0o600))
 	must(os.WriteFile(i.key, keyPEM, 0o600))
 	i.certificate, err = tls.X509KeyPair(certPEM, keyPEM)
@@ -66,7 +67,8 @@ func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 	private := broker(t, t.TempDir(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server.certificate}})).Addrs()
 	mutual := func(newest uint16) []string {
 		return broker(t, t.TempDir(), kfake.TLS(&tls.Config{
-			Certificates: []tls.Certificate{server.certificate}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ours.pool, MaxVersion: newest,
+			Certificates: []tls.Certificate{server.certificate}, ClientAuth: tls.RequireAndVerifyClientCert,
+			ClientCAs: ours.pool, MaxVersion: newest,
 		})).Addrs()
 	}
 	newer, older := mutual(tls.VersionTLS13), mutual(tls.VersionTLS12)
@@ -74,15 +76,20 @@ func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 		options Options
 		want    string // empty: it works
 	}{
-		"no tls for a port with tls":          {Options{Brokers: private}, "switch tls on"},
-		"an authority that is not ours":       {Options{Brokers: private, TLS: &TLS{CAFile: stranger.cert}}, "check the tls ca file"},
-		"no certificate":                      {Options{Brokers: newer, TLS: &TLS{CAFile: server.cert}}, "give a tls certificate and key"},
-		"no certificate, tls 1.2":             {Options{Brokers: older, TLS: &TLS{CAFile: server.cert}}, "tls certificate"},
-		"a certificate that is not trusted":   {Options{Brokers: newer, TLS: &TLS{CAFile: server.cert, CertFile: stranger.cert, KeyFile: stranger.key}}, "give a tls certificate and key"},
-		"a certificate that is trusted":       {Options{Brokers: newer, TLS: &TLS{CAFile: server.cert, CertFile: ours.cert, KeyFile: ours.key}}, ""},
-		"a certificate for a name of its own": {Options{Brokers: private, TLS: &TLS{CAFile: server.cert, ServerName: "elsewhere"}}, "check the addresses or the tls server name"},
-		"no login where one is wanted":        {Options{Brokers: login}, "set the sasl mechanism"},
-		"all is well without tls and logins":  {Options{Brokers: plain}, ""},
+		"no tls for a port with tls": {Options{Brokers: private}, "switch tls on"},
+		"an authority that is not ours": {Options{Brokers: private, TLS: &TLS{CAFile: stranger.cert}},
+			"check the tls ca file"},
+		"no certificate": {Options{Brokers: newer, TLS: &TLS{CAFile: server.cert}},
+			"give a tls certificate and key"},
+		"no certificate, tls 1.2": {Options{Brokers: older, TLS: &TLS{CAFile: server.cert}}, "tls certificate"},
+		"a certificate that is not trusted": {Options{Brokers: newer,
+			TLS: &TLS{CAFile: server.cert, CertFile: stranger.cert, KeyFile: stranger.key}}, "give a tls certificate and key"},
+		"a certificate that is trusted": {Options{Brokers: newer,
+			TLS: &TLS{CAFile: server.cert, CertFile: ours.cert, KeyFile: ours.key}}, ""},
+		"a certificate for a name of its own": {Options{Brokers: private,
+			TLS: &TLS{CAFile: server.cert, ServerName: "elsewhere"}}, "check the addresses or the tls server name"},
+		"no login where one is wanted":       {Options{Brokers: login}, "set the sasl mechanism"},
+		"all is well without tls and logins": {Options{Brokers: plain}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +100,8 @@ func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 				t.Fatalf("it waited in vain: %v", err)
 			case scene.want == "" && err != nil:
 				t.Fatal(err)
-			case scene.want != "" && (err == nil || !strings.Contains(err.Error(), scene.want) || strings.Contains(err.Error(), "\n")):
+			case scene.want != "" && (err == nil || !strings.Contains(err.Error(), scene.want) ||
+				strings.Contains(err.Error(), "\n")):
 				t.Fatalf("got %v, want one line with %q", err, scene.want)
 			}
 		})

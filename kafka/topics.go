@@ -39,8 +39,8 @@ type Topics struct {
 	Embedded bool
 }
 
-// TombstoneRetention is how long a deletion in the changelog is seen at least (delete.retention.ms): a kept state directory
-// may be that old.
+// TombstoneRetention is how long a deletion in the changelog is seen at least (delete.retention.ms): a kept state
+// directory may be that old.
 const TombstoneRetention = 7 * 24 * time.Hour
 
 const (
@@ -64,12 +64,13 @@ type TopicSpec struct {
 
 // Specs are the topics that have a name.
 func (t Topics) Specs() []TopicSpec {
-	events := TopicSpec{Name: t.Events, Role: "the event log", CleanupPolicy: "delete", LogAppendTime: true, Aligned: true, Configs: map[string]string{
-		"cleanup.policy":         "delete",
-		"message.timestamp.type": "LogAppendTime",
-		"retention.ms":           millis(t.EventsRetention),
-		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
-	}}
+	events := TopicSpec{Name: t.Events, Role: "the event log", CleanupPolicy: "delete", LogAppendTime: true, Aligned: true,
+		Configs: map[string]string{
+			"cleanup.policy":         "delete",
+			"message.timestamp.type": "LogAppendTime",
+			"retention.ms":           millis(t.EventsRetention),
+			"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
+		}}
 	if t.EventsRetentionBytes > 0 {
 		events.Configs["retention.bytes"] = strconv.FormatInt(t.EventsRetentionBytes, 10)
 	}
@@ -79,13 +80,14 @@ func (t Topics) Specs() []TopicSpec {
 		"retention.ms":           millis(t.CDRRetention),
 		"max.message.bytes":      strconv.Itoa(MaxMessageBytes),
 	}}
-	state := TopicSpec{Name: t.State, Role: "the changelog", CleanupPolicy: "compact", Aligned: true, Configs: map[string]string{
-		"cleanup.policy":            "compact",
-		"delete.retention.ms":       millis(TombstoneRetention),
-		"min.cleanable.dirty.ratio": dirtyRatio,
-		"segment.ms":                millis(stateSegment),
-		"max.message.bytes":         strconv.Itoa(MaxMessageBytes),
-	}}
+	state := TopicSpec{Name: t.State, Role: "the changelog", CleanupPolicy: "compact", Aligned: true,
+		Configs: map[string]string{
+			"cleanup.policy":            "compact",
+			"delete.retention.ms":       millis(TombstoneRetention),
+			"min.cleanable.dirty.ratio": dirtyRatio,
+			"segment.ms":                millis(stateSegment),
+			"max.message.bytes":         strconv.Itoa(MaxMessageBytes),
+		}}
 	dlq := TopicSpec{Name: t.DLQ, Role: "the parked events", CleanupPolicy: "delete", Configs: map[string]string{
 		"cleanup.policy":         "delete",
 		"message.timestamp.type": "LogAppendTime",
@@ -174,10 +176,11 @@ const (
 )
 
 // visible waits until each broker knows of the topics, with a leader for each partition: one learns a little later of
-// them than the other, and whoever looks next may ask any. A broker that does not answer is not waited for: it will know
-// when it is back.
+// them than the other, and whoever looks next may ask any. A broker that does not answer is not waited for: it will
+// know when it is back.
 func visible(ctx context.Context, cl *kgo.Client, names []string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, visibleAtMost, fmt.Errorf("not all brokers know of them after %v: are all brokers well?", visibleAtMost))
+	ctx, cancel := context.WithTimeoutCause(ctx, visibleAtMost,
+		fmt.Errorf("not all brokers know of them after %v: are all brokers well?", visibleAtMost))
 	defer cancel()
 	brokers, err := kadm.NewClient(cl).ListBrokers(ctx)
 	if err != nil {
@@ -214,7 +217,8 @@ func knows(ctx context.Context, broker *kgo.Broker, names []string) bool {
 		return true
 	}
 	for _, topic := range response.Topics {
-		if notYet(topic.ErrorCode) || slices.ContainsFunc(topic.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return notYet(p.ErrorCode) }) {
+		if notYet(topic.ErrorCode) || slices.ContainsFunc(topic.Partitions,
+			func(p kmsg.MetadataResponseTopicPartition) bool { return notYet(p.ErrorCode) }) {
 			return false
 		}
 	}

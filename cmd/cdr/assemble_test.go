@@ -98,7 +98,8 @@ func TestFilesCanBePackedAndComeFromAnywhere(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"events.jsonl": events, "events.jsonl.gz": packed.String(), "no-end.jsonl": strings.TrimSuffix(events, "\n")} {
+	for name, content := range map[string]string{"events.jsonl": events, "events.jsonl.gz": packed.String(),
+		"no-end.jsonl": strings.TrimSuffix(events, "\n")} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -117,14 +118,16 @@ func TestFilesCanBePackedAndComeFromAnywhere(t *testing.T) {
 func TestWhatIsNoEventIsNamedWithItsLineAndLeftOut(t *testing.T) {
 	lines := strings.SplitAfter(file(t, "1.1-a_echotest"), "\n")
 	clean := says(t, strings.Join(lines, ""), "assemble", "-")
-	broken := "nonsense\n" + lines[0] + "\n{\"type\":1}\n" + strings.Repeat("x", 2<<20) + "\n" + strings.Join(lines[1:], "")
+	broken := "nonsense\n" + lines[0] + "\n{\"type\":1}\n" + strings.Repeat("x", 2<<20) + "\n" +
+		strings.Join(lines[1:], "")
 
 	got := says(t, broken, "assemble", "-")
 	complaints := strings.Split(strings.TrimSuffix(got.err, "\n"), "\n")
 	if got.code != cli.OK || len(complaints) != 3 {
 		t.Fatalf("code %d, stderr:\n%.2000s", got.code, got.err)
 	}
-	for i, want := range []string{"cdr: standard input:1: ", "cdr: standard input:4: ", "cdr: standard input:5: the line has 2097153 bytes, more than ingest.event_limit (1MiB)"} {
+	for i, want := range []string{"cdr: standard input:1: ", "cdr: standard input:4: ",
+		"cdr: standard input:5: the line has 2097153 bytes, more than ingest.event_limit (1MiB)"} {
 		if !strings.HasPrefix(complaints[i], want) {
 			t.Errorf("complaint %q, want %q", complaints[i], want)
 		}
@@ -147,7 +150,8 @@ func TestWhatIsNoEventIsNamedWithItsLineAndLeftOut(t *testing.T) {
 		}
 	}
 
-	if strict := says(t, broken, "assemble", "-", "--strict"); strict.code != cli.Failed || strict.out != got.out || strict.err != got.err {
+	if strict := says(t, broken, "assemble", "-", "--strict"); strict.code != cli.Failed || strict.out != got.out ||
+		strict.err != got.err {
 		t.Errorf("strict: code %d", strict.code)
 	}
 	if strict := says(t, strings.Join(lines, ""), "assemble", "-", "--strict"); strict != clean {

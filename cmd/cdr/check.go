@@ -41,7 +41,8 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 			return err
 		}
 		defer client.Close()
-		findings, err := inspect.Installation(cmd.Context(), client, wiring.Topics(c), inspect.ProcessorSettings{Group: c.Group, TransactionTimeout: c.TransactionTimeout})
+		findings, err := inspect.Installation(cmd.Context(), client, wiring.Topics(c),
+			inspect.ProcessorSettings{Group: c.Group, TransactionTimeout: c.TransactionTimeout})
 		if err != nil {
 			return err
 		}

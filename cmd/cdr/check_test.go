@@ -13,7 +13,9 @@ import (
 
 func TestACheckGivesAVerdictPerPromiseAndAnExitCode(t *testing.T) {
 	s := newSite(t)
-	if got := s.says("check"); got.code != cli.Failed || got.err != "" || !strings.HasPrefix(got.out, "BROKEN  nothing acknowledged is lost\n") || strings.Count(got.out, "-> create it with `cdr topics create`") != 4 {
+	if got := s.says("check"); got.code != cli.Failed || got.err != "" ||
+		!strings.HasPrefix(got.out, "BROKEN  nothing acknowledged is lost\n") ||
+		strings.Count(got.out, "-> create it with `cdr topics create`") != 4 {
 		t.Fatalf("without topics: %+v", got)
 	}
 	if got := s.says("topics", "create"); got.code != cli.OK {
@@ -21,16 +23,19 @@ func TestACheckGivesAVerdictPerPromiseAndAnExitCode(t *testing.T) {
 	}
 	// One broker is weak, and no reason to fail unless one is asked for.
 	got := s.says("check")
-	if got.code != cli.OK || !strings.Contains(got.out, "WEAK    nothing acknowledged is lost\n") || !strings.Contains(got.out, "has 1 copy of each partition") || strings.Contains(got.out, "BROKEN") {
+	if got.code != cli.OK || !strings.Contains(got.out, "WEAK    nothing acknowledged is lost\n") ||
+		!strings.Contains(got.out, "has 1 copy of each partition") || strings.Contains(got.out, "BROKEN") {
 		t.Errorf("with topics: %+v", got)
 	}
 	if got := s.says("check", "--strict"); got.code != cli.Failed {
 		t.Errorf("strict: %+v", got)
 	}
-	if got := s.says("check", "--topics-require-durable"); got.code != cli.Failed || !strings.Contains(got.out, "BROKEN  nothing acknowledged is lost\n") {
+	if got := s.says("check", "--topics-require-durable"); got.code != cli.Failed ||
+		!strings.Contains(got.out, "BROKEN  nothing acknowledged is lost\n") {
 		t.Errorf("where durability is required: %+v", got)
 	}
-	if got := s.says("run", "--topics-require-durable", "--admin-listen="); got.code != cli.Failed || !strings.Contains(got.err, "topics.replication 3") {
+	if got := s.says("run", "--topics-require-durable", "--admin-listen="); got.code != cli.Failed ||
+		!strings.Contains(got.err, "topics.replication 3") {
 		t.Errorf("a start where durability is required: %+v", got)
 	}
 
@@ -65,7 +70,8 @@ func TestPartitionsAreAddedWhenNothingIsOpenAndAReplayMakesTheSameRecords(t *tes
 		t.Fatalf("%+v", got)
 	}
 	// A session that nobody ends, and one event that nobody reads.
-	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte("1"), Value: []byte(`{"emitter":"j","type":1,"timestamp":1700000000000000,"session_id":1,"event":{"name":"created"}}`)})
+	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte("1"),
+		Value: []byte(`{"emitter":"j","type":1,"timestamp":1700000000000000,"session_id":1,"event":{"name":"created"}}`)})
 	refused := s.says("topics", "grow", "--partitions", "5")
 	if refused.code != cli.Failed || refused.out != "" || !strings.Contains(refused.err, "1 events are not read yet") {
 		t.Fatalf("%+v", refused)
@@ -81,7 +87,8 @@ func TestPartitionsAreAddedWhenNothingIsOpenAndAReplayMakesTheSameRecords(t *tes
 			if got.code != cli.Failed || s.ctx.Err() != nil {
 				t.Fatalf("%+v\n%s", got, processor.err)
 			}
-			if strings.Contains(got.err, "members") && !strings.Contains(got.err, "are open") && !strings.Contains(got.err, "not read yet") {
+			if strings.Contains(got.err, "members") && !strings.Contains(got.err, "are open") &&
+				!strings.Contains(got.err, "not read yet") {
 				break
 			}
 		}
@@ -92,10 +99,12 @@ func TestPartitionsAreAddedWhenNothingIsOpenAndAReplayMakesTheSameRecords(t *tes
 		}
 	}
 	work()
-	if got := s.says("topics", "grow", "--partitions", "5"); got.code != cli.OK || !strings.Contains(got.out, "have 5 partitions\nset topics.partitions to 5") {
+	if got := s.says("topics", "grow", "--partitions", "5"); got.code != cli.OK ||
+		!strings.Contains(got.out, "have 5 partitions\nset topics.partitions to 5") {
 		t.Fatalf("%+v", got)
 	}
-	if got := s.says("run", "--admin-listen="); got.code != cli.Failed || !strings.Contains(got.err, "set the partitions of the configuration to 5") {
+	if got := s.says("run", "--admin-listen="); got.code != cli.Failed ||
+		!strings.Contains(got.err, "set the partitions of the configuration to 5") {
 		t.Fatalf("with the old configuration: %+v", got)
 	}
 	s.environ = append(s.environ, "JANUSCDR_TOPICS_PARTITIONS=5")

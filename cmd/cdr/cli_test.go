@@ -55,7 +55,8 @@ func TestHelpBeginsWithWhatOneDoesAndEndsWithExitCodes(t *testing.T) {
 		t.Errorf("without arguments: %+v", got)
 	}
 	for _, want := range []string{
-		"\nProcessing:\n  assemble     Make records of the events in a file, without Kafka\n", "\n  run          Process events until told to stop\n",
+		"\nProcessing:\n  assemble     Make records of the events in a file, without Kafka\n",
+		"\n  run          Process events until told to stop\n",
 		"\nLooking:\n", "\nSetting up:\n", cli.ExitCodes,
 	} {
 		if !strings.Contains(got.out, want) {
@@ -66,18 +67,19 @@ func TestHelpBeginsWithWhatOneDoesAndEndsWithExitCodes(t *testing.T) {
 
 func TestMistakesAreNamedWithWhatWasMeant(t *testing.T) {
 	for line, want := range map[string]string{
-		"asemble x":                      `cdr: "asemble" is not a command of cdr; did you mean assemble?`,
-		"topics creat":                   `cdr: "creat" is not a command of cdr topics; did you mean create?`,
-		"run --kafka-broker x":           "cdr: unknown flag --kafka-broker; did you mean --kafka-brokers?",
-		"run --ingest-listen x":          "cdr: unknown flag --ingest-listen; see cdr run --help",
-		"tail --from erliest":            `cdr: --from: "erliest" is no place to begin at; did you mean earliest?`,
-		"tail --from now":                `cdr: --from: "now" is no place to begin at; write earliest, latest or an offset`,
-		"replay --from latest":           `cdr: --from: "latest" is no place to begin at; write earliest or an offset`,
-		"replay --from 7":                "cdr: --from: an offset belongs to one partition; name it with --partition",
-		"assemble":                       "cdr: cdr assemble takes other arguments; write: cdr assemble FILE [flags]",
-		"assemble x --policy-grace soon": `cdr: --policy-grace: policy.grace: "soon" is not a duration; write 200ms, 10s, 5m, 1h or 7d`,
-		"tail --count -1":                "cdr: --count: -1 lines are not possible; write 0 for no end",
-		"healthcheck --admin-listen=":    "cdr: admin.listen is empty, so nobody can be asked; set it",
+		"asemble x":             `cdr: "asemble" is not a command of cdr; did you mean assemble?`,
+		"topics creat":          `cdr: "creat" is not a command of cdr topics; did you mean create?`,
+		"run --kafka-broker x":  "cdr: unknown flag --kafka-broker; did you mean --kafka-brokers?",
+		"run --ingest-listen x": "cdr: unknown flag --ingest-listen; see cdr run --help",
+		"tail --from erliest":   `cdr: --from: "erliest" is no place to begin at; did you mean earliest?`,
+		"tail --from now":       `cdr: --from: "now" is no place to begin at; write earliest, latest or an offset`,
+		"replay --from latest":  `cdr: --from: "latest" is no place to begin at; write earliest or an offset`,
+		"replay --from 7":       "cdr: --from: an offset belongs to one partition; name it with --partition",
+		"assemble":              "cdr: cdr assemble takes other arguments; write: cdr assemble FILE [flags]",
+		"assemble x --policy-grace soon": `cdr: --policy-grace: policy.grace: "soon" is not a duration; ` +
+			"write 200ms, 10s, 5m, 1h or 7d",
+		"tail --count -1":             "cdr: --count: -1 lines are not possible; write 0 for no end",
+		"healthcheck --admin-listen=": "cdr: admin.listen is empty, so nobody can be asked; set it",
 	} {
 		if got := says(t, "", strings.Fields(line)...); got != (said{cli.Usage, "", want + "\n"}) {
 			t.Errorf("%s: %+v, want %s", line, got, want)
@@ -106,7 +108,8 @@ cdr: --session-timeout: session_timeout: 1s is too small; write 6s to 30m
 func TestTheConfigurationIsShownWithItsSources(t *testing.T) {
 	t.Chdir(t.TempDir())
 	got := saysIn(t.Context(), []string{"JANUSCDR_GROUP=blue"}, "", "config", "print", "--workers", "3")
-	for _, want := range []string{"group: blue # environment JANUSCDR_GROUP\n", "workers: 3 # flag --workers\n", "  compression: zstd # default\n"} {
+	for _, want := range []string{"group: blue # environment JANUSCDR_GROUP\n", "workers: 3 # flag --workers\n",
+		"  compression: zstd # default\n"} {
 		if got.code != cli.OK || !strings.Contains(got.out, want) {
 			t.Errorf("%q is missing in %+v", want, got)
 		}
@@ -115,18 +118,21 @@ func TestTheConfigurationIsShownWithItsSources(t *testing.T) {
 	if err := os.WriteFile("again.yaml", []byte(described.out), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if again := says(t, "", "config", "print", "--config", "again.yaml"); again.code != cli.OK || !strings.Contains(again.out, "compression: zstd # file again.yaml:") {
+	if again := says(t, "", "config", "print", "--config", "again.yaml"); again.code != cli.OK ||
+		!strings.Contains(again.out, "compression: zstd # file again.yaml:") {
 		t.Errorf("%+v", again)
 	}
 	keys := says(t, "", "config", "keys")
-	if !strings.Contains(keys.out, "| `kafka.brokers` | `JANUSCDR_KAFKA_BROKERS` | `--kafka-brokers` | 127.0.0.1:9092 | ") {
+	if !strings.Contains(keys.out,
+		"| `kafka.brokers` | `JANUSCDR_KAFKA_BROKERS` | `--kafka-brokers` | 127.0.0.1:9092 | ") {
 		t.Errorf("%+v", keys)
 	}
 }
 
 func TestTheVersionNamesTheSchema(t *testing.T) {
 	got := says(t, "", "version")
-	if got.code != cli.OK || !strings.HasPrefix(got.out, "cdr ") || !strings.Contains(got.out, "schema version 1 fingerprint ") {
+	if got.code != cli.OK || !strings.HasPrefix(got.out, "cdr ") ||
+		!strings.Contains(got.out, "schema version 1 fingerprint ") {
 		t.Errorf("%+v", got)
 	}
 }

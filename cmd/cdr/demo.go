@@ -146,7 +146,8 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	processor, err := pipeline.New(pipeline.Options{
 		Kafka: options, Topics: topics, Group: "januscdr", Instance: "demo", Workers: 2,
 		StateDir: filepath.Join(o.dir, "state"), Policy: policy, CommitInterval: 100 * time.Millisecond,
-		Headers: pipeline.HeaderNames{Version: cli.Version(), Policy: policy.Fingerprint()}, Registerer: registry, Log: log.Named("cdr"),
+		Headers: pipeline.HeaderNames{Version: cli.Version(), Policy: policy.Fingerprint()}, Registerer: registry,
+		Log: log.Named("cdr"),
 	})
 	if err != nil {
 		return err
@@ -178,9 +179,10 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 		for i, name := range o.recordings {
 			requests := recordings.Requests(name)
 			played := len(recordings.Events(name))
-			err := player.Play(stop, url, requests, player.Options{Speed: o.speed, Progress: func(done, total int, _ time.Duration) {
-				screen.playing(i+1, len(o.recordings), name, done, total)
-			}})
+			err := player.Play(stop, url, requests,
+				player.Options{Speed: o.speed, Progress: func(done, total int, _ time.Duration) {
+					screen.playing(i+1, len(o.recordings), name, done, total)
+				}})
 			if err != nil {
 				return fmt.Errorf("play %s: %w", name, err)
 			}

@@ -79,12 +79,14 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 		}
 		var story *explain.Story
 		if len(args) == 1 {
-			story, err = o.ofFile(cmd, args[0], explain.Options{Policy: p, Source: cdr.Source{Topic: c.Topics.Events}, Ends: !o.noFlush}, int(c.Ingest.EventLimit))
+			story, err = o.ofFile(cmd, args[0],
+				explain.Options{Policy: p, Source: cdr.Source{Topic: c.Topics.Events}, Ends: !o.noFlush}, int(c.Ingest.EventLimit))
 		} else {
 			if begin >= 0 && o.query.Session() == 0 {
 				return cli.Misused("--from: an offset belongs to one partition; name the session by its id")
 			}
-			story, err = o.ofKafka(cmd.Context(), wiring.Kafka(c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)), p, c.Topics.Events, begin)
+			story, err = o.ofKafka(cmd.Context(), wiring.Kafka(c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)), p,
+				c.Topics.Events, begin)
 		}
 		if err != nil {
 			return err
@@ -95,10 +97,12 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 }
 
 // ofFile makes the story of a session in a file.
-func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain.Options, limit int) (*explain.Story, error) {
-	file := &eventFile{path: path, limit: limit, complain: cmd.ErrOrStderr(), open: func(ctx context.Context) (io.ReadCloser, string, error) {
-		return openInput(ctx, path, cmd.InOrStdin())
-	}}
+func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain.Options,
+	limit int) (*explain.Story, error) {
+	file := &eventFile{path: path, limit: limit, complain: cmd.ErrOrStderr(),
+		open: func(ctx context.Context) (io.ReadCloser, string, error) {
+			return openInput(ctx, path, cmd.InOrStdin())
+		}}
 	if path == "-" { // it is read twice, so it is kept
 		kept, err := keepInput(cmd.Context(), cmd.InOrStdin())
 		if err != nil {

@@ -17,7 +17,8 @@ import (
 
 // ofKafka makes the story of a session on the topic of events. It reads with clients of its own, in no group. A session
 // id leads to its partition; what else is known of a session is looked for in all of them.
-func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Policy, topic string, begin int64) (*explain.Story, error) {
+func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Policy, topic string,
+	begin int64) (*explain.Story, error) {
 	client, err := wiring.Connect(ctx, k, k.Log)
 	if err != nil {
 		return nil, err
@@ -54,9 +55,11 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 		return nil, err
 	}
 	stretch := log.stretch(found.Partition, begin)
-	story, err := explain.Tell(ctx, log.options(found.Partition), log.inputs(found.Partition, begin), found.Emitter, found.Session)
+	story, err := explain.Tell(ctx, log.options(found.Partition), log.inputs(found.Partition, begin), found.Emitter,
+		found.Session)
 	if err == nil && stretch.From > 0 {
-		story.Noticed = append(story.Noticed, fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", stretch.From))
+		story.Noticed = append(story.Noticed,
+			fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", stretch.From))
 	}
 	return story, err
 }
@@ -69,7 +72,8 @@ type partitionLog struct {
 	policy cdr.Policy
 }
 
-func (l *partitionLog) find(ctx context.Context, partitions []int32, begin int64, q explain.Query) (*explain.Survey, error) {
+func (l *partitionLog) find(ctx context.Context, partitions []int32, begin int64,
+	q explain.Query) (*explain.Survey, error) {
 	all := &explain.Survey{Query: q}
 	for _, n := range partitions {
 		s, err := explain.Find(ctx, l.options(n), l.inputs(n, begin), q)
@@ -82,7 +86,8 @@ func (l *partitionLog) find(ctx context.Context, partitions []int32, begin int64
 }
 
 func (l *partitionLog) options(partition int32) explain.Options {
-	return explain.Options{Policy: l.policy, Source: cdr.Source{Topic: l.topic, Partition: partition}, Name: fmt.Sprintf("%s, partition %d", l.topic, partition)}
+	return explain.Options{Policy: l.policy, Source: cdr.Source{Topic: l.topic, Partition: partition},
+		Name: fmt.Sprintf("%s, partition %d", l.topic, partition)}
 }
 
 // stretch is what is read of a partition: from the beginning that was asked for to where the log ends now.

@@ -25,11 +25,13 @@ func TestAStoryIsToldFromAFileFromAPipeAndPacked(t *testing.T) {
 		t.Fatal(err)
 	}
 	fromFile := says(t, "", "explain", sipSession, "events.jsonl")
-	if fromFile.code != cli.OK || fromFile.err != "" || !strings.Contains(fromFile.out, "alice called sip:bob@127.0.0.1:5070") || strings.Contains(fromFile.out, "\x1b") {
+	if fromFile.code != cli.OK || fromFile.err != "" ||
+		!strings.Contains(fromFile.out, "alice called sip:bob@127.0.0.1:5070") || strings.Contains(fromFile.out, "\x1b") {
 		t.Fatalf("%+v", fromFile)
 	}
 	fromPipe := says(t, events, "explain", "--opaque-id", "sip-acct-77", "-")
-	if got := strings.Replace(fromPipe.out, "standard input", "events.jsonl", 1); fromPipe.code != cli.OK || got != fromFile.out {
+	if got := strings.Replace(fromPipe.out, "standard input", "events.jsonl", 1); fromPipe.code != cli.OK ||
+		got != fromFile.out {
 		t.Errorf("another story from a pipe: %+v", fromPipe)
 	}
 	left, err := os.ReadDir(os.TempDir())
@@ -75,10 +77,12 @@ func TestAPageIsWrittenForOneReader(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(page), "<!doctype html>") {
 		t.Errorf("%v %.100s", err, page)
 	}
-	if got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html", "-"); got.out != strings.ReplaceAll(string(page), "call.html", "-") || got.err != "" {
+	if got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html",
+		"-"); got.out != strings.ReplaceAll(string(page), "call.html", "-") || got.err != "" {
 		t.Errorf("another page on standard output, %s", got.err)
 	}
-	if got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html", "no/such/folder.html"); got.code != cli.Failed || !strings.HasPrefix(got.err, "cdr: write page: ") {
+	if got := says(t, file(t, "1.1-f_sip"), "explain", sipSession, "-", "--html",
+		"no/such/folder.html"); got.code != cli.Failed || !strings.HasPrefix(got.err, "cdr: write page: ") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -120,13 +124,15 @@ func TestAStoryIsToldFromThePartitionOfTheSession(t *testing.T) {
 	}
 	s.happens("1.1-f_sip")
 	s.happens("1.1-a_echotest")
-	if got := s.says("explain", sipSession); got.code != cli.OK || !strings.Contains(got.out, "SIP call 1 since 00:28:13.668, answered at 00:28:15.173, until 00:28:23.199; its") {
+	if got := s.says("explain", sipSession); got.code != cli.OK ||
+		!strings.Contains(got.out, "SIP call 1 since 00:28:13.668, answered at 00:28:15.173, until 00:28:23.199; its") {
 		t.Errorf("before the grace is over: %+v", got)
 	}
 	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte(sipSession), Timestamp: s.began.Add(time.Minute),
 		Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}}})
 	fold := s.says("explain", sipSession)
-	if fold.code != cli.OK || !strings.Contains(fold.out, "alice called sip:bob@127.0.0.1:5070") || !strings.Contains(fold.out, "janus.events, partition ") {
+	if fold.code != cli.OK || !strings.Contains(fold.out, "alice called sip:bob@127.0.0.1:5070") ||
+		!strings.Contains(fold.out, "janus.events, partition ") {
 		t.Fatalf("%+v", fold)
 	}
 	for _, args := range [][]string{{"--opaque-id", "sip-acct-77"}, {sipSession, "--from", "0"}} {
@@ -134,14 +140,16 @@ func TestAStoryIsToldFromThePartitionOfTheSession(t *testing.T) {
 			t.Errorf("%v: another story: %+v", args, got)
 		}
 	}
-	if got := s.says("explain", sipSession[:15]); got.code != cli.Failed || !strings.Contains(got.err, "did you mean "+sipSession+"?") {
+	if got := s.says("explain", sipSession[:15]); got.code != cli.Failed ||
+		!strings.Contains(got.err, "did you mean "+sipSession+"?") {
 		t.Errorf("%+v", got)
 	}
 	// A record of an unknown session, on a log that goes on.
 	events := recordings.Events("1.1-f_sip")
 	s.produce(&kgo.Record{Topic: "janus.events", Key: []byte("4711"),
 		Value: []byte(strings.ReplaceAll(string(events[3]), sipSession, "4711"))})
-	if got := s.says("explain", "4711"); got.code != cli.OK || !strings.Contains(got.out, "the session is open where the log ends") {
+	if got := s.says("explain", "4711"); got.code != cli.OK ||
+		!strings.Contains(got.out, "the session is open where the log ends") {
 		t.Errorf("%+v", got)
 	}
 	// Nothing was written, and no group was made.

@@ -85,7 +85,8 @@ func (s *site) happens(recording string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		records = append(records, &kgo.Record{Topic: "janus.events", Key: []byte(e.Session.String()), Value: b, Timestamp: s.began})
+		records = append(records, &kgo.Record{Topic: "janus.events", Key: []byte(e.Session.String()), Value: b,
+			Timestamp: s.began})
 	}
 	s.produce(records...)
 }
@@ -166,10 +167,12 @@ func TestFromAnEmptyClusterToVerifiedRecords(t *testing.T) {
 			t.Errorf("complaint %q", line)
 		}
 	}
-	if refused := s.says("run", "--admin-listen="); refused.code != cli.Failed || !strings.Contains(refused.err, "--create-topics") {
+	if refused := s.says("run", "--admin-listen="); refused.code != cli.Failed ||
+		!strings.Contains(refused.err, "--create-topics") {
 		t.Errorf("run without topics: %+v", refused)
 	}
-	if got := s.says("topics", "create"); got.code != cli.OK || strings.Count(got.out, "created ") != 4 || !strings.HasSuffix(got.out, "are as they must be\n") {
+	if got := s.says("topics", "create"); got.code != cli.OK || strings.Count(got.out, "created ") != 4 ||
+		!strings.HasSuffix(got.out, "are as they must be\n") {
 		t.Fatalf("create: %+v", got)
 	}
 	if got := s.says("topics", "create"); got.code != cli.OK || strings.Contains(got.out, "created") {
@@ -192,7 +195,8 @@ func TestFromAnEmptyClusterToVerifiedRecords(t *testing.T) {
 		t.Fatalf("tail: %+v\n%s", line, processor.err)
 	}
 	parked := s.says("tail", "--dlq", "--from", "earliest", "--count", "1")
-	if parked.code != cli.OK || !strings.Contains(parked.out, `reason="`) || !strings.Contains(parked.out, "?[31mnonsense") {
+	if parked.code != cli.OK || !strings.Contains(parked.out, `reason="`) ||
+		!strings.Contains(parked.out, "?[31mnonsense") {
 		t.Errorf("tail of what was parked: %+v", parked)
 	}
 	if got := s.says("healthcheck", "--admin-listen", health); got != (said{}) {
@@ -227,7 +231,8 @@ func TestFromAnEmptyClusterToVerifiedRecords(t *testing.T) {
 	}
 
 	verified := s.says("replay", "--verify")
-	if verified.code != cli.OK || !strings.Contains(verified.out, " 0 different 0 missing 0 extra\n") || strings.Contains(verified.out, " 0 identical") {
+	if verified.code != cli.OK || !strings.Contains(verified.out, " 0 different 0 missing 0 extra\n") ||
+		strings.Contains(verified.out, " 0 identical") {
 		t.Errorf("verify: %+v", verified)
 	}
 	all := s.says("tail", "--from", "earliest", "--once", "--json")
@@ -262,18 +267,21 @@ func TestParkedEventsAreShownAsJSONToo(t *testing.T) {
 	if got := s.says("topics", "create"); got.code != cli.OK {
 		t.Fatalf("%+v", got)
 	}
-	s.produce(&kgo.Record{Topic: "janus.dlq", Key: []byte("7"), Value: []byte(`{"a":1}`), Headers: []kgo.RecordHeader{{Key: kafka.HeaderReason, Value: []byte("why")}}})
+	s.produce(&kgo.Record{Topic: "janus.dlq", Key: []byte("7"), Value: []byte(`{"a":1}`),
+		Headers: []kgo.RecordHeader{{Key: kafka.HeaderReason, Value: []byte("why")}}})
 	s.produce(&kgo.Record{Topic: "janus.cdr", Key: []byte("7"), Value: []byte("no record")})
 	got := s.says("tail", "--dlq", "--once", "--from", "0", "--json")
 	var parked struct {
 		Key, Value string
 		Headers    map[string]string
 	}
-	if err := json.Unmarshal([]byte(got.out), &parked); err != nil || parked.Value != `{"a":1}` || parked.Headers[kafka.HeaderReason] != "why" || parked.Key != "7" {
+	if err := json.Unmarshal([]byte(got.out), &parked); err != nil || parked.Value != `{"a":1}` ||
+		parked.Headers[kafka.HeaderReason] != "why" || parked.Key != "7" {
 		t.Errorf("%v: %+v", err, got)
 	}
 	for _, args := range [][]string{{"--json"}, nil} {
-		if got := s.says(append([]string{"tail", "--once", "--from", "earliest"}, args...)...); got.code != cli.OK || strings.Count(got.out, "\n") != 1 || !strings.Contains(got.out, "read") {
+		if got := s.says(append([]string{"tail", "--once", "--from", "earliest"}, args...)...); got.code != cli.OK ||
+			strings.Count(got.out, "\n") != 1 || !strings.Contains(got.out, "read") {
 			t.Errorf("what is no record: %+v", got)
 		}
 	}
@@ -312,7 +320,8 @@ func TestAPortOfTheHealthServerThatIsTakenIsToldBeforeWork(t *testing.T) {
 	}
 	defer taken.Close()
 	got := says(t, "", "run", "--admin-listen", taken.Addr().String(), "--log-level", "warn", "--instance", "x")
-	want := "cdr: serve health and metrics on " + taken.Addr().String() + ": the port is in use; stop the other process or choose another admin.listen\n"
+	want := "cdr: serve health and metrics on " + taken.Addr().String() +
+		": the port is in use; stop the other process or choose another admin.listen\n"
 	if got != (said{cli.Failed, "", want}) {
 		t.Errorf("%+v", got)
 	}

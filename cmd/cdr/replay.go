@@ -56,7 +56,8 @@ outside: nothing can be said of them.`,
 			return err
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		options := replay.Options{Kafka: wiring.Kafka(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions, From: begin}
+		options := replay.Options{Kafka: wiring.Kafka(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions,
+			From: begin}
 		client, err := wiring.Connect(cmd.Context(), options.Kafka, log)
 		if err != nil {
 			return err
@@ -64,7 +65,8 @@ outside: nothing can be said of them.`,
 		client.Close()
 		out := bufio.NewWriter(cmd.OutOrStdout())
 		if verify {
-			report, err := replay.Verify(cmd.Context(), replay.VerifyOptions{Options: options, Records: c.Topics.CDR, Group: c.Group},
+			report, err := replay.Verify(cmd.Context(),
+				replay.VerifyOptions{Options: options, Records: c.Topics.CDR, Group: c.Group},
 				func(f replay.Finding) error { return writeFinding(out, f) })
 			if err != nil {
 				return errors.Join(out.Flush(), err)
@@ -87,7 +89,8 @@ outside: nothing can be said of them.`,
 		if err := errors.Join(err, out.Flush()); err != nil {
 			return err
 		}
-		log.Info("replayed", "partitions", sum.Partitions, "inputs", sum.Inputs, "records", sum.Records, "parked", sum.Parked, "open_sessions", sum.Open)
+		log.Info("replayed", "partitions", sum.Partitions, "inputs", sum.Inputs, "records", sum.Records, "parked", sum.Parked,
+			"open_sessions", sum.Open)
 		return nil
 	}
 	return cmd
@@ -114,7 +117,8 @@ func writeFinding(w io.Writer, f replay.Finding) error {
 }
 
 func writeReport(w io.Writer, r replay.Report) {
-	fmt.Fprintf(w, "%d inputs of %d partitions made %d records:", r.Summary.Inputs, r.Summary.Partitions, r.Summary.Records)
+	fmt.Fprintf(w, "%d inputs of %d partitions made %d records:", r.Summary.Inputs, r.Summary.Partitions,
+		r.Summary.Records)
 	for v, n := range r.Count {
 		if n > 0 || replay.Verdict(v) <= replay.Extra {
 			fmt.Fprintf(w, " %d %s", n, replay.Verdict(v))

@@ -39,8 +39,10 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "instance", "workers", "state_dir", "state_min_free",
 		"commit_interval", "commit_bytes", "transaction_timeout", "session_timeout", "policy", "admin", "log")
 	cmd.Flags().BoolVar(&create, "create-topics", false, "make the topics that are missing")
-	cmd.Flags().BoolVar(&leave, "leave", false, "leave the group when stopping, so that others take over at once: for scaling in")
-	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "go on at the beginning of the log if events were deleted before they were read")
+	cmd.Flags().BoolVar(&leave, "leave", false,
+		"leave the group when stopping, so that others take over at once: for scaling in")
+	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false,
+		"go on at the beginning of the log if events were deleted before they were read")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
@@ -71,7 +73,8 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool)
 		return err
 	}
 	if o.Policy.EmitterSilence < micros(time.Minute) {
-		o.Log.Warn("policy.emitter_silence is below 1m: calls of a quiet Janus may be closed while they last", "emitter_silence", c.Policy.EmitterSilence)
+		o.Log.Warn("policy.emitter_silence is below 1m: calls of a quiet Janus may be closed while they last",
+			"emitter_silence", c.Policy.EmitterSilence)
 	}
 	o.Log.Info("cdr starts", "version", cli.Version(), "group", o.Group, "instance", o.Instance, "workers", o.Workers)
 
@@ -117,8 +120,9 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		StateDir: c.StateDir, MinFree: uint64(c.StateMinFree), Policy: p,
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
-		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
-		Log: log,
+		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), TransactionTimeout: c.TransactionTimeout,
+		SessionTimeout: c.SessionTimeout,
+		Log:            log,
 	}, err
 }
 
@@ -136,7 +140,8 @@ func readiness(s pipeline.Status) admin.Readiness {
 	for _, p := range s.Partitions {
 		tasks = append(tasks, task{p.Partition, string(p.State), p.Position, p.Lag, p.OpenSessions})
 		if p.State == pipeline.Restoring {
-			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is being restored: %d of about %d records", p.Partition, p.Restored, p.ToRestore))
+			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is being restored: %d of about %d records", p.Partition,
+				p.Restored, p.ToRestore))
 		}
 	}
 	if !s.Ready && len(r.Reasons) == 0 {

@@ -28,7 +28,8 @@ func newScreen(w io.Writer, environ []string) *screen {
 		info, err := f.Stat()
 		s.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
-	plain := slices.ContainsFunc(environ, func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" })
+	plain := slices.ContainsFunc(environ,
+		func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" })
 	if s.terminal && !plain {
 		s.bold = func(t string) string { return "\x1b[1m" + t + "\x1b[0m" }
 	}
@@ -77,7 +78,8 @@ func (s *screen) waiting() {
 
 // calls shows the legs that are charged, and counts the rest.
 func (s *screen) calls(all []cdr.Record, kept int) {
-	legs := slices.DeleteFunc(slices.Clone(all), func(r cdr.Record) bool { return r.RecordType != cdr.Leg || !r.Chargeable || !r.IsFinal })
+	legs := slices.DeleteFunc(slices.Clone(all),
+		func(r cdr.Record) bool { return r.RecordType != cdr.Leg || !r.Chargeable || !r.IsFinal })
 	slices.SortFunc(legs, func(a, b cdr.Record) int {
 		return cmp.Or(cmp.Compare(a.StartTime, b.StartTime), strings.Compare(a.RecordID.String(), b.RecordID.String()))
 	})
@@ -88,7 +90,8 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 	for i := range legs {
 		r := &legs[i]
 		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", time.UnixMicro(int64(r.StartTime)).UTC().Format("15:04:05"),
-			who(r), kind(r), words(r.Disposition.String()), duration(r), ended(r), strings.ToLower(r.Confidence.String()), media(r))
+			who(r), kind(r), words(r.Disposition.String()), duration(r), ended(r), strings.ToLower(r.Confidence.String()),
+			media(r))
 	}
 	table.Flush()
 	s.say("")
@@ -102,7 +105,8 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 		}
 	}
 	s.say("%s that are charged; besides %s that are not (PeerConnections of SIP calls, rooms, views), and %s.",
-		count(len(legs), "leg"), count(others, "leg"), strings.Replace(count(sessions, "session summary"), "summarys", "summaries", 1))
+		count(len(legs), "leg"), count(others, "leg"),
+		strings.Replace(count(sessions, "session summary"), "summarys", "summaries", 1))
 	switch fresh := len(all) - kept; {
 	case kept > 0 && fresh == 0:
 		s.say("New records in this run: none. All events came a second time, and no call is counted twice.")
@@ -114,7 +118,8 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 
 func (s *screen) end(o demoOptions, events, health string) {
 	if o.exit {
-		s.say("Done in %v. The data is kept in %s; start again to see that nothing is counted twice.", time.Since(s.started).Round(100*time.Millisecond), o.dir)
+		s.say("Done in %v. The data is kept in %s; start again to see that nothing is counted twice.",
+			time.Since(s.started).Round(100*time.Millisecond), o.dir)
 		return
 	}
 	s.say("%s", s.bold("What to try next"))
@@ -123,7 +128,8 @@ func (s *screen) end(o demoOptions, events, health string) {
 	s.say("  the same as JSON        cdr tail --config %s --from earliest --once --json", o.configFile())
 	s.say("  would they come again?  cdr replay --config %s --verify", o.configFile())
 	s.say("  post an event           curl -sS -d '%s' %s", demoEvent(), events)
-	s.say("  see what was refused    curl -sS -d 'not JSON' %s; cdr tail --config %s --dlq --from earliest --once", events, o.configFile())
+	s.say("  see what was refused    curl -sS -d 'not JSON' %s; cdr tail --config %s --dlq --from earliest --once", events,
+		o.configFile())
 	s.say("  look                    %s/readyz  %s/metrics", health, health)
 	s.say("")
 	s.say("(cdr is this program: go run ./cmd/cdr. The log is in %s.)", filepath.Join(o.dir, "demo.log"))
@@ -137,7 +143,8 @@ func (s *screen) bye(o demoOptions) {
 
 // demoEvent is a session of one's own.
 func demoEvent() string {
-	return fmt.Sprintf(`{"emitter":"mine","type":1,"timestamp":%d,"session_id":4711,"event":{"name":"created"}}`, time.Now().UnixMicro())
+	return fmt.Sprintf(`{"emitter":"mine","type":1,"timestamp":%d,"session_id":4711,"event":{"name":"created"}}`,
+		time.Now().UnixMicro())
 }
 
 func count(n int, thing string) string {

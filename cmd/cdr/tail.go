@@ -100,7 +100,8 @@ func parseFrom(text string, words ...string) (int64, error) {
 	return 0, cli.Misused("--from: %q is no place to begin at; write %s or an offset", text, strings.Join(words, ", "))
 }
 
-func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, begin int64, once bool, count int64, line lineFunc, w io.Writer) error {
+func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, begin int64, once bool, count int64,
+	line lineFunc, w io.Writer) error {
 	client, err := wiring.Connect(ctx, o, log)
 	if err != nil {
 		return err
@@ -180,7 +181,8 @@ func recordLine(k *kgo.Record) string {
 	line := fmt.Sprintf("%s  %-15s  %-15s %10s  %-26s  %s %s", moment(end), what, r.Disposition,
 		span(r.Duration), r.CauseForRecordClosing, r.Emitter, who)
 	for _, more := range []struct{ name, value string }{
-		{"plugin", strings.TrimPrefix(r.Plugin, "janus.plugin.")}, {"from", r.CallingParty}, {"to", r.CalledParty}, {"room", r.RoomID}, {"name", r.DisplayName}, {"opaque", r.OpaqueID},
+		{"plugin", strings.TrimPrefix(r.Plugin, "janus.plugin.")}, {"from", r.CallingParty}, {"to", r.CalledParty},
+		{"room", r.RoomID}, {"name", r.DisplayName}, {"opaque", r.OpaqueID},
 	} {
 		if more.value != "" {
 			line += " " + more.name + "=" + more.value

@@ -28,14 +28,16 @@ while nothing happens.`,
 	cmd.AddCommand(
 		newTopicsGrow(environ),
 		newTopicsCommand(environ, "create", "Make the topics that are missing, then check all",
-			"Makes the topics that are missing, as the configuration says, then checks all. Topics that exist are left\nas they are.", true),
+			"Makes the topics that are missing, as the configuration says, then checks all. Topics that exist are left\nas "+
+				"they are.", true),
 		newTopicsCommand(environ, "check", "Check that the topics are as they must be",
 			"Checks the topics and says at once all that is wrong with them, and what to do.", false))
 	return cmd
 }
 
 func newTopicsCommand(environ []string, name, short, long string, create bool) *cobra.Command {
-	cmd := &cobra.Command{Use: name, Short: short, Long: long, Example: "  cdr topics " + name + " --kafka-brokers kafka-1:9092", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: name, Short: short, Long: long,
+		Example: "  cdr topics " + name + " --kafka-brokers kafka-1:9092", Args: cobra.NoArgs}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, _, client, err := online(cmd, flags, environ)
@@ -56,7 +58,8 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 		if err := inspect.CheckTopics(cmd.Context(), client, t); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s are as they must be\n", strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "))
+		fmt.Fprintf(cmd.OutOrStdout(), "%s are as they must be\n",
+			strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "))
 		return nil
 	}
 	return cmd
@@ -95,10 +98,12 @@ docs/operations.md, growing partitions.`,
 		}
 		client.Close()
 		t := wiring.Topics(c)
-		if err := pipeline.Grow(cmd.Context(), pipeline.Growth{Kafka: wiring.Kafka(c, log), Topics: t, Group: c.Group, Partitions: partitions}); err != nil {
+		if err := pipeline.Grow(cmd.Context(),
+			pipeline.Growth{Kafka: wiring.Kafka(c, log), Topics: t, Group: c.Group, Partitions: partitions}); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s have %d partitions\nset topics.partitions to %d, then start the processors, then ingest\n",
+		_, err = fmt.Fprintf(cmd.OutOrStdout(),
+			"%s have %d partitions\nset topics.partitions to %d, then start the processors, then ingest\n",
 			strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "), partitions, partitions)
 		return err
 	}

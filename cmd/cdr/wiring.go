@@ -27,10 +27,12 @@ func policy(c *config.Config) (cdr.Policy, error) {
 	p.StubRetention = micros(c.Policy.StubRetention)
 	p.HashKey = []byte(c.Policy.HashKey)
 	p.Chargeable = legKinds(c.Policy.Chargeable)
-	p.Partial = cdr.Partial{Every: micros(c.Policy.PartialEvery), Volume: int64(c.Policy.PartialVolume), Midnight: place(c.Policy.PartialMidnight)}
+	p.Partial = cdr.Partial{Every: micros(c.Policy.PartialEvery), Volume: int64(c.Policy.PartialVolume),
+		Midnight: place(c.Policy.PartialMidnight)}
 	p.Address, p.DisplayName = disclosure(c.Policy.Address), disclosure(c.Policy.DisplayName)
 	for _, r := range c.Policy.Rules {
-		rule := cdr.Rule{Plugin: r.Plugin, Emitter: r.Emitter, Chargeable: legKinds(r.Chargeable), PartialMidnight: place(r.PartialMidnight)}
+		rule := cdr.Rule{Plugin: r.Plugin, Emitter: r.Emitter, Chargeable: legKinds(r.Chargeable),
+			PartialMidnight: place(r.PartialMidnight)}
 		span := func(to **janus.Micros, from *time.Duration) {
 			if from != nil {
 				*to = new(micros(*from))
@@ -72,7 +74,8 @@ func withPolicy(flags *config.Flags, environ []string) (*config.Config, cdr.Poli
 }
 
 // online loads the configuration, makes a logger and waits until Kafka answers. The caller closes the client.
-func online(cmd *cobra.Command, flags *config.Flags, environ []string) (*config.Config, hclog.Logger, *kgo.Client, error) {
+func online(cmd *cobra.Command, flags *config.Flags,
+	environ []string) (*config.Config, hclog.Logger, *kgo.Client, error) {
 	c, err := wiring.Load(flags, environ)
 	if err != nil {
 		return nil, nil, nil, err

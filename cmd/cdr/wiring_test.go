@@ -35,7 +35,8 @@ func TestWithoutAnythingSaidThePolicyIsThatOfTheFold(t *testing.T) {
 
 func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 	c, err := config.Load(config.Sources{Flags: map[string]string{
-		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s", "commit_bytes": "1MiB",
+		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s",
+		"commit_bytes":        "1MiB",
 		"transaction_timeout": "11s", "session_timeout": "31s",
 	}})
 	if err != nil {
@@ -45,7 +46,8 @@ func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Group != "g" || o.Instance != "i" || o.Workers != 3 || o.StateDir != "d" || o.MinFree != 2<<30 || o.CommitInterval != time.Second ||
+	if o.Group != "g" || o.Instance != "i" || o.Workers != 3 || o.StateDir != "d" || o.MinFree != 2<<30 ||
+		o.CommitInterval != time.Second ||
 		o.CommitBytes != 1<<20 || o.TransactionTimeout != 11*time.Second || o.SessionTimeout != 31*time.Second {
 		t.Errorf("got %+v", o)
 	}
@@ -53,11 +55,14 @@ func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 
 func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 	got := policyOf(t, map[string]string{
-		"policy.grace": "1s", "policy.leg_silence": "2m", "policy.leg_silence_without_statistics": "3m", "policy.emitter_silence": "4m",
-		"policy.stub_retention": "5m", "policy.chargeable": "SIP_CALL,RECORDING", "policy.partial_every": "15m", "policy.partial_volume": "1GiB",
-		"policy.partial_midnight": "Europe/Vienna", "policy.address": "hash", "policy.display_name": "omit", "policy.hash_key": "0123456789abcdef",
-		"policy.rules": `[{plugin: janus.plugin.sip, emitter: "lab-*", grace: 0s, leg_silence: 6m, leg_silence_without_statistics: 7m,
-			chargeable: [PEER_CONNECTION], partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash}]`,
+		"policy.grace": "1s", "policy.leg_silence": "2m", "policy.leg_silence_without_statistics": "3m",
+		"policy.emitter_silence": "4m", "policy.stub_retention": "5m",
+		"policy.chargeable": "SIP_CALL,RECORDING", "policy.address": "hash", "policy.display_name": "omit",
+		"policy.partial_every": "15m", "policy.partial_volume": "1GiB", "policy.partial_midnight": "Europe/Vienna",
+		"policy.hash_key": "0123456789abcdef",
+		"policy.rules": `[{plugin: janus.plugin.sip, emitter: "lab-*",
+			grace: 0s, leg_silence: 6m, leg_silence_without_statistics: 7m, chargeable: [PEER_CONNECTION],
+			partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash}]`,
 	})
 	const minute = janus.Micros(60e6)
 	vienna, err := time.LoadLocation("Europe/Vienna")
@@ -69,9 +74,11 @@ func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 		Terms: cdr.Terms{Grace: 1e6, LegSilence: 2 * minute, LegSilenceWithoutStatistics: 3 * minute,
 			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit,
 			Partial: cdr.Partial{Every: 15 * minute, Volume: 1 << 30, Midnight: vienna}},
-		Rules: []cdr.Rule{{Plugin: "janus.plugin.sip", Emitter: "lab-*", Grace: new(janus.Micros(0)), LegSilence: new(6 * minute),
-			LegSilenceWithoutStatistics: new(7 * minute), Chargeable: []cdr.LegKind{cdr.PeerConnection}, PartialEvery: new(janus.Micros(0)),
-			PartialVolume: new(int64(2 << 30)), PartialMidnight: time.UTC, Address: new(cdr.Emit), DisplayName: new(cdr.Hash)}},
+		Rules: []cdr.Rule{{Plugin: "janus.plugin.sip", Emitter: "lab-*", Grace: new(janus.Micros(0)),
+			LegSilence:                  new(6 * minute),
+			LegSilenceWithoutStatistics: new(7 * minute), Chargeable: []cdr.LegKind{cdr.PeerConnection},
+			PartialEvery: new(janus.Micros(0)), PartialVolume: new(int64(2 << 30)), PartialMidnight: time.UTC,
+			Address: new(cdr.Emit), DisplayName: new(cdr.Hash)}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -101,7 +108,8 @@ func TestTheBoundsOfTheConfigurationAreThoseOfTheFold(t *testing.T) {
 	for _, flags := range []map[string]string{
 		{"policy.grace": "0s"}, {"policy.grace": "59m59s"}, {"policy.leg_silence": "1m"},
 		{"policy.leg_silence": "1m", "policy.leg_silence_without_statistics": "1m"},
-		{"policy.emitter_silence": "1m"}, {"policy.stub_retention": "1s"}, {"policy.partial_every": "1m"}, {"policy.partial_every": "0s"},
+		{"policy.emitter_silence": "1m"}, {"policy.stub_retention": "1s"}, {"policy.partial_every": "1m"},
+		{"policy.partial_every": "0s"},
 	} {
 		if p := policyOf(t, flags); len(p.Check()) > 0 {
 			t.Errorf("%v: %v", flags, p.Check())

@@ -61,7 +61,8 @@ func start(t *testing.T, broker *embedded.Broker, args ...string) *program {
 	p := &program{said: &bytes.Buffer{}, lines: make(chan string, 1000), ended: make(chan error, 1)}
 	p.cmd = exec.Command(os.Args[0], args...)
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = []string{asProgram + "=1", "HOME=" + p.cmd.Dir, "JANUSCDR_KAFKA_BROKERS=" + broker.Addrs()[0], "JANUSCDR_TOPICS_PARTITIONS=3"}
+	p.cmd.Env = []string{asProgram + "=1", "HOME=" + p.cmd.Dir, "JANUSCDR_KAFKA_BROKERS=" + broker.Addrs()[0],
+		"JANUSCDR_TOPICS_PARTITIONS=3"}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +192,8 @@ func TestAStartSaysOnceWhichPromisesAreWeak(t *testing.T) {
 	if err := p.end(t); err != nil {
 		t.Fatalf("%v\n%s", err, p.said)
 	}
-	const want = `a promise is weak, cdr check tells why: promise="nothing acknowledged is lost" topics="janus.events,janus.dlq"`
+	const want = `a promise is weak, cdr check tells why: promise="nothing acknowledged is lost" ` +
+		`topics="janus.events,janus.dlq"`
 	if n := strings.Count(p.said.String(), want); n != 1 {
 		t.Errorf("one broker is weak, and that is said %d times:\n%s", n, p.said)
 	}
@@ -201,13 +203,15 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 	for _, scene := range []struct {
 		name string
 		gzip bool
-	}{{"1.1-a_echotest", false}, {"1.1-c_videoroom", false}, {"1.1-m_gzip", true}, {"1.1-m_plain", false}, {"1.1-i_outage", false},
+	}{{"1.1-a_echotest", false}, {"1.1-c_videoroom", false}, {"1.1-m_gzip", true}, {"1.1-m_plain", false},
+		{"1.1-i_outage", false},
 		{"1.4-f_sip_sofia113", true}} {
 		t.Run(scene.name, func(t *testing.T) {
 			broker := startBroker(t)
 			p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
 			requests := recordings.Requests(scene.name)
-			if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{Gzip: scene.gzip}); err != nil {
+			if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests,
+				player.Options{Gzip: scene.gzip}); err != nil {
 				t.Fatal(err)
 			}
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -281,7 +285,8 @@ func certificate(t *testing.T) (cert, key string, client *http.Client) {
 	}
 	dir := t.TempDir()
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: private}} {
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
+		key: {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +297,8 @@ func certificate(t *testing.T) (cert, key string, client *http.Client) {
 func TestSendersCanBeShownACertificate(t *testing.T) {
 	broker := startBroker(t)
 	cert, key, client := certificate(t)
-	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "", "--ingest-tls-cert-file", cert, "--ingest-tls-key-file", key)
+	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "",
+		"--ingest-tls-cert-file", cert, "--ingest-tls-key-file", key)
 	address := p.address(t)
 	body := recordings.Requests("1.1-a_echotest")[0].Body
 	answer, err := client.Post("https://"+address+"/events", "application/json", bytes.NewReader(body))
@@ -316,12 +322,14 @@ func TestSendersCanBeShownACertificate(t *testing.T) {
 }
 
 func TestWhatHoldsBodiesReachesTheRoom(t *testing.T) {
-	c, err := config.Load(config.Sources{Flags: map[string]string{"ingest.inflight_limit": "512MiB", "ingest.body_limit": "16MiB", "ingest.event_limit": "64KiB", "ingest.delivery_timeout": "5s"}})
+	c, err := config.Load(config.Sources{Flags: map[string]string{"ingest.inflight_limit": "512MiB",
+		"ingest.body_limit": "16MiB", "ingest.event_limit": "64KiB", "ingest.delivery_timeout": "5s"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o, err := options(c, hclog.NewNullLogger())
-	if err != nil || o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 || o.Delivery != 5*time.Second || o.Sources[0].(*ingest.HTTP).TLS != nil {
+	if err != nil || o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 ||
+		o.Delivery != 5*time.Second || o.Sources[0].(*ingest.HTTP).TLS != nil {
 		t.Errorf("%v: %+v", err, o)
 	}
 }
@@ -341,11 +349,16 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"port in use", []string{"--ingest-listen", address, "--admin-listen", ""}, 1, []string{address, "another process listens there", "--ingest-listen"}},
-		{"port of the health server in use", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", address}, 1, []string{address, "admin.listen"}},
-		{"no topics", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", ""}, 1, []string{"janus.events", "does not exist", "--create-topics"}},
-		{"an event limit that no topic takes", []string{"--ingest-event-limit", "20MiB"}, 2, []string{"ingest.event_limit", "too large"}},
-		{"a key that is none", []string{"--ingest-tls-cert-file", key, "--ingest-tls-key-file", cert}, 2, []string{"ingest.tls.cert_file", "PEM files of a certificate and of its key"}},
+		{"port in use", []string{"--ingest-listen", address, "--admin-listen", ""}, 1,
+			[]string{address, "another process listens there", "--ingest-listen"}},
+		{"port of the health server in use", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", address}, 1,
+			[]string{address, "admin.listen"}},
+		{"no topics", []string{"--ingest-listen", "127.0.0.1:0", "--admin-listen", ""}, 1,
+			[]string{"janus.events", "does not exist", "--create-topics"}},
+		{"an event limit that no topic takes", []string{"--ingest-event-limit", "20MiB"}, 2,
+			[]string{"ingest.event_limit", "too large"}},
+		{"a key that is none", []string{"--ingest-tls-cert-file", key, "--ingest-tls-key-file", cert}, 2,
+			[]string{"ingest.tls.cert_file", "PEM files of a certificate and of its key"}},
 		{"a mistyped flag", []string{"--ingest-lisen", ":1"}, 2, []string{"--ingest-listen"}},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
@@ -393,7 +406,8 @@ func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
 		t.Errorf("readyz: %d %s", status, said)
 	}
 	_, metrics := get("/metrics")
-	for _, want := range []string{`januscdr_ingest_bodies_total{outcome="acknowledged",source="http"} 3`, `januscdr_ingest_events_total{type="core"} 1`,
+	for _, want := range []string{`januscdr_ingest_bodies_total{outcome="acknowledged",source="http"} 3`,
+		`januscdr_ingest_events_total{type="core"} 1`,
 		`januscdr_ingest_refused_total{reason="credentials",source="http"} 0`, `januscdr_ingest_ack_seconds_count 3`} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("%s is not in the metrics", want)

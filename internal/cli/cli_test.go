@@ -29,7 +29,8 @@ func nearest(word string, candidates []string) string {
 // program is a command tree with one command that does what run says.
 func program(run func(*cobra.Command, []string) error) *cobra.Command {
 	root := &cobra.Command{Use: "prog", Short: "A program", Long: "Prog shows."}
-	work := &cobra.Command{Use: "work FILE", Short: "Work hard", Args: cobra.ExactArgs(1), RunE: run, Example: "  prog work x"}
+	work := &cobra.Command{Use: "work FILE", Short: "Work hard", Args: cobra.ExactArgs(1), RunE: run,
+		Example: "  prog work x"}
 	work.Flags().String("speed", "slow", "how fast")
 	work.Flags().String("topic", "t", "what of")
 	if err := work.Flags().SetAnnotation("topic", "section", []string{"topics"}); err != nil {
@@ -148,7 +149,8 @@ func TestTheFirstSignalAsksAndTheSecondEnds(t *testing.T) {
 				return fmt.Errorf("wait for kafka: %w", cmd.Context().Err())
 			})
 			var said bytes.Buffer
-			if code := Run(ctx, root, []string{"rest"}, &said); code != 128+int(s) || !strings.HasPrefix(said.String(), "prog: stopped by ") {
+			if code := Run(ctx, root, []string{"rest"}, &said); code != 128+int(s) ||
+				!strings.HasPrefix(said.String(), "prog: stopped by ") {
 				t.Errorf("code %d, %q", code, said.String())
 			}
 			if err := syscall.Kill(os.Getpid(), s); err != nil {

@@ -2,8 +2,8 @@
 // arguments: it touches nothing and imports nothing of ours, so that any room may ask it.
 package spelling
 
-// Distance is how many bytes must be inserted, deleted, replaced or swapped with their neighbour to make b of a, where no
-// byte is changed twice. It takes time in proportion to len(a) times len(b).
+// Distance is how many bytes must be inserted, deleted, replaced or swapped with their neighbour to make b of a, where
+// no byte is changed twice. It takes time in proportion to len(a) times len(b).
 func Distance(a, b string) int {
 	before, last, now := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -10,8 +10,8 @@ import (
 	"januscdr/internal/cli"
 )
 
-// Healthcheck is the command by which a container asks its process whether it is well. The environment is given, so that
-// tests have one of their own.
+// Healthcheck is the command by which a container asks its process whether it is well. The environment is given, so
+// that tests have one of their own.
 func Healthcheck(program string, environ []string) *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{

@@ -54,7 +54,8 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, creat
 		weak[f.Promise] = append(weak[f.Promise], f.Subject)
 	}
 	for _, promise := range slices.Sorted(maps.Keys(weak)) {
-		log.Warn("a promise is weak, cdr check tells why", "promise", promise, "topics", strings.Join(slices.Compact(weak[promise]), ","))
+		log.Warn("a promise is weak, cdr check tells why", "promise", promise, "topics",
+			strings.Join(slices.Compact(weak[promise]), ","))
 	}
 	return nil
 }

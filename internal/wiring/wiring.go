@@ -45,7 +45,8 @@ func Kafka(c *config.Config, log hclog.Logger) kafka.Options {
 		Log:         log.Named("kafka"),
 	}
 	if t := c.Kafka.TLS; t.Enabled {
-		o.TLS = &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
+		o.TLS = &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName,
+			InsecureSkipVerify: t.InsecureSkipVerify}
 	}
 	if s := c.Kafka.SASL; s.Mechanism != "" {
 		o.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: s.Password}

@@ -1,7 +1,7 @@
 // Package embedded is a Kafka broker in this process, for trying out and for tests: one node, no replication.
 //
-// It promises that what it acknowledged is there after a kill of the process (not after a loss of power), and that a start
-// ends the transactions which a kill left open. It touches one directory, and listens at one address.
+// It promises that what it acknowledged is there after a kill of the process (not after a loss of power), and that a
+// start ends the transactions which a kill left open. It touches one directory, and listens at one address.
 package embedded
 
 import (
@@ -43,15 +43,16 @@ type Broker struct {
 const cleanerPause = "60000" // milliseconds
 
 // Start starts a broker on the data of its directory, as it was left. If it was killed, transactions that were
-// open are aborted first; one that was already being committed is committed. A directory that another process uses is an
-// error. Topics are not made: see kafka.CreateTopics, with Topics.Embedded.
+// open are aborted first; one that was already being committed is committed. A directory that another process uses is
+// an error. Topics are not made: see kafka.CreateTopics, with Topics.Embedded.
 func Start(o Options) (*Broker, error) {
 	log := o.Log
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}
 	if o.Dir == "" {
-		return nil, fmt.Errorf("start embedded broker: the data directory is missing: without one it would keep every byte in memory")
+		return nil, fmt.Errorf("start embedded broker: the data directory is missing: without one it would keep every byte " +
+			"in memory")
 	}
 	host, port, err := listenAt(o.Listen)
 	if err != nil {
@@ -62,7 +63,8 @@ func Start(o Options) (*Broker, error) {
 	}
 	unlock, err := lockDir(filepath.Join(o.Dir, "lock"))
 	if err != nil {
-		return nil, fmt.Errorf("start embedded broker: data directory %s is in use by another process: stop that process, or choose another directory: %w", o.Dir, err)
+		return nil, fmt.Errorf("start embedded broker: data directory %s is in use by another process: stop that process, "+
+			"or choose another directory: %w", o.Dir, err)
 	}
 	if err := recoverDir(o.Dir, log); err != nil {
 		_ = unlock() // the lock ends with the process anyway
@@ -83,7 +85,8 @@ func Start(o Options) (*Broker, error) {
 	cluster, err := kfake.NewCluster(append(opts, o.Kfake...)...)
 	if err != nil {
 		_ = unlock() // the lock ends with the process anyway
-		return nil, fmt.Errorf("start embedded broker on %s with data in %s: %w", net.JoinHostPort(host, strconv.Itoa(port)), o.Dir, err)
+		return nil, fmt.Errorf("start embedded broker on %s with data in %s: %w", net.JoinHostPort(host, strconv.Itoa(port)),
+			o.Dir, err)
 	}
 	e := &Broker{cluster: cluster, dir: o.Dir, unlock: unlock}
 	e.close = sync.OnceValue(e.stop)
@@ -146,7 +149,8 @@ func listenAt(listen string) (host string, port int, err error) {
 		return "", 0, fmt.Errorf("read listen address %q: the port is no number from 0 to 65535", listen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return "", 0, fmt.Errorf("read listen address %q: name one address: the broker tells its clients to come to it", listen)
+		return "", 0, fmt.Errorf("read listen address %q: name one address: the broker tells its clients to come to it",
+			listen)
 	}
 	return host, port, nil
 }

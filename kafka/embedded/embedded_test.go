@@ -40,7 +40,8 @@ func client(t *testing.T, o kafka.Options, extra ...kgo.Opt) *kgo.Client {
 }
 
 func ours() kafka.Topics {
-	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour, Embedded: true}
+	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour,
+		Embedded: true}
 }
 
 func TestTheEmbeddedBrokerFindsItsDataAgain(t *testing.T) {
@@ -52,7 +53,8 @@ func TestTheEmbeddedBrokerFindsItsDataAgain(t *testing.T) {
 	if _, err := kafka.CreateTopics(ctx, cl, ours()); err != nil {
 		t.Fatal(err)
 	}
-	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "e", Key: []byte("7"), Value: []byte("kept")}).FirstErr(); err != nil {
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "e", Key: []byte("7"),
+		Value: []byte("kept")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	before, err := kadm.NewClient(cl).ListTopics(ctx, "e")

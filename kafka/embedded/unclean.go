@@ -27,8 +27,8 @@ import (
 //     and skips it;
 //   - it raises the producer's epoch in memory only, so after a second kill the producer may go on with the rest of the
 //     transaction and commit that;
-//   - it ends a transaction partition by partition, with nothing that says beforehand how: a kill in between leaves some
-//     partitions committed, and it aborts the others;
+//   - it ends a transaction partition by partition, with nothing that says beforehand how: a kill in between leaves
+//     some partitions committed, and it aborts the others;
 //   - a batch whose entry in the index was not written yet counts as committed, and shifts the entries that follow;
 //   - its logs of producers and groups go on behind an entry that was cut off, and are read only up to there;
 //   - sequence numbers and transactions of the last stop in order are believed, however old.
@@ -120,7 +120,8 @@ func brokerVersion(dir string) (known bool, err error) {
 		err = json.Unmarshal(b, &meta)
 	}
 	if err == nil && meta.Version != brokerFormat {
-		err = fmt.Errorf("its files have version %d, and only version %d can be mended: start the program that wrote them once, stop it in order, or delete them", meta.Version, brokerFormat)
+		err = fmt.Errorf("its files have version %d, and only version %d can be mended: start the program that wrote them "+
+			"once, stop it in order, or delete them", meta.Version, brokerFormat)
 	}
 	return err == nil, err
 }
@@ -306,7 +307,8 @@ func firstBatch(b []byte) (batch *kmsg.RecordBatch, size int, ok bool) {
 func isCommit(batch *kmsg.RecordBatch) bool {
 	var record kmsg.Record
 	var key kmsg.ControlRecordKey
-	return record.ReadFrom(batch.Records) == nil && key.ReadFrom(record.Key) == nil && key.Type == kmsg.ControlRecordKeyTypeCommit
+	return record.ReadFrom(batch.Records) == nil && key.ReadFrom(record.Key) == nil &&
+		key.Type == kmsg.ControlRecordKeyTypeCommit
 }
 
 // end puts an end to what is open: first the producers are fenced, then the markers are written, so that a producer of
@@ -332,7 +334,8 @@ func (u *unclean) end(now time.Time) (committed, aborted int, err error) {
 		}
 		// With how it ended, so that the producer is not told the opposite when it asks again. An older word about the
 		// same producer may be that a transaction was committed.
-		fence, err := json.Marshal(producerEntry{Type: "endtx", Producer: t.producer, Epoch: max(t.epoch+1, u.epochs[t.producer]), Commit: commit})
+		fence, err := json.Marshal(producerEntry{Type: "endtx", Producer: t.producer,
+			Epoch: max(t.epoch+1, u.epochs[t.producer]), Commit: commit})
 		if err != nil {
 			return 0, 0, err
 		}

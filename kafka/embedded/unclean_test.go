@@ -66,7 +66,8 @@ func (m *mortal) dies(t *testing.T) {
 // writer is a client with a transactional id, for all partitions. To close it takes a second if it wants to tell its
 // metrics to a broker that is gone.
 func writer(t *testing.T, o kafka.Options, id string) *kgo.Client {
-	return client(t, o, kgo.DisableClientMetrics(), kgo.TransactionalID(id), kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	return client(t, o, kgo.DisableClientMetrics(), kgo.TransactionalID(id), kgo.TransactionTimeout(time.Minute),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 }
 
 // writes begins a transaction that writes to some partitions of the records, and leaves it open.
@@ -76,7 +77,8 @@ func writes(t *testing.T, cl *kgo.Client, value string, partitions ...int32) {
 		t.Fatal(err)
 	}
 	for _, partition := range partitions {
-		if err := cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: "c", Partition: partition, Value: []byte(value)}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(within(t, 20*time.Second),
+			&kgo.Record{Topic: "c", Partition: partition, Value: []byte(value)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,7 +185,8 @@ func TestAProducerCannotGoOnWithATransactionThatAKillEnded(t *testing.T) {
 			m.dies(t)
 			if more { // after two kills, too
 				m.dies(t)
-				if err := cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: "c", Partition: 2, Value: []byte("half")}).FirstErr(); err == nil {
+				if err := cl.ProduceSync(within(t, 20*time.Second),
+					&kgo.Record{Topic: "c", Partition: 2, Value: []byte("half")}).FirstErr(); err == nil {
 					t.Error("it could write to a transaction that was aborted")
 				}
 			}
@@ -207,7 +210,8 @@ func halfway(t *testing.T, how kgo.TransactionEndTry, without ...int) *mortal {
 	writes(t, one, "2", 0, 1, 2)
 	logs := []string{"broker/pids.log", "broker/groups.log"}
 	for _, partition := range without {
-		logs = append(logs, fmt.Sprintf("broker/partitions/c-%d/0.dat", partition), fmt.Sprintf("broker/partitions/c-%d/0.idx", partition))
+		logs = append(logs, fmt.Sprintf("broker/partitions/c-%d/0.dat", partition),
+			fmt.Sprintf("broker/partitions/c-%d/0.idx", partition))
 	}
 	sizes := map[string]int64{}
 	for _, name := range logs {
@@ -250,9 +254,15 @@ func TestATransactionThatWasHalfwayThroughItsEndGoesTheWholeWay(t *testing.T) {
 func TestWhatAKillCutOffIsNotTakenForSomethingElse(t *testing.T) {
 	log := "broker/partitions/c-0/0"
 	for name, cut := range map[string]func(t *testing.T, dir string){
-		"an entry of the index is missing": func(t *testing.T, dir string) { shorten(t, filepath.Join(dir, log+".idx"), indexEntrySize) },
-		"half an entry of the index":       func(t *testing.T, dir string) { shorten(t, filepath.Join(dir, log+".idx"), 7) },
-		"the index is missing":             func(t *testing.T, dir string) { shorten(t, filepath.Join(dir, log+".idx"), 2*indexEntrySize) },
+		"an entry of the index is missing": func(t *testing.T, dir string) {
+			shorten(t, filepath.Join(dir, log+".idx"),
+				indexEntrySize)
+		},
+		"half an entry of the index": func(t *testing.T, dir string) { shorten(t, filepath.Join(dir, log+".idx"), 7) },
+		"the index is missing": func(t *testing.T, dir string) {
+			shorten(t, filepath.Join(dir, log+".idx"),
+				2*indexEntrySize)
+		},
 		"half a batch": func(t *testing.T, dir string) {
 			lengthen(t, filepath.Join(dir, log+".dat"), "\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80")
 		},
@@ -328,7 +338,8 @@ func mendedUpToTheMarkers(t *testing.T, dir string) {
 	if err != nil || !slices.Equal(after[:len(before)], before) {
 		t.Fatalf("more than markers were written: %v", err)
 	}
-	if err := os.Truncate(filepath.Join(dir, brokerDir, log), int64(len(before)+(len(after)-len(before))*3/4)); err != nil {
+	if err := os.Truncate(filepath.Join(dir, brokerDir, log),
+		int64(len(before)+(len(after)-len(before))*3/4)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -366,10 +377,12 @@ func TestAMissingEntryOfTheIndexDoesNotShiftTheNext(t *testing.T) {
 // A producer that outlives the broker is not measured by what the broker knew of it at a stop long ago.
 func TestAProducerGoesOnAfterAKill(t *testing.T) {
 	m := begun(t)
-	cl := client(t, m.o, kgo.DisableClientMetrics(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.StopProducerOnDataLossDetected())
+	cl := client(t, m.o, kgo.DisableClientMetrics(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.StopProducerOnDataLossDetected())
 	put := func(value string) {
 		t.Helper()
-		if err := cl.ProduceSync(within(t, 20*time.Second), &kgo.Record{Topic: "c", Value: []byte(value)}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(within(t, 20*time.Second),
+			&kgo.Record{Topic: "c", Value: []byte(value)}).FirstErr(); err != nil {
 			t.Fatalf("%s: %v", value, err)
 		}
 	}

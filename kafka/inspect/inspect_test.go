@@ -43,7 +43,8 @@ func client(t *testing.T, o kafka.Options, extra ...kgo.Opt) *kgo.Client {
 }
 
 func ours() kafka.Topics {
-	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour, Embedded: true}
+	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour,
+		Embedded: true}
 }
 
 // production are topics as a real cluster has them, on three brokers.
@@ -63,13 +64,15 @@ func production(t *testing.T) (*embedded.Broker, *kgo.Client, kafka.Topics) {
 
 func find(findings []Finding, verdict Verdict, promise, words string) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool {
-		return f.Verdict == verdict && f.Promise == promise && strings.Contains(f.Reason, words) && (f.Remedy == "") == (verdict == OK)
+		return f.Verdict == verdict && f.Promise == promise && strings.Contains(f.Reason, words) &&
+			(f.Remedy == "") == (verdict == OK)
 	})
 }
 
 func TestASoundClusterKeepsEveryPromiseButThatSomebodyWorks(t *testing.T) {
 	_, cl, topics := production(t)
-	findings, err := Installation(within(t, 10*time.Second), cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: 10 * time.Second})
+	findings, err := Installation(within(t, 10*time.Second), cl, topics,
+		ProcessorSettings{Group: "g", TransactionTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +83,8 @@ func TestASoundClusterKeepsEveryPromiseButThatSomebodyWorks(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, promise := range []string{PromiseKept, PromiseOnce, PromiseState, PromiseTime, PromisePlace, PromiseFits, PromiseUnread, PromiseFollow, PromiseUnderstood} {
+	for _, promise := range []string{PromiseKept, PromiseOnce, PromiseState, PromiseTime, PromisePlace, PromiseFits,
+		PromiseUnread, PromiseFollow, PromiseUnderstood} {
 		if !said[promise] {
 			t.Errorf("nothing is said of %q", promise)
 		}
@@ -97,25 +101,36 @@ func TestEachSettingThatBreaksAPromiseIsFoundWithItsRemedy(t *testing.T) {
 		verdict           Verdict
 		promise, words    string
 	}{
-		"changelog not compacted":         {"s", "cleanup.policy", "delete", false, Broken, PromiseState, "would delete states of open sessions by age"},
-		"changelog compacted and deleted": {"s", "cleanup.policy", "compact,delete", false, Broken, PromiseState, "cleanup.policy=compact,delete"},
-		"deletions forgotten early":       {"s", "delete.retention.ms", "86400000", false, Broken, PromiseState, "delete.retention.ms=86400000"},
-		"time of the senders":             {"e", "message.timestamp.type", "CreateTime", false, Broken, PromiseTime, "CreateTime"},
-		"small messages":                  {"d", "max.message.bytes", "1000", false, Broken, PromiseFits, "max.message.bytes=1000"},
-		"events kept for a day":           {"e", "retention.ms", "86400000", false, Weak, PromiseUnread, "24h0m0s"},
-		"events cut by size":              {"e", "retention.bytes", "1000000", false, Weak, PromiseUnread, "retention.bytes=1000000"},
-		"records kept for a day":          {"c", "retention.ms", "86400000", false, Weak, PromiseUnread, "24h0m0s"},
-		"one broker acknowledges":         {"c", "min.insync.replicas", "1", false, Weak, PromiseKept, "min.insync.replicas=1"},
-		"the same where it must not be":   {"c", "min.insync.replicas", "1", true, Broken, PromiseKept, "min.insync.replicas=1"},
-		"all brokers must be there":       {"c", "min.insync.replicas", "3", false, Weak, PromiseKept, "min.insync.replicas=3 of 3 copies"},
-		"unclean elections":               {"e", "unclean.leader.election.enable", "true", true, Broken, PromiseKept, "unclean.leader.election.enable"},
+		"changelog not compacted": {"s", "cleanup.policy", "delete", false, Broken, PromiseState,
+			"would delete states of open sessions by age"},
+		"changelog compacted and deleted": {"s", "cleanup.policy", "compact,delete", false, Broken, PromiseState,
+			"cleanup.policy=compact,delete"},
+		"deletions forgotten early": {"s", "delete.retention.ms", "86400000", false, Broken, PromiseState,
+			"delete.retention.ms=86400000"},
+		"time of the senders": {"e", "message.timestamp.type", "CreateTime", false, Broken, PromiseTime,
+			"CreateTime"},
+		"small messages": {"d", "max.message.bytes", "1000", false, Broken, PromiseFits,
+			"max.message.bytes=1000"},
+		"events kept for a day": {"e", "retention.ms", "86400000", false, Weak, PromiseUnread, "24h0m0s"},
+		"events cut by size": {"e", "retention.bytes", "1000000", false, Weak, PromiseUnread,
+			"retention.bytes=1000000"},
+		"records kept for a day": {"c", "retention.ms", "86400000", false, Weak, PromiseUnread, "24h0m0s"},
+		"one broker acknowledges": {"c", "min.insync.replicas", "1", false, Weak, PromiseKept,
+			"min.insync.replicas=1"},
+		"the same where it must not be": {"c", "min.insync.replicas", "1", true, Broken, PromiseKept,
+			"min.insync.replicas=1"},
+		"all brokers must be there": {"c", "min.insync.replicas", "3", false, Weak, PromiseKept,
+			"min.insync.replicas=3 of 3 copies"},
+		"unclean elections": {"e", "unclean.leader.election.enable", "true", true, Broken, PromiseKept,
+			"unclean.leader.election.enable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, cl, topics := production(t)
 			topics.RequireDurable = scene.require
 			ctx := within(t, 20*time.Second)
-			answers, err := kadm.NewClient(cl).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: scene.key, Value: &scene.value}}, scene.topic)
+			answers, err := kadm.NewClient(cl).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: scene.key, Value: &scene.value}},
+				scene.topic)
 			if err == nil {
 				_, err = answers.On(scene.topic, func(r *kadm.AlterConfigsResponse) error { return r.Err })
 			}
@@ -155,7 +170,8 @@ func TestWhatTheGroupHasNotReadIsTold(t *testing.T) {
 	ctx := within(t, 20*time.Second)
 	old := time.Now().Add(-time.Hour)
 	for range 10 {
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "e", Timestamp: old}, &kgo.Record{Topic: "d", Timestamp: old}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "e", Timestamp: old},
+			&kgo.Record{Topic: "d", Timestamp: old}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -190,7 +206,8 @@ func TestWhatTheGroupHasNotReadIsTold(t *testing.T) {
 func TestATransactionThatNobodyEndsIsFoundWithTheCommandThatEndsIt(t *testing.T) {
 	e, cl, topics := production(t)
 	ctx := within(t, 20*time.Second)
-	writer := client(t, kafka.Options{Brokers: e.Addrs()}, kgo.TransactionalID("w"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(10*time.Minute))
+	writer := client(t, kafka.Options{Brokers: e.Addrs()}, kgo.TransactionalID("w"),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(10*time.Minute))
 	if err := writer.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +229,8 @@ func TestATransactionThatNobodyEndsIsFoundWithTheCommandThatEndsIt(t *testing.T)
 
 func TestATransactionTimeoutAboveThatOfTheBrokersIsFound(t *testing.T) {
 	_, cl, topics := production(t)
-	findings, err := Installation(within(t, 10*time.Second), cl, topics, ProcessorSettings{Group: "g", TransactionTimeout: time.Hour})
+	findings, err := Installation(within(t, 10*time.Second), cl, topics,
+		ProcessorSettings{Group: "g", TransactionTimeout: time.Hour})
 	if err != nil || !find(findings, Broken, PromiseOnce, "transaction.max.timeout.ms is 15m0s") {
 		t.Fatalf("%v, %+v", err, findings)
 	}

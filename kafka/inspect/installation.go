@@ -41,8 +41,9 @@ var needs = []struct {
 	version int16
 }{{kmsg.TxnOffsetCommit, 3}, {kmsg.JoinGroup, 5}, {kmsg.InitProducerID, 3}}
 
-// Installation looks at the cluster, the topics and the group of the processors, and says of each promise whether it can be
-// kept. It changes nothing. An error means that the topics could not be looked at; what else could not is a finding.
+// Installation looks at the cluster, the topics and the group of the processors, and says of each promise whether it
+// can be kept. It changes nothing. An error means that the topics could not be looked at; what else could not is a
+// finding.
 func Installation(ctx context.Context, cl *kgo.Client, t kafka.Topics, want ProcessorSettings) ([]Finding, error) {
 	var all findings
 	admin := kadm.NewClient(cl)
@@ -71,7 +72,8 @@ func Installation(ctx context.Context, cl *kgo.Client, t kafka.Topics, want Proc
 // unseen is what we were not let to look at.
 func (f *findings) unseen(promise, subject string, err error) {
 	remedy := "try again, and see whether all brokers are well"
-	for _, denied := range []error{kerr.ClusterAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed} {
+	for _, denied := range []error{kerr.ClusterAuthorizationFailed, kerr.GroupAuthorizationFailed,
+		kerr.TopicAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed} {
 		if errors.Is(err, denied) {
 			remedy = "grant us Describe and DescribeConfigs on the cluster, the topics and the group (kafka-acls --add)"
 		}
@@ -99,16 +101,19 @@ func (f *findings) brokers(ctx context.Context, admin *kadm.Client, want Process
 		guesses[b.VersionGuess()] = append(guesses[b.VersionGuess()], strconv.Itoa(int(b.NodeID)))
 		for _, need := range needs {
 			if have, _ := b.KeyMaxVersion(need.key.Int16()); have < need.version {
-				f.add(PromiseOnce, name, Broken, fmt.Sprintf("it knows %s only up to version %d, and %d is needed", need.key.Name(), have, need.version),
+				f.add(PromiseOnce, name, Broken,
+					fmt.Sprintf("it knows %s only up to version %d, and %d is needed", need.key.Name(), have, need.version),
 					"use Apache Kafka 2.5 or later, or what is compatible with it")
 			}
 		}
 	})
 	switch kinds := slices.Sorted(maps.Keys(guesses)); {
 	case len(kinds) > 1:
-		f.add(PromiseOnce, "brokers", Weak, "they are of different versions: "+strings.Join(kinds, ", "), "finish the upgrade of the cluster")
+		f.add(PromiseOnce, "brokers", Weak, "they are of different versions: "+strings.Join(kinds, ", "),
+			"finish the upgrade of the cluster")
 	case len(kinds) == 1:
-		f.add(PromiseOnce, "brokers", OK, fmt.Sprintf("%s of version %s", plural(len(ids), "broker", "brokers"), strings.TrimPrefix(kinds[0], "v")), "")
+		f.add(PromiseOnce, "brokers", OK,
+			fmt.Sprintf("%s of version %s", plural(len(ids), "broker", "brokers"), strings.TrimPrefix(kinds[0], "v")), "")
 	}
 
 	configs, err := admin.DescribeBrokerConfigs(ctx, ids...)
@@ -123,7 +128,8 @@ func (f *findings) brokers(ctx context.Context, admin *kadm.Client, want Process
 			continue
 		}
 		for _, config := range broker.Configs {
-			if ms, err := strconv.ParseInt(config.MaybeValue(), 10, 64); config.Key == "transaction.max.timeout.ms" && err == nil {
+			if ms, err := strconv.ParseInt(config.MaybeValue(), 10, 64); config.Key == "transaction.max.timeout.ms" &&
+				err == nil {
 				if d := time.Duration(ms) * time.Millisecond; least < 0 || d < least {
 					least = d
 				}
@@ -133,10 +139,12 @@ func (f *findings) brokers(ctx context.Context, admin *kadm.Client, want Process
 	switch {
 	case least < 0:
 	case least < want.TransactionTimeout:
-		f.add(PromiseOnce, "brokers", Broken, fmt.Sprintf("transaction.max.timeout.ms is %v, and transaction_timeout is %v", least, want.TransactionTimeout),
+		f.add(PromiseOnce, "brokers", Broken,
+			fmt.Sprintf("transaction.max.timeout.ms is %v, and transaction_timeout is %v", least, want.TransactionTimeout),
 			"lower transaction_timeout, or raise the brokers' setting")
 	default:
-		f.add(PromiseOnce, "brokers", OK, fmt.Sprintf("transaction.max.timeout.ms is %v, transaction_timeout %v", least, want.TransactionTimeout), "")
+		f.add(PromiseOnce, "brokers", OK,
+			fmt.Sprintf("transaction.max.timeout.ms is %v, transaction_timeout %v", least, want.TransactionTimeout), "")
 	}
 }
 
@@ -155,7 +163,8 @@ func (f *findings) internals(ctx context.Context, admin *kadm.Client, t kafka.To
 		for _, c := range described[0].Configs {
 			config[c.Key] = c.MaybeValue()
 		}
-		f.durability(t, kafka.TopicSpec{Name: name, Role: "of Kafka itself"}, fmt.Sprintf("topic %s (of Kafka itself)", name), details[name], config)
+		f.durability(t, kafka.TopicSpec{Name: name, Role: "of Kafka itself"}, fmt.Sprintf("topic %s (of Kafka itself)", name),
+			details[name], config)
 	}
 }
 
@@ -181,7 +190,9 @@ func (f *findings) group(ctx context.Context, admin *kadm.Client, t kafka.Topics
 	case members == 0:
 		f.add(PromiseFollow, subject, Weak, "has no members, so no records are made", "start `cdr run`")
 	case state != "Stable":
-		f.add(PromiseFollow, subject, Weak, fmt.Sprintf("has %s and is about to share the partitions anew (%s)", plural(members, "worker", "workers"), state), "look again in a minute")
+		f.add(PromiseFollow, subject, Weak,
+			fmt.Sprintf("has %s and is about to share the partitions anew (%s)", plural(members, "worker", "workers"), state),
+			"look again in a minute")
 	default:
 		f.add(PromiseFollow, subject, OK, fmt.Sprintf("has %s at work", plural(members, "worker", "workers")), "")
 	}
@@ -190,7 +201,8 @@ func (f *findings) group(ctx context.Context, admin *kadm.Client, t kafka.Topics
 	}
 }
 
-func (f *findings) lag(ctx context.Context, admin *kadm.Client, t kafka.Topics, want ProcessorSettings, subject string) error {
+func (f *findings) lag(ctx context.Context, admin *kadm.Client, t kafka.Topics, want ProcessorSettings,
+	subject string) error {
 	offsets, err := admin.FetchOffsets(ctx, want.Group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return err
@@ -233,19 +245,27 @@ func (f *findings) lag(ctx context.Context, admin *kadm.Client, t kafka.Topics, 
 	}
 	switch {
 	case lost > 0:
-		f.add(PromiseUnread, subject, Broken, fmt.Sprintf("%s deleted before %s read", plural64(lost, "event was", "events were"), pick(lost, "it was", "they were")),
+		f.add(PromiseUnread, subject, Broken,
+			fmt.Sprintf("%s deleted before %s read", plural64(lost, "event was", "events were"),
+				pick(lost, "it was", "they were")),
 			"bring the topic back from a copy, or go on without them (`cdr run --accept-loss`); then keep events longer")
 	case ahead > 0:
-		f.add(PromiseUnread, subject, Broken, fmt.Sprintf("its offsets are %d beyond the end of %s: the brokers have lost its end, or it was made anew", ahead, t.Events),
+		f.add(PromiseUnread, subject, Broken,
+			fmt.Sprintf("its offsets are %d beyond the end of %s: the brokers have lost its end, or it was made anew", ahead,
+				t.Events),
 			"see docs/operations.md, \"kafka has lost data that it acknowledged\"")
 	default:
 		f.add(PromiseUnread, subject, OK, "has lost nothing unread", "")
 	}
 	if late > 0 {
-		f.add(PromiseFollow, subject, Weak, fmt.Sprintf("is behind: %s, %d of them older than %v", plural64(lag, "event is not read", "events are not read"), late, lateAfter),
+		f.add(PromiseFollow, subject, Weak,
+			fmt.Sprintf("is behind: %s, %d of them older than %v", plural64(lag, "event is not read", "events are not read"),
+				late, lateAfter),
 			"see whether the processors are ready (/readyz), and add some if they are busy (docs/operations.md, scaling out)")
 	} else {
-		f.add(PromiseFollow, subject, OK, fmt.Sprintf("follows: %s, none older than %v", plural64(lag, "event is not read", "events are not read"), lateAfter), "")
+		f.add(PromiseFollow, subject, OK,
+			fmt.Sprintf("follows: %s, none older than %v", plural64(lag, "event is not read", "events are not read"), lateAfter),
+			"")
 	}
 	return nil
 }
@@ -271,7 +291,9 @@ func (f *findings) parked(ctx context.Context, admin *kadm.Client, t kafka.Topic
 		}
 	})
 	if n > 0 {
-		f.add(PromiseUnderstood, t.DLQ, Weak, fmt.Sprintf("topic %s (the parked events) is not empty: up to %s could not be understood", t.DLQ, plural64(n, "event", "events")),
+		f.add(PromiseUnderstood, t.DLQ, Weak,
+			fmt.Sprintf("topic %s (the parked events) is not empty: up to %s could not be understood", t.DLQ,
+				plural64(n, "event", "events")),
 			"read them with `cdr tail --dlq --from earliest`")
 		return
 	}
@@ -303,7 +325,8 @@ func (f *findings) size(ctx context.Context, admin *kadm.Client, t kafka.Topics)
 	for _, size := range sizes {
 		sum, most = sum+size, max(most, size)
 	}
-	called := fmt.Sprintf("topic %s (the changelog) has %d MiB, %d MiB in its largest partition", t.State, sum>>20, most>>20)
+	called := fmt.Sprintf("topic %s (the changelog) has %d MiB, %d MiB in its largest partition", t.State, sum>>20,
+		most>>20)
 	if most > largeState {
 		f.add(PromiseState, t.State, Weak, called+", so a restore without a state directory takes minutes",
 			"see whether the brokers compact it (log.cleaner.enable, their log-cleaner.log)")
@@ -339,8 +362,10 @@ func (f *findings) hanging(ctx context.Context, admin *kadm.Client, t kafka.Topi
 		}
 		found = true
 		f.add(PromiseFollow, p.Topic, Broken,
-			fmt.Sprintf("producer %d left a transaction open at offset %d of partition %d, and wrote last at %s: readers wait for its end", p.ProducerID, p.CurrentTxnStartOffset, p.Partition, since.UTC().Format(time.RFC3339)),
-			fmt.Sprintf("end it: `kafka-transactions abort --topic %s --partition %d --start-offset %d`", p.Topic, p.Partition, p.CurrentTxnStartOffset))
+			fmt.Sprintf("producer %d left a transaction open at offset %d of partition %d, and wrote last at %s: readers wait "+
+				"for its end", p.ProducerID, p.CurrentTxnStartOffset, p.Partition, since.UTC().Format(time.RFC3339)),
+			fmt.Sprintf("end it: `kafka-transactions abort --topic %s --partition %d --start-offset %d`", p.Topic, p.Partition,
+				p.CurrentTxnStartOffset))
 	})
 	if !found {
 		f.add(PromiseFollow, "transactions", OK, "transactions: none is left open", "")

@@ -62,8 +62,8 @@ func (f *findings) add(promise, subject string, verdict Verdict, reason, remedy 
 	*f = append(*f, Finding{promise, subject, verdict, reason, remedy})
 }
 
-// durableCopies and durableInSync are what it takes for an acknowledged record to survive the loss of any broker, and for
-// work to go on meanwhile.
+// durableCopies and durableInSync are what it takes for an acknowledged record to survive the loss of any broker, and
+// for work to go on meanwhile.
 const (
 	durableCopies = 3
 	durableInSync = 2
@@ -108,7 +108,8 @@ func Topics(ctx context.Context, cl *kgo.Client, t kafka.Topics) ([]Finding, err
 			all.add(PromiseKept, topic.Name, Broken, called+" does not exist", "create it with `cdr topics create`")
 		case errors.Is(detail.Err, kerr.TopicAuthorizationFailed):
 			all.add(PromiseKept, topic.Name, Broken, called+" may not be described by us",
-				fmt.Sprintf("grant it with `kafka-acls --add --operation Describe --topic %s --allow-principal User:...`", topic.Name))
+				fmt.Sprintf("grant it with `kafka-acls --add --operation Describe --topic %s --allow-principal User:...`",
+					topic.Name))
 		case detail.Err != nil:
 			return nil, fmt.Errorf("topic %s: %w", topic.Name, detail.Err)
 		default:
@@ -118,21 +119,26 @@ func Topics(ctx context.Context, cl *kgo.Client, t kafka.Topics) ([]Finding, err
 	return all, nil
 }
 
-func (f *findings) topic(t kafka.Topics, topic kafka.TopicSpec, detail kadm.TopicDetail, config map[string]string, want, events int32) {
+func (f *findings) topic(t kafka.Topics, topic kafka.TopicSpec, detail kadm.TopicDetail, config map[string]string, want,
+	events int32) {
 	called := fmt.Sprintf("topic %s (%s)", topic.Name, topic.Role)
 	have := int32(len(detail.Partitions))
-	switch {
+	switch { // if the configuration is wrong, that is said of the events
 	case !topic.Aligned:
-	case want <= 0 || have == want, topic.Name != t.Events && have == events: // if the configuration is wrong, that is said of the events
+	case want <= 0 || have == want, topic.Name != t.Events && have == events:
 		f.add(PromisePlace, topic.Name, OK, fmt.Sprintf("%s has %d partitions", called, have), "")
 	case topic.Name == t.Events:
 		f.add(PromisePlace, topic.Name, Broken,
-			fmt.Sprintf("%s has %d partitions, the configuration says %d, and a session must stay in its partition", called, have, want),
-			fmt.Sprintf("set the partitions of the configuration to %d, or take new topic names and create them with `cdr topics create`", have))
+			fmt.Sprintf("%s has %d partitions, the configuration says %d, and a session must stay in its partition", called,
+				have, want),
+			fmt.Sprintf("set the partitions of the configuration to %d, or take new topic names and create them with `cdr "+
+				"topics create`", have))
 	default:
 		f.add(PromisePlace, topic.Name, Broken,
-			fmt.Sprintf("%s has %d partitions, but partition n belongs to partition n of the %d of %s", called, have, want, t.Events),
-			fmt.Sprintf("take another topic name, or delete it if it is empty (`kafka-topics --delete --topic %s`), then `cdr topics create`", topic.Name))
+			fmt.Sprintf("%s has %d partitions, but partition n belongs to partition n of the %d of %s", called, have, want,
+				t.Events),
+			fmt.Sprintf("take another topic name, or delete it if it is empty (`kafka-topics --delete --topic %s`), then `cdr "+
+				"topics create`", topic.Name))
 	}
 
 	promise := PromiseKept
@@ -140,15 +146,18 @@ func (f *findings) topic(t kafka.Topics, topic kafka.TopicSpec, detail kadm.Topi
 		promise = PromiseState
 	}
 	if have := config["cleanup.policy"]; have != topic.CleanupPolicy {
-		f.add(promise, topic.Name, Broken, fmt.Sprintf("%s has cleanup.policy=%s, which %s", called, have, harm(topic.CleanupPolicy, t.Embedded)),
+		f.add(promise, topic.Name, Broken,
+			fmt.Sprintf("%s has cleanup.policy=%s, which %s", called, have, harm(topic.CleanupPolicy, t.Embedded)),
 			"mend it with `"+alter(topic.Name, "cleanup.policy="+topic.CleanupPolicy)+"`")
 	} else {
 		f.add(promise, topic.Name, OK, fmt.Sprintf("%s has cleanup.policy=%s", called, have), "")
 	}
-	if have, err := strconv.ParseInt(config["delete.retention.ms"], 10, 64); topic.CleanupPolicy == "compact" && err == nil {
+	if have, err := strconv.ParseInt(config["delete.retention.ms"], 10, 64); topic.CleanupPolicy == "compact" &&
+		err == nil {
 		if have < kafka.TombstoneRetention.Milliseconds() {
 			f.add(promise, topic.Name, Broken,
-				fmt.Sprintf("%s has delete.retention.ms=%d, so a state store that was away for longer could bring closed sessions back", called, have),
+				fmt.Sprintf("%s has delete.retention.ms=%d, so a state store that was away for longer could bring closed "+
+					"sessions back", called, have),
 				"mend it with `"+alter(topic.Name, "delete.retention.ms="+millis(kafka.TombstoneRetention))+"`")
 		} else {
 			f.add(promise, topic.Name, OK, fmt.Sprintf("%s has delete.retention.ms=%d", called, have), "")
@@ -157,7 +166,8 @@ func (f *findings) topic(t kafka.Topics, topic kafka.TopicSpec, detail kadm.Topi
 	if topic.LogAppendTime {
 		if have := config["message.timestamp.type"]; have != "LogAppendTime" {
 			f.add(PromiseTime, topic.Name, Broken,
-				fmt.Sprintf("%s has message.timestamp.type=%s, so time in the log would be that of any sender's clock", called, have),
+				fmt.Sprintf("%s has message.timestamp.type=%s, so time in the log would be that of any sender's clock", called,
+					have),
 				"mend it with `"+alter(topic.Name, "message.timestamp.type=LogAppendTime")+"`")
 		} else {
 			f.add(PromiseTime, topic.Name, OK, called+" has message.timestamp.type=LogAppendTime", "")
@@ -165,7 +175,8 @@ func (f *findings) topic(t kafka.Topics, topic kafka.TopicSpec, detail kadm.Topi
 	}
 	if have, err := strconv.Atoi(config["max.message.bytes"]); err == nil {
 		if have < kafka.MaxMessageBytes {
-			f.add(PromiseFits, topic.Name, Broken, fmt.Sprintf("%s has max.message.bytes=%d, so a large event would not fit", called, have),
+			f.add(PromiseFits, topic.Name, Broken,
+				fmt.Sprintf("%s has max.message.bytes=%d, so a large event would not fit", called, have),
 				"mend it with `"+alter(topic.Name, fmt.Sprintf("max.message.bytes=%d", kafka.MaxMessageBytes))+"`")
 		} else {
 			f.add(PromiseFits, topic.Name, OK, fmt.Sprintf("%s has max.message.bytes=%d", called, have), "")
@@ -201,10 +212,12 @@ func (f *findings) retention(t kafka.Topics, topic kafka.TopicSpec, called strin
 	bytes := config["retention.bytes"]
 	switch {
 	case ms >= 0 && kept < least:
-		f.add(PromiseUnread, topic.Name, Weak, fmt.Sprintf("%s is kept for %v only, and %s may be away for longer", called, kept, who),
+		f.add(PromiseUnread, topic.Name, Weak,
+			fmt.Sprintf("%s is kept for %v only, and %s may be away for longer", called, kept, who),
 			"mend it with `"+alter(topic.Name, "retention.ms="+millis(least))+"`")
 	case bytes != "" && bytes != "-1" && !t.Embedded:
-		f.add(PromiseUnread, topic.Name, Weak, fmt.Sprintf("%s is cut at retention.bytes=%s per partition, however long that lasts", called, bytes),
+		f.add(PromiseUnread, topic.Name, Weak,
+			fmt.Sprintf("%s is cut at retention.bytes=%s per partition, however long that lasts", called, bytes),
 			"see that it holds the longest stop, or mend it with `"+alter(topic.Name, "retention.bytes=-1")+"`")
 	case ms < 0:
 		f.add(PromiseUnread, topic.Name, OK, called+" is kept for ever", "")
@@ -214,7 +227,8 @@ func (f *findings) retention(t kafka.Topics, topic kafka.TopicSpec, called strin
 }
 
 // durability is whether an acknowledged record survives the loss of a broker.
-func (f *findings) durability(t kafka.Topics, topic kafka.TopicSpec, called string, detail kadm.TopicDetail, config map[string]string) {
+func (f *findings) durability(t kafka.Topics, topic kafka.TopicSpec, called string, detail kadm.TopicDetail,
+	config map[string]string) {
 	if t.Embedded {
 		return // it says what it is when it starts
 	}
@@ -239,7 +253,8 @@ func (f *findings) durability(t kafka.Topics, topic kafka.TopicSpec, called stri
 		f.add(PromiseKept, topic.Name, verdict, called+" "+reason, remedy)
 	}
 	if copies < durableCopies {
-		weak(bad, fmt.Sprintf("has %s of each partition, so it does not survive the loss of a broker while another is away", plural(copies, "copy", "copies")),
+		weak(bad, fmt.Sprintf("has %s of each partition, so it does not survive the loss of a broker while another is away",
+			plural(copies, "copy", "copies")),
 			"give it three (`kafka-reassign-partitions`), or create it with topics.replication 3")
 	}
 	if copies > 1 && inSync < durableInSync {
@@ -247,7 +262,8 @@ func (f *findings) durability(t kafka.Topics, topic kafka.TopicSpec, called stri
 			"mend it with `"+alter(topic.Name, fmt.Sprintf("min.insync.replicas=%d", durableInSync))+"`")
 	}
 	if copies > 1 && inSync >= copies {
-		weak(Weak, fmt.Sprintf("has min.insync.replicas=%d of %d copies, so nothing can be written while any broker is away", inSync, copies),
+		weak(Weak, fmt.Sprintf("has min.insync.replicas=%d of %d copies, so nothing can be written while any broker is away",
+			inSync, copies),
 			"give it three copies (`kafka-reassign-partitions`) and min.insync.replicas=2")
 	}
 	if config["unclean.leader.election.enable"] == "true" {
@@ -259,7 +275,8 @@ func (f *findings) durability(t kafka.Topics, topic kafka.TopicSpec, called stri
 			"see which broker is away (`kafka-topics --describe --under-replicated-partitions`)")
 	}
 	if sound {
-		f.add(PromiseKept, topic.Name, OK, fmt.Sprintf("%s has %d copies, %d of them acknowledge", called, copies, inSync), "")
+		f.add(PromiseKept, topic.Name, OK, fmt.Sprintf("%s has %d copies, %d of them acknowledge", called, copies, inSync),
+			"")
 	}
 }
 
@@ -299,8 +316,8 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, t kafka.Topics) error {
 	return nil
 }
 
-// settingsTries is how often a broker is asked, one after the other, that does not know a topic yet of which another has
-// told.
+// settingsTries is how often a broker is asked, one after the other, that does not know a topic yet of which another
+// has told.
 const (
 	settingsTries = 40
 	settingsPause = 50 * time.Millisecond

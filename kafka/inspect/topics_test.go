@@ -29,7 +29,8 @@ func TestTopicsThatWereCreatedFit(t *testing.T) {
 	}
 	real := ours()
 	real.Embedded = false
-	if err := CheckTopics(ctx, cl, real); !errors.Is(err, ErrTopics) || !strings.Contains(err.Error(), "cleanup.policy=compact`") {
+	if err := CheckTopics(ctx, cl, real); !errors.Is(err, ErrTopics) ||
+		!strings.Contains(err.Error(), "cleanup.policy=compact`") {
 		t.Fatalf("a changelog that is deleted by age: got %v", err)
 	}
 }
@@ -76,7 +77,8 @@ func TestTopicsAreThereWhenTheLastBrokerKnowsOfThem(t *testing.T) {
 		response := request.ResponseKind().(*kmsg.DescribeConfigsResponse)
 		for _, asked := range request.(*kmsg.DescribeConfigsRequest).Resources {
 			resource := kmsg.NewDescribeConfigsResponseResource()
-			resource.ResourceType, resource.ResourceName, resource.ErrorCode = asked.ResourceType, asked.ResourceName, kerr.UnknownTopicOrPartition.Code
+			resource.ResourceType, resource.ResourceName = asked.ResourceType, asked.ResourceName
+			resource.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			response.Resources = append(response.Resources, resource)
 		}
 		return response, nil, true
@@ -96,14 +98,16 @@ func TestTopicsThatDoNotFitAreAllComplainedOfAtOnce(t *testing.T) {
 		}
 	}
 	make("e", 5, nil)
-	make("c", 3, map[string]*string{"cleanup.policy": kadm.StringPtr("compact"), "max.message.bytes": kadm.StringPtr("5000000")})
+	make("c", 3, map[string]*string{"cleanup.policy": kadm.StringPtr("compact"),
+		"max.message.bytes": kadm.StringPtr("5000000")})
 	make("s", 2, map[string]*string{"max.message.bytes": kadm.StringPtr("5000000")})
 	if _, err := admin.CreateTopic(ctx, 5, -1, nil, "grown"); err != nil {
 		t.Fatal(err)
 	}
 	grown := ours()
 	grown.CDR = "grown"
-	if err := CheckTopics(ctx, cl, grown); err == nil || strings.Contains(err.Error(), "partition n of the") && strings.Contains(err.Error(), "topic grown (the records) has 5") {
+	if err := CheckTopics(ctx, cl, grown); err == nil || strings.Contains(err.Error(), "partition n of the") &&
+		strings.Contains(err.Error(), "topic grown (the records) has 5") {
 		t.Fatalf("records that have as many partitions as the events: got %v, want that the configuration is wrong", err)
 	}
 	err := CheckTopics(ctx, cl, ours())

@@ -29,15 +29,18 @@ type room struct {
 var rooms = []room{
 	{name: "janus", libs: []string{}, pure: true},
 	{name: "cdr", rooms: []string{"janus"}, libs: []string{}, pure: true},
-	{name: "avro", rooms: []string{"janus", "cdr"}, libs: []string{"github.com/linkedin/goavro/v2", "github.com/go-faster/jx"}, pure: true},
+	{name: "avro", rooms: []string{"janus", "cdr"},
+		libs: []string{"github.com/linkedin/goavro/v2", "github.com/go-faster/jx"}, pure: true},
 	{name: "internal/spelling", libs: []string{}, pure: true},
 	{name: "explain", rooms: []string{"janus", "cdr", "avro", "internal/spelling"}, libs: []string{}, pure: true},
 	{name: "statestore"},
 	{name: "kafka/embedded", tests: []string{"kafka"}},
 	{name: "kafka/inspect", rooms: []string{"kafka"}, tests: []string{"kafka/embedded"}},
 	{name: "kafka", tests: []string{"kafka/embedded"}},
-	{name: "pipeline", rooms: []string{"janus", "cdr", "avro", "statestore", "kafka", "kafka/inspect"}, tests: []string{"kafka/embedded"}},
-	{name: "replay", rooms: []string{"janus", "cdr", "avro", "kafka", "pipeline"}, tests: []string{"statestore", "kafka/embedded"}},
+	{name: "pipeline", rooms: []string{"janus", "cdr", "avro", "statestore", "kafka", "kafka/inspect"},
+		tests: []string{"kafka/embedded"}},
+	{name: "replay", rooms: []string{"janus", "cdr", "avro", "kafka", "pipeline"},
+		tests: []string{"statestore", "kafka/embedded"}},
 	{name: "ingest", rooms: []string{"janus", "kafka"}, tests: []string{"kafka/embedded"}},
 	{name: "admin"},
 	{name: "config", rooms: []string{"internal/spelling"}},
@@ -62,7 +65,8 @@ var rooms = []room{
 // everyTest are the rooms that all tests may import, and the libraries of tests.
 var (
 	everyTest     = []string{"internal/fixtures/recordings"}
-	everyTestLibs = []string{"pgregory.net/rapid", "github.com/cockroachdb/datadriven", "github.com/go-faster/jx", "github.com/linkedin/goavro/v2"}
+	everyTestLibs = []string{"pgregory.net/rapid", "github.com/cockroachdb/datadriven", "github.com/go-faster/jx",
+		"github.com/linkedin/goavro/v2"}
 )
 
 // roomOf is the room that a folder, relative to the module, lies in.
@@ -86,7 +90,8 @@ func complaint(r room, path string, test bool) string {
 		if !known || slices.Contains(may, to.name) || slices.Contains(may, "*") {
 			return ""
 		}
-		return fmt.Sprintf("%s may not import %s: imports point down, see docs/adr/0001-rooms-and-imports.md", r.name, to.name)
+		return fmt.Sprintf("%s may not import %s: imports point down, see docs/adr/0001-rooms-and-imports.md", r.name,
+			to.name)
 	}
 	if !strings.Contains(strings.Split(path, "/")[0], ".") {
 		if r.pure && !test && touchesTheWorld(path) {
@@ -111,9 +116,10 @@ func complaint(r room, path string, test bool) string {
 
 // touchesTheWorld tells whether a package of the standard library reaches disk, network, processes or chance.
 func touchesTheWorld(path string) bool {
-	return slices.ContainsFunc([]string{"os", "net", "math/rand", "crypto/rand", "syscall", "log", "plugin", "io/ioutil"}, func(p string) bool {
-		return path == p || strings.HasPrefix(path, p+"/")
-	})
+	return slices.ContainsFunc([]string{"os", "net", "math/rand", "crypto/rand", "syscall", "log", "plugin", "io/ioutil"},
+		func(p string) bool {
+			return path == p || strings.HasPrefix(path, p+"/")
+		})
 }
 
 // clocks are the functions of package time that ask the wall clock or wait for it.
@@ -207,7 +213,8 @@ func TestWhatACallMeansDoesNotDependOnWhenOrWhereItIsAsked(t *testing.T) {
 	}
 }
 
-// isClock tells whether e names a function of package time that asks the clock, under whichever name the file imports it.
+// isClock tells whether e names a function of package time that asks the clock, under whichever name the file imports
+// it.
 func isClock(file *ast.File, e *ast.SelectorExpr) bool {
 	x, ok := e.X.(*ast.Ident)
 	if !ok || !slices.Contains(clocks, e.Sel.Name) {
@@ -301,13 +308,15 @@ func TestTheRulesRefuseWhatPointsUp(t *testing.T) {
 			t.Fatalf("%s is no room", scene.folder)
 		}
 		if why := complaint(r, scene.path, scene.test); (why != "") != scene.refused {
-			t.Errorf("%s importing %s (test %v): complaint %q, want refused %v", scene.folder, scene.path, scene.test, why, scene.refused)
+			t.Errorf("%s importing %s (test %v): complaint %q, want refused %v", scene.folder, scene.path, scene.test, why,
+				scene.refused)
 		}
 	}
 }
 
 func TestAClockIsSeenUnderAnyName(t *testing.T) {
-	const code = `package x; import clock "time"; import "janus/time2"; var a = clock.Now(); var b = clock.Duration(1); var c = time2.Now()`
+	const code = `package x; import clock "time"; import "janus/time2"
+		var a = clock.Now(); var b = clock.Duration(1); var c = time2.Now()`
 	file, err := parser.ParseFile(token.NewFileSet(), "x.go", code, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,8 @@ func TestOursFindKafkaWhereItSaysItIs(t *testing.T) {
 	advertised := *p.Services["kafka"].Environment["KAFKA_ADVERTISED_LISTENERS"]
 	for _, name := range []string{"cdr", "ingest"} {
 		brokers := p.Services[name].Environment["JANUSCDR_KAFKA_BROKERS"]
-		if brokers == nil || !strings.Contains(advertised, "://"+*brokers+",") && !strings.HasSuffix(advertised, "://"+*brokers) {
+		if brokers == nil || !strings.Contains(advertised, "://"+*brokers+",") &&
+			!strings.HasSuffix(advertised, "://"+*brokers) {
 			t.Errorf("%s looks for Kafka at %v, which advertises %s", name, brokers, advertised)
 		}
 	}

@@ -38,7 +38,8 @@ func TestReadingAMessageAsThePageSaysGivesTheRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := native.(map[string]any)
-	if start := record["start_time"].(time.Time); start.UnixMicro() != 1795220893668869 || record["duration"] != int64(8025442) {
+	if start := record["start_time"].(time.Time); start.UnixMicro() != 1795220893668869 ||
+		record["duration"] != int64(8025442) {
 		t.Errorf("start_time is %v and duration %v", start, record["duration"])
 	}
 	if _, _, err := codec.NativeFromSingle(value); err == nil {

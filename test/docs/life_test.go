@@ -135,7 +135,8 @@ func concerns(e said, legs []record) bool {
 			return true
 		case e.session == l.text("session_id") && (e.handle == "" || e.handle == l.text("handle_id")):
 			return true
-		case e.room != "" && e.plugin == l.text("plugin") && e.room == l.text("room_id") && (e.user == l.text("participant_id") && e.session == "" || strings.HasPrefix(e.words, "destroyed")):
+		case e.room != "" && e.plugin == l.text("plugin") && e.room == l.text("room_id") &&
+			(e.user == l.text("participant_id") && e.session == "" || strings.HasPrefix(e.words, "destroyed")):
 			return true
 		}
 	}

@@ -22,7 +22,8 @@ var (
 func metrics(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
-	for file, prefix := range map[string]string{"../../pipeline/metrics.go": "januscdr_", "../../ingest/metrics.go": "januscdr_ingest_"} {
+	for file, prefix := range map[string]string{"../../pipeline/metrics.go": "januscdr_",
+		"../../ingest/metrics.go": "januscdr_ingest_"} {
 		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -19,8 +19,8 @@ const folder = "../../docs"
 //	<!-- record: capture=1.1-f_sip where=leg_kind:SIP_CALL,leg_index:0 fields=duration,disposition -->
 //
 // The words are record (one record, as JSON), table (several, as a table), life (what Janus reported and which legs
-// lived then), sums (what comes out of adding up), result (of the SQL of the same name), fields (the table of fields) and
-// fingerprint (that of the schema).
+// lived then), sums (what comes out of adding up), result (of the SQL of the same name), fields (the table of fields)
+// and fingerprint (that of the schema).
 type place struct {
 	page string // file name
 	line int
@@ -99,7 +99,8 @@ func each(t *testing.T, f func(t *testing.T, p place) string, words ...string) {
 				}
 			}
 			if made != p.body && !*update {
-				t.Errorf("docs/%s:%d: the page does not say what the program makes; look at it, then write it with: go test ./test/docs -update\n--- page\n%s--- program\n%s", page, p.line, p.body, made)
+				t.Errorf("docs/%s:%d: the page does not say what the program makes; look at it, then write it with: go test "+
+					"./test/docs -update\n--- page\n%s--- program\n%s", page, p.line, p.body, made)
 			}
 			out.WriteString(made + lines[i])
 		}

@@ -27,8 +27,8 @@ func TestRecordsOnThePagesAreThoseOfTheRecordedCalls(t *testing.T) {
 	}, "record")
 }
 
-// object is a record, or one of its streams, with the fields that the place asks for, or all, one a line in the order of
-// the schema.
+// object is a record, or one of its streams, with the fields that the place asks for, or all, one a line in the order
+// of the schema.
 func (p place) object(t *testing.T, r record, order []string) string {
 	t.Helper()
 	wanted := p.list("fields")
@@ -85,7 +85,8 @@ var sums = []sum{
 	{"legs", "all legs", leg},
 	{"everything", "all records", func(record) bool { return true }},
 	{"memberships", "room memberships", kind("ROOM_MEMBERSHIP")},
-	{"publishers", "chargeable legs of publishers", func(r record) bool { return chargeable(r) && r.text("role") == "PUBLISHER" }},
+	{"publishers", "chargeable legs of publishers",
+		func(r record) bool { return chargeable(r) && r.text("role") == "PUBLISHER" }},
 	{"callers", "chargeable legs of callers", func(r record) bool { return chargeable(r) && r.text("role") == "CALLER" }},
 	{"views", "stream views", kind("STREAM_VIEW")},
 }
@@ -93,7 +94,8 @@ var sums = []sum{
 func TestSumsOnThePagesAreThoseOfTheRecordedCalls(t *testing.T) {
 	each(t, func(t *testing.T, p place) string {
 		records := p.call(t).records
-		out := "| What is added up | Records | Microseconds | Minutes | Each rounded up to a minute |\n|---|--:|--:|--:|--:|\n"
+		out := "| What is added up | Records | Microseconds | Minutes | Each rounded up to a minute |\n" +
+			"|---|--:|--:|--:|--:|\n"
 		for _, name := range p.list("of") {
 			i := slices.IndexFunc(sums, func(s sum) bool { return s.name == name })
 			if i < 0 {
@@ -107,7 +109,8 @@ func TestSumsOnThePagesAreThoseOfTheRecordedCalls(t *testing.T) {
 				d := r.number("duration")
 				n, micros, minutes = n+1, micros+d, minutes+(d+59_999_999)/60_000_000
 			}
-			out += fmt.Sprintf("| %s | %d | %d | %.3f | %d |\n", sums[i].say, n, micros, time.Duration(micros*1000).Minutes(), minutes)
+			out += fmt.Sprintf("| %s | %d | %d | %.3f | %d |\n", sums[i].say, n, micros, time.Duration(micros*1000).Minutes(),
+				minutes)
 		}
 		return out
 	}, "sums")

@@ -1,7 +1,8 @@
-// Package e2e plays recorded traffic against the whole system as an operator would run it, and compares the records that
-// come out with those that `cdr assemble` makes of the same events in a file. It has tests only.
+// Package e2e plays recorded traffic against the whole system as an operator would run it, and compares the records
+// that come out with those that `cdr assemble` makes of the same events in a file. It has tests only.
 //
-// The processes are the real binaries, built once. The broker is the embedded one, unless the environment names another:
+// The processes are the real binaries, built once. The broker is the embedded one, unless the environment names
+// another:
 //
 //	JANUSCDR_E2E_BROKERS=host:port,...  an Apache Kafka, see scripts/kafka.sh; topics of its own for each test
 //	JANUSCDR_E2E_SECURE=DIR             what scripts/kafka.sh start-secure made: TLS and logins are tried too

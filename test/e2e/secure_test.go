@@ -38,7 +38,8 @@ func secure(t *testing.T) fortress {
 	at := func(port int) string { return net.JoinHostPort("localhost", strconv.Itoa(port)) }
 	file := func(name string) string { return filepath.Join(dir, "tls", name) }
 	return fortress{
-		plain: at(port), sasl: at(port + 2), ssl: at(port + 3), ca: file("ca.pem"), cert: file("client.crt"), key: file("client.key"),
+		plain: at(port), sasl: at(port + 2), ssl: at(port + 3), ca: file("ca.pem"), cert: file("client.crt"),
+		key:      file("client.key"),
 		password: strings.TrimSpace(string(password)),
 	}
 }
@@ -47,7 +48,8 @@ func secure(t *testing.T) fortress {
 func topics(more ...string) map[string]string {
 	name := fmt.Sprintf("e2e-%08x", rand.Uint32())
 	settings := map[string]string{
-		"TOPICS_EVENTS": name + ".events", "TOPICS_CDR": name + ".cdr", "TOPICS_STATE": name + ".state", "TOPICS_DLQ": name + ".dlq",
+		"TOPICS_EVENTS": name + ".events", "TOPICS_CDR": name + ".cdr", "TOPICS_STATE": name + ".state",
+		"TOPICS_DLQ":        name + ".dlq",
 		"TOPICS_PARTITIONS": "1",
 	}
 	for i := 0; i < len(more); i += 2 {
@@ -100,10 +102,13 @@ func TestAMistakeAboutTLSEndsTheStartInOneLine(t *testing.T) {
 		settings []string
 		want     string
 	}{
-		"tls for a port without":     {[]string{"KAFKA_BROKERS", f.plain, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca}, "leave tls out"},
+		"tls for a port without": {[]string{"KAFKA_BROKERS", f.plain, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca},
+			"leave tls out"},
 		"no tls for a port with tls": {[]string{"KAFKA_BROKERS", f.ssl}, "switch tls on"},
-		"no certificate":             {[]string{"KAFKA_BROKERS", f.ssl, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca}, "give a tls certificate and key"},
-		"no login":                   {[]string{"KAFKA_BROKERS", f.sasl, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca}, "set the sasl mechanism (it has "},
+		"no certificate": {[]string{"KAFKA_BROKERS", f.ssl, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca},
+			"give a tls certificate and key"},
+		"no login": {[]string{"KAFKA_BROKERS", f.sasl, "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", f.ca},
+			"set the sasl mechanism (it has "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -111,7 +116,8 @@ func TestAMistakeAboutTLSEndsTheStartInOneLine(t *testing.T) {
 			cmd := exec.CommandContext(ctx, our("cdr"), "topics", "check")
 			cmd.Env = environment(topics(scene.settings...))
 			out, err := cmd.CombinedOutput()
-			if err == nil || ctx.Err() != nil || !strings.Contains(string(out), scene.want) || strings.Count(string(out), "\n") != 1 {
+			if err == nil || ctx.Err() != nil || !strings.Contains(string(out), scene.want) ||
+				strings.Count(string(out), "\n") != 1 {
 				t.Errorf("error %v, want one early line with %q, got\n%s", err, scene.want, out)
 			}
 		})

@@ -70,7 +70,8 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() {
 		// A broker that is used again should not fill up. Gone with the embedded one anyway.
-		_, _ = kadm.NewClient(client).DeleteTopics(context.Background(), s.topics.Events, s.topics.CDR, s.topics.State, s.topics.DLQ)
+		_, _ = kadm.NewClient(client).DeleteTopics(context.Background(), s.topics.Events, s.topics.CDR, s.topics.State,
+			s.topics.DLQ)
 	})
 	return s
 }
@@ -197,7 +198,8 @@ func same(t *testing.T, got, want map[string]record) {
 }
 
 func title(r record) string {
-	return fmt.Sprintf("%v %v of session %v, handle %v, leg %v", r["record_type"], r["record_id"], r["session_id"], r["handle_id"], r["leg_index"])
+	return fmt.Sprintf("%v %v of session %v, handle %v, leg %v", r["record_type"], r["record_id"], r["session_id"],
+		r["handle_id"], r["leg_index"])
 }
 
 func text(v any) string {
@@ -249,7 +251,8 @@ func (s *site) records(t *testing.T) map[string]record {
 					message.Partition, message.Offset, r.SourceTopic, r.SourcePartition, r.FirstOffset, r.LastOffset)
 			}
 			if string(message.Key) != r.SessionID {
-				t.Errorf("partition %d, offset %d: the key is %q, the session %s", message.Partition, message.Offset, message.Key, r.SessionID)
+				t.Errorf("partition %d, offset %d: the key is %q, the session %s", message.Partition, message.Offset, message.Key,
+					r.SessionID)
 			}
 			lines = append(avro.JSON(lines, &r), '\n')
 		}

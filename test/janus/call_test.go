@@ -43,7 +43,8 @@ func newTrack(t *testing.T, kind webrtc.RTPCodecType) *track {
 	tr := &track{every: 20 * time.Millisecond, clock: 960, payload: []byte{0xf8, 0xff, 0xfe}}
 	codec := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
 	if kind == webrtc.RTPCodecTypeVideo {
-		tr = &track{every: 40 * time.Millisecond, clock: 3600, payload: []byte{0x10, 0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00}}
+		tr = &track{every: 40 * time.Millisecond, clock: 3600,
+			payload: []byte{0x10, 0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0x00}}
 		codec = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}
 	}
 	var err error
@@ -110,7 +111,8 @@ func (h *handle) offer(t *testing.T, body map[string]any, kinds ...webrtc.RTPCod
 	return c
 }
 
-// accept is called: Janus offers in its answer to the body, and the caller answers with the body of then. It returns when media can flow.
+// accept is called: Janus offers in its answer to the body, and the caller answers with the body of then. It returns
+// when media can flow.
 func (h *handle) accept(t *testing.T, body, then map[string]any) *call {
 	t.Helper()
 	c := newCall(t, h)
@@ -149,7 +151,8 @@ func (c *call) local(t *testing.T, d webrtc.SessionDescription) *description {
 
 func (c *call) remote(t *testing.T, d *description) {
 	t.Helper()
-	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.NewSDPType(d.Type), SDP: d.SDP}); err != nil {
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.NewSDPType(d.Type),
+		SDP: d.SDP}); err != nil {
 		t.Fatalf("take what janus offers or answers: %v", err)
 	}
 }
@@ -208,7 +211,8 @@ func (c *call) listen(remote *webrtc.TrackRemote) {
 	}
 }
 
-// hears waits until n packets of a medium have come. A network may lose some, even this one: after a while it returns what there is.
+// hears waits until n packets of a medium have come. A network may lose some, even this one: after a while it returns
+// what there is.
 func (c *call) hears(kind webrtc.RTPCodecType, n int64) int64 {
 	deadline := time.After(3 * time.Second)
 	for {

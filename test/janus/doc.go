@@ -3,8 +3,8 @@
 // WebRTC clients that send real media and note when they did what, so a record is compared with what its callers saw
 // themselves, not with what Janus told.
 //
-// It is a module of its own, so that the WebRTC library does not become one of the program, and has tests only. They need
-// Linux, `apt-get install janus iproute2`, and root or unprivileged user namespaces:
+// It is a module of its own, so that the WebRTC library does not become one of the program, and has tests only. They
+// need Linux, `apt-get install janus iproute2`, and root or unprivileged user namespaces:
 //
 //	go test -count=1 ./...
 //

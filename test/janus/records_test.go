@@ -54,8 +54,8 @@ func (c *call) leg(t *testing.T, legs []cdr.Record, index int32) cdr.Record {
 	return r
 }
 
-// told complains about an end that was seen and is not said to be. When a handle goes with a call on it, Janus rarely tells
-// of a hangup of its own, with the reason "Detach": it is a race between two of its threads.
+// told complains about an end that was seen and is not said to be. When a handle goes with a call on it, Janus rarely
+// tells of a hangup of its own, with the reason "Detach": it is a race between two of its threads.
 func told(t *testing.T, r cdr.Record, basis cdr.EndBasis) {
 	t.Helper()
 	if gone := basis == cdr.EndHandleDetached || basis == cdr.EndSessionDestroyed; !gone || r.Diagnostics != "Detach" {
@@ -79,7 +79,8 @@ func (c *call) echoed(t *testing.T, r cdr.Record) {
 
 // carried compares the packets of each medium with the least and the most that they can have been. There are so many
 // streams of each.
-func (c *call) carried(t *testing.T, r cdr.Record, streams int, direction string, packets func(webrtc.RTPCodecType) (least, most int64)) {
+func (c *call) carried(t *testing.T, r cdr.Record, streams int, direction string,
+	packets func(webrtc.RTPCodecType) (least, most int64)) {
 	t.Helper()
 	const smallest, largest = 12 + 3, 12 + 100 // bytes of a packet: header and payload of the least, with extensions
 	kinds := []webrtc.RTPCodecType{audio}

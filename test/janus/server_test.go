@@ -89,7 +89,8 @@ admin: { admin_http = false }
 	defer log.Close()
 	cmd := exec.Command("janus", "-C", filepath.Join(dir, "janus.jcfg"), "-F", dir)
 	cmd.Stdout, cmd.Stderr = log, log
-	// Not to outlive us, however we end. That is bound to the thread: ours never ends, as no goroutine keeps one for itself.
+	// Not to outlive us, however we end. That is bound to the thread: ours never ends, as no goroutine keeps one for
+	// itself.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

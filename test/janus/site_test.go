@@ -50,8 +50,9 @@ func startSite(t *testing.T) *site {
 		}
 	})
 	s := &site{
-		broker:  kafka.Options{Brokers: broker.Addrs(), Log: log.Named("kafka")},
-		topics:  kafka.Topics{Events: "events", CDR: "cdr", State: "state", DLQ: "dlq", Partitions: 3, Replication: 1, Embedded: true},
+		broker: kafka.Options{Brokers: broker.Addrs(), Log: log.Named("kafka")},
+		topics: kafka.Topics{Events: "events", CDR: "cdr", State: "state", DLQ: "dlq", Partitions: 3, Replication: 1,
+			Embedded: true},
 		records: map[string][]cdr.Record{},
 		changed: make(chan struct{}),
 	}
@@ -180,7 +181,8 @@ func (s *site) await(t *testing.T, c *client, last cdr.RecordType) []cdr.Record 
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("wait for a %v record of session %s: it did not come in %v; there are %d others", last, id, patience, len(records))
+			t.Fatalf("wait for a %v record of session %s: it did not come in %v; there are %d others", last, id, patience,
+				len(records))
 		}
 	}
 }

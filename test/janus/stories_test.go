@@ -134,7 +134,8 @@ func vanished(t *testing.T, site *site) {
 		equal(t, "end_latest_time", r.EndLatestTime, r.EndTime)
 	}
 	// The caller fell silent in the interval of the record, which reaches no further back than it must.
-	between(t, "end_earliest_time", int64(r.EndEarliestTime), call.talked.to.Add(-2*statsPeriod-time.Second).UnixMicro(), call.talked.to.UnixMicro())
+	between(t, "end_earliest_time", int64(r.EndEarliestTime), call.talked.to.Add(-2*statsPeriod-time.Second).UnixMicro(),
+		call.talked.to.UnixMicro())
 	call.echoed(t, r)
 	c.summary(t, legs, summary, 1, call.ended)
 }
@@ -180,13 +181,15 @@ func meeting(t *testing.T, site *site) {
 		"request": "create", "room": room, "publishers": 3, "audiocodec": "opus", "videocodec": "vp8",
 	}, nil)
 
-	ada, bob, cem := &participant{id: 1001, name: "Ada"}, &participant{id: 1002, name: "Bob"}, &participant{id: 1003, name: "Cem"}
+	ada, bob := &participant{id: 1001, name: "Ada"}, &participant{id: 1002, name: "Bob"}
+	cem := &participant{id: 1003, name: "Cem"}
 	all := []*participant{ada, bob, cem}
 	for _, p := range all {
 		p.client = newClient(t)
 		h := p.attach(t, videoRoom, p.name+" publishes")
 		at := time.Now()
-		m, _ := h.send(t, map[string]any{"request": "join", "ptype": "publisher", "room": room, "id": p.id, "display": p.name}, nil)
+		m, _ := h.send(t, map[string]any{"request": "join", "ptype": "publisher", "room": room, "id": p.id,
+			"display": p.name}, nil)
 		p.joined = span{at, m.seen}
 		p.pub = h.offer(t, map[string]any{"request": "publish"}, audio, video)
 	}

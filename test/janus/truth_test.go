@@ -7,8 +7,9 @@ import (
 	"januscdr/janus"
 )
 
-// slack is how much later than Janus' word to the client something may be: Janus says "webrtcup" and "hangup" to the client
-// first and then takes the time of the event, and "detach" is answered before it is done. It covers a busy machine.
+// slack is how much later than Janus' word to the client something may be: Janus says "webrtcup" and "hangup" to the
+// client first and then takes the time of the event, and "detach" is answered before it is done. It covers a busy
+// machine.
 const slack = 100 * time.Millisecond
 
 // A span is what a caller knows of a moment: it lies somewhere in between. All clocks of a test are one.
@@ -19,7 +20,8 @@ func (s span) contains(t *testing.T, what string, got janus.Micros) {
 	t.Helper()
 	from, to := s.from.UnixMicro(), s.to.UnixMicro()
 	if int64(got) < from || int64(got) > to {
-		t.Errorf("%s is %d, %d µs after the earliest moment it can have been; the latest is at %d µs", what, got, int64(got)-from, to-from)
+		t.Errorf("%s is %d, %d µs after the earliest moment it can have been; the latest is at %d µs", what, got,
+			int64(got)-from, to-from)
 		return
 	}
 	t.Logf("%s: %d µs into a span of %d µs", what, int64(got)-from, to-from)

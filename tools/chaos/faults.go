@@ -39,7 +39,8 @@ func (f *faults) note(format string, args ...any) {
 }
 
 // strike calls one for each of so many moments, spread over a time at random.
-func (f *faults) strike(ctx context.Context, chance *rand.Rand, count int, over time.Duration, one func(ctx context.Context, chance *rand.Rand) error) error {
+func (f *faults) strike(ctx context.Context, chance *rand.Rand, count int, over time.Duration,
+	one func(ctx context.Context, chance *rand.Rand) error) error {
 	if count == 0 {
 		return nil
 	}
@@ -61,7 +62,8 @@ func (f *faults) strike(ctx context.Context, chance *rand.Rand, count int, over 
 }
 
 // seize picks a service that is up and on which nobody works, and waits for one if it must.
-func seize(ctx context.Context, chance *rand.Rand, from []*procs.Service, preferred *procs.Service) (*procs.Service, error) {
+func seize(ctx context.Context, chance *rand.Rand, from []*procs.Service,
+	preferred *procs.Service) (*procs.Service, error) {
 	for {
 		if preferred != nil && preferred.Runs() && preferred.Struck.CompareAndSwap(false, true) {
 			return preferred, nil

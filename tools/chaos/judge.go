@@ -71,8 +71,8 @@ type session struct {
 }
 
 // judgeLog reads the event log. Each event that was answered must be in it, byte for byte, in each partition that it
-// concerns; nothing else may be; and what one emitter said to one partition must first come in the order it was said in.
-// It returns how many events the log has for each session.
+// concerns; nothing else may be; and what one emitter said to one partition must first come in the order it was said
+// in. It returns how many events the log has for each session.
 func (s *scenario) judgeLog(ctx context.Context, v *verdict) (map[session]int64, error) {
 	perSession := map[session]int64{}
 	type stream struct {
@@ -93,7 +93,8 @@ func (s *scenario) judgeLog(ctx context.Context, v *verdict) (map[session]int64,
 		}
 		e := s.ledger.events[fingerprintOf(r.Value)]
 		if e == nil {
-			s.Complaints.Add("log: partition %d offset %d holds an event that nobody sent: %.200s", r.Partition, r.Offset, r.Value)
+			s.Complaints.Add("log: partition %d offset %d holds an event that nobody sent: %.200s", r.Partition, r.Offset,
+				r.Value)
 			return
 		}
 		if string(kind) == kafka.KindCopy {
@@ -107,7 +108,8 @@ func (s *scenario) judgeLog(ctx context.Context, v *verdict) (map[session]int64,
 		v.events++
 		e.logged++
 		if own := kafka.PartitionOf(r.Key, partitions); own != r.Partition || e.session != "" && e.session != string(r.Key) {
-			s.Complaints.Add("log: partition %d offset %d holds an event with key %q, whose partition is %d", r.Partition, r.Offset, r.Key, own)
+			s.Complaints.Add("log: partition %d offset %d holds an event with key %q, whose partition is %d", r.Partition,
+				r.Offset, r.Key, own)
 		}
 		if e.everyone {
 			e.copies |= 1 << r.Partition
@@ -120,7 +122,8 @@ func (s *scenario) judgeLog(ctx context.Context, v *verdict) (map[session]int64,
 		}
 		from := stream{e.emitter, r.Partition}
 		if before, ok := latest[from]; ok && before > e.index {
-			s.Complaints.Add("log: partition %d offset %d: event %d of emitter %d comes first after its event %d", r.Partition, r.Offset, e.index, e.emitter, before)
+			s.Complaints.Add("log: partition %d offset %d: event %d of emitter %d comes first after its event %d", r.Partition,
+				r.Offset, e.index, e.emitter, before)
 		}
 		latest[from] = max(latest[from], e.index)
 	})
@@ -138,7 +141,8 @@ func (s *scenario) judgeLog(ctx context.Context, v *verdict) (map[session]int64,
 			s.Complaints.Add("log: LOST event %d of emitter %d, session %s: it was answered", e.index, e.emitter, e.session)
 		}
 		if all := uint64(1)<<partitions - 1; e.everyone && e.copies != all {
-			s.Complaints.Add("log: LOST copies of event %d of emitter %d: partitions %b of %b have it", e.index, e.emitter, e.copies, all)
+			s.Complaints.Add("log: LOST copies of event %d of emitter %d: partitions %b of %b have it", e.index, e.emitter,
+				e.copies, all)
 		}
 	}
 	return perSession, nil
@@ -154,7 +158,8 @@ type wanted struct {
 // oracle folds the log from its beginning, each partition by itself, undisturbed.
 func (s *scenario) oracle(ctx context.Context) (map[string]wanted, error) {
 	want := map[string]wanted{}
-	sum, err := replay.Run(ctx, replay.Options{Kafka: s.Options(), Events: s.Topics.Events, Policy: s.o.policy(), From: replay.Earliest},
+	sum, err := replay.Run(ctx, replay.Options{Kafka: s.Options(), Events: s.Topics.Events, Policy: s.o.policy(),
+		From: replay.Earliest},
 		func(r *cdr.Record) error {
 			id := r.RecordID.String()
 			if _, twice := want[id]; twice {
@@ -179,7 +184,8 @@ func (s *scenario) oracle(ctx context.Context) (map[string]wanted, error) {
 }
 
 // judgeRecords reads what a reader of committed messages sees, and compares it with the oracle.
-func (s *scenario) judgeRecords(ctx context.Context, v *verdict, want map[string]wanted) (map[string]cdr.Record, error) {
+func (s *scenario) judgeRecords(ctx context.Context, v *verdict,
+	want map[string]wanted) (map[string]cdr.Record, error) {
 	got := map[string]cdr.Record{}
 	numbers := map[int32]int64{}
 	err := s.read(ctx, s.Topics.CDR, func(k *kgo.Record) {
@@ -201,7 +207,8 @@ func (s *scenario) judgeRecords(ctx context.Context, v *verdict, want map[string
 		}
 		got[id] = r
 		if string(k.Key) != r.SessionID || k.Partition != r.SourcePartition {
-			s.Complaints.Add("%s: record %s has key %q and lies elsewhere than its events, partition %d", where, id, k.Key, r.SourcePartition)
+			s.Complaints.Add("%s: record %s has key %q and lies elsewhere than its events, partition %d", where, id, k.Key,
+				r.SourcePartition)
 		}
 		w, ok := want[id]
 		if !ok {
@@ -214,7 +221,8 @@ func (s *scenario) judgeRecords(ctx context.Context, v *verdict, want map[string
 		case err != nil:
 			s.Complaints.Add("%s: %v", where, err)
 		case !bytes.Equal(value, w.value):
-			s.Complaints.Add("%s: DIFFERENT record %s in %s", where, id, strings.Join(differing(avro.JSON(nil, &r), w.line), ", "))
+			s.Complaints.Add("%s: DIFFERENT record %s in %s", where, id,
+				strings.Join(differing(avro.JSON(nil, &r), w.line), ", "))
 		default:
 			v.identical++
 		}
@@ -377,16 +385,23 @@ func (s *scenario) tell(ctx context.Context, v *verdict, want int, took time.Dur
 		{"verdict", how},
 		{"seed", fmt.Sprint(s.o.Seed)},
 		{"brokers", fmt.Sprint(s.o.Brokers)},
-		{"kills of cdr", fmt.Sprintf("%d: %d in an open transaction, %d with others taking over, %d with the state lost", f.cdr.Load(), f.aimed.Load(), f.away.Load(), f.wiped.Load())},
+		{"kills of cdr", fmt.Sprintf("%d: %d in an open transaction, %d with others taking over, %d with the state lost",
+			f.cdr.Load(), f.aimed.Load(), f.away.Load(), f.wiped.Load())},
 		{"kills of ingest", fmt.Sprint(f.ingest.Load())},
 		{"kills of brokers", fmt.Sprint(f.broker.Load())},
 		{"pauses", fmt.Sprint(f.pauses.Load())},
 		{"events", fmt.Sprintf("%d sent, %d answered in %d bodies, %d tries more", sent, answered, bodies, repeats)},
-		{"log", fmt.Sprintf("%d events (%d written again), %d copies, %d ticks, %d signs of life", v.events, v.repeated, v.copies, v.ticks, v.alive)},
-		{"records", fmt.Sprintf("%d of %d, %d identical; %d sessions, %d late events", v.records, want, v.identical, v.sessions, v.late)},
-		{"restores", fmt.Sprintf("%d of partitions begun; between two commits one moved %d times and was restored in place %d times", restores, moved, dropped)},
-		{"transactions", fmt.Sprintf("%d committed and %d aborted, by their marks in the %d partitions of the changelog", commits, aborts, s.o.partitions)},
-		{"longest gap", fmt.Sprintf("%.1f s without any commit, %.1f s of partition %d, which %s", procs.Quantile(none, 1).Seconds(), longest.Length().Seconds(), longest.Partition, longest.Fate)},
+		{"log", fmt.Sprintf("%d events (%d written again), %d copies, %d ticks, %d signs of life", v.events, v.repeated,
+			v.copies, v.ticks, v.alive)},
+		{"records", fmt.Sprintf("%d of %d, %d identical; %d sessions, %d late events", v.records, want, v.identical,
+			v.sessions, v.late)},
+		{"restores",
+			fmt.Sprintf("%d of partitions begun; between two commits one moved %d times and was restored in place %d times",
+				restores, moved, dropped)},
+		{"transactions", fmt.Sprintf("%d committed and %d aborted, by their marks in the %d partitions of the changelog",
+			commits, aborts, s.o.partitions)},
+		{"longest gap", fmt.Sprintf("%.1f s without any commit, %.1f s of partition %d, which %s",
+			procs.Quantile(none, 1).Seconds(), longest.Length().Seconds(), longest.Partition, longest.Fate)},
 		{"time", fmt.Sprintf("%.0f s, compared in %.0f s", time.Since(s.began).Seconds(), took.Seconds())},
 	}
 	for _, row := range rows {

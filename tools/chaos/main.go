@@ -2,9 +2,9 @@
 //
 // It runs a real Kafka of one broker or three, ingest and processors as processes of their own, and emitters that post
 // multiplied recordings as Janus does: one request in flight each, sent again when the connection closed without an
-// answer. Processes and brokers are killed with -9 at random moments and started again. When all is settled, the records
-// that a reader of committed messages sees are compared with a fold of the same log that nobody disturbed, and the log
-// with what was answered.
+// answer. Processes and brokers are killed with -9 at random moments and started again. When all is settled, the
+// records that a reader of committed messages sees are compared with a fold of the same log that nobody disturbed, and
+// the log with what was answered.
 //
 //	go run ./tools/chaos -kills-cdr 200 -kills-ingest 50
 //	go run ./tools/chaos -brokers-count 3 -kills-broker 10 -kills-cdr 30
@@ -49,8 +49,10 @@ type options struct {
 func main() {
 	o := options{}
 	o.Flags(flag.CommandLine)
-	flag.DurationVar(&o.duration, "duration", 0, "time over which the kills are spread; 0: as the kills need it, or 1m without any")
-	flag.StringVar(&o.python, "python", "", "a Python with confluent-kafka and fastavro, to read the records as a stranger would")
+	flag.DurationVar(&o.duration, "duration", 0,
+		"time over which the kills are spread; 0: as the kills need it, or 1m without any")
+	flag.StringVar(&o.python, "python", "",
+		"a Python with confluent-kafka and fastavro, to read the records as a stranger would")
 	flag.IntVar(&o.processors, "processors", 3, "processes of `cdr run`")
 	flag.IntVar(&o.ingests, "ingests", 1, "processes of ingest; each emitter has one")
 	flag.IntVar(&o.workers, "workers", 2, "workers of each processor")
@@ -61,12 +63,16 @@ func main() {
 	flag.IntVar(&o.killsCDR, "kills-cdr", 0, "kills of processors")
 	flag.IntVar(&o.killsIngest, "kills-ingest", 0, "kills of ingest")
 	flag.IntVar(&o.killsBroker, "kills-broker", 0, "kills of brokers, one at a time")
-	flag.IntVar(&o.pausesCDR, "pauses-cdr", 0, "times a processor is stopped until others have its work, and goes on as if nothing had happened")
-	flag.IntVar(&o.pausesIngest, "pauses-ingest", 0, "times an ingest is stopped, up to longer than a sender waits, and goes on")
-	flag.IntVar(&o.pausesBroker, "pauses-broker", 0, "times a broker is stopped, up to longer than a leader may be silent, and goes on")
+	flag.IntVar(&o.pausesCDR, "pauses-cdr", 0,
+		"times a processor is stopped until others have its work, and goes on as if nothing had happened")
+	flag.IntVar(&o.pausesIngest, "pauses-ingest", 0,
+		"times an ingest is stopped, up to longer than a sender waits, and goes on")
+	flag.IntVar(&o.pausesBroker, "pauses-broker", 0,
+		"times a broker is stopped, up to longer than a leader may be silent, and goes on")
 	flag.Float64Var(&o.aim, "aim", 0.5, "share of the kills of processors that wait for a transaction to be open")
 	flag.Float64Var(&o.wipe, "wipe", 0.05, "share of the kills of processors that also lose the state directory")
-	flag.Float64Var(&o.away, "away", 0.1, "share of the kills of processors after which others take over, because the restart comes late")
+	flag.Float64Var(&o.away, "away", 0.1,
+		"share of the kills of processors after which others take over, because the restart comes late")
 	flag.DurationVar(&o.sessionTimeout, "session-timeout", 6*time.Second, "of the processors")
 	flag.DurationVar(&o.transactionTimeout, "transaction-timeout", 5*time.Second, "of the processors")
 	flag.DurationVar(&o.commitInterval, "commit-interval", 100*time.Millisecond, "of the processors")

@@ -36,7 +36,8 @@ func run(ctx context.Context, o options) (err error) {
 	if err := o.complete(); err != nil {
 		return err
 	}
-	fmt.Printf("chaos: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.Seed, o.duration, o.Brokers, o.processors, o.ingests, o.Dir)
+	fmt.Printf("chaos: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.Seed, o.duration, o.Brokers,
+		o.processors, o.ingests, o.Dir)
 	s := &scenario{o: &o, ledger: newLedger(), changelog: &procs.Changelog{}, caught: map[int32]time.Time{}}
 	s.Cluster, err = o.Cluster(ctx, "chaos", o.partitions, o.workers, "cdr", "ingest")
 	defer func() {
@@ -142,7 +143,8 @@ func (s *scenario) rage(ctx context.Context) error {
 	var stopped atomic.Bool
 	traffic, sending := errgroup.WithContext(ctx)
 	for i := range s.o.emitters {
-		e := &emitter{number: i + 1, url: "http://" + s.IngestAddress(i%s.o.ingests) + "/events", rate: s.o.rate / float64(s.o.emitters),
+		e := &emitter{number: i + 1, url: "http://" + s.IngestAddress(i%s.o.ingests) + "/events",
+			rate:   s.o.rate / float64(s.o.emitters),
 			copies: s.o.copies, shutdown: i%2 == 0, ledger: s.ledger, chance: rand.New(rand.NewPCG(s.o.Seed, uint64(100+i)))}
 		traffic.Go(func() error { return e.run(sending, &stopped) })
 	}
@@ -154,7 +156,9 @@ func (s *scenario) rage(ctx context.Context) error {
 		plan.Go(func() error { return f.strike(striking, rand.New(rand.NewPCG(o.Seed, number)), count, o.duration, one) })
 	}
 	strike(1, o.killsCDR, func(ctx context.Context, chance *rand.Rand) error { return f.killCDR(ctx, chance, &healing) })
-	strike(2, o.killsIngest, func(ctx context.Context, chance *rand.Rand) error { return f.killIngest(ctx, chance, &healing) })
+	strike(2, o.killsIngest, func(ctx context.Context, chance *rand.Rand) error {
+		return f.killIngest(ctx, chance, &healing)
+	})
 	strike(3, o.killsBroker, f.killBroker)
 	strike(4, o.pausesCDR, func(ctx context.Context, chance *rand.Rand) error {
 		return f.pause(ctx, chance, s.Processors, o.transactionTimeout+o.sessionTimeout)
@@ -172,7 +176,8 @@ func (s *scenario) rage(ctx context.Context) error {
 	failed := plan.Wait()
 	healing.Wait()
 	stopped.Store(true)
-	if err := traffic.Wait(); err != nil && !errors.Is(failed, err) && (failed == nil || errors.Is(failed, context.Canceled)) {
+	if err := traffic.Wait(); err != nil && !errors.Is(failed, err) &&
+		(failed == nil || errors.Is(failed, context.Canceled)) {
 		failed = err
 	}
 	if ctx.Err() != nil {
@@ -257,7 +262,8 @@ func (s *scenario) unsettled(ctx context.Context) string {
 			}
 			owners[task.Partition] = p.Name
 			if task.State != "running" || task.OpenSessions > 0 {
-				return fmt.Sprintf("partition %d is %s at %s, %d sessions are open", task.Partition, task.State, p.Name, task.OpenSessions)
+				return fmt.Sprintf("partition %d is %s at %s, %d sessions are open", task.Partition, task.State, p.Name,
+					task.OpenSessions)
 			}
 		}
 	}
@@ -278,9 +284,11 @@ func (s *scenario) show(ctx context.Context) {
 		if end, at, err := s.Offsets(ctx); err == nil {
 			rest = strconv.FormatInt(sum(end)-sum(at), 10)
 		}
-		fmt.Printf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d  answered %d (tried again %d)  lag %s  last commit %.1fs ago\n",
-			time.Since(s.began).Seconds(), f.cdr.Load(), o.killsCDR, f.ingest.Load(), o.killsIngest, f.broker.Load(), o.killsBroker,
-			f.pauses.Load(), o.pausesCDR+o.pausesIngest+o.pausesBroker, answered, repeats, rest, time.Since(s.changelog.LastCommit()).Seconds())
+		fmt.Printf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d  answered %d (tried again %d)  lag %s  "+
+			"last commit %.1fs ago\n",
+			time.Since(s.began).Seconds(), f.cdr.Load(), o.killsCDR, f.ingest.Load(), o.killsIngest, f.broker.Load(),
+			o.killsBroker, f.pauses.Load(), o.pausesCDR+o.pausesIngest+o.pausesBroker, answered, repeats, rest,
+			time.Since(s.changelog.LastCommit()).Seconds())
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 	"januscdr/replay"
 )
 
-// world is a scenario after which all is as it should be, on an embedded broker: some events in the log, and their records.
+// world is a scenario after which all is as it should be, on an embedded broker: some events in the log, and their
+// records.
 type world struct {
 	*scenario
 	t *testing.T
@@ -34,9 +35,10 @@ func calmWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = broker.Close() })
-	s := &scenario{o: &options{partitions: 3}, ledger: newLedger(), Cluster: &procs.Cluster{Brokers: broker.Addrs(), Topics: kafka.Topics{
-		Events: "events", CDR: "records", State: "state", DLQ: "dlq", Partitions: 3, Replication: 1, Embedded: true,
-	}}}
+	s := &scenario{o: &options{partitions: 3}, ledger: newLedger(),
+		Cluster: &procs.Cluster{Brokers: broker.Addrs(), Topics: kafka.Topics{
+			Events: "events", CDR: "records", State: "state", DLQ: "dlq", Partitions: 3, Replication: 1, Embedded: true,
+		}}}
 	if s.Client, err = kafka.NewClient(s.Options(), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +83,8 @@ func (w *world) says(count int, change func(n int, records []*kgo.Record) []*kgo
 	for p := range int32(3) {
 		for range 3 { // the time that limits want
 			at = at.Add(time.Minute)
-			w.append(&kgo.Record{Topic: "events", Partition: p, Timestamp: at, Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}}})
+			w.append(&kgo.Record{Topic: "events", Partition: p, Timestamp: at,
+				Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}}})
 		}
 	}
 }
@@ -97,19 +100,21 @@ func (w *world) append(records ...*kgo.Record) {
 func (w *world) processes(change func(n int, r cdr.Record) []cdr.Record) {
 	w.t.Helper()
 	n, numbers := 0, map[int32]int64{}
-	_, err := replay.Run(w.t.Context(), replay.Options{Kafka: w.Options(), Events: "events", Policy: w.o.policy(), From: replay.Earliest}, func(r *cdr.Record) error {
-		for _, r := range change(n, *r) {
-			numbers[r.SourcePartition]++
-			r.LocalRecordSequenceNumber = numbers[r.SourcePartition]
-			value, err := avro.Encode(&r)
-			if err != nil {
-				return err
+	_, err := replay.Run(w.t.Context(),
+		replay.Options{Kafka: w.Options(), Events: "events", Policy: w.o.policy(), From: replay.Earliest},
+		func(r *cdr.Record) error {
+			for _, r := range change(n, *r) {
+				numbers[r.SourcePartition]++
+				r.LocalRecordSequenceNumber = numbers[r.SourcePartition]
+				value, err := avro.Encode(&r)
+				if err != nil {
+					return err
+				}
+				w.append(&kgo.Record{Topic: "records", Partition: r.SourcePartition, Key: []byte(r.SessionID), Value: value})
 			}
-			w.append(&kgo.Record{Topic: "records", Partition: r.SourcePartition, Key: []byte(r.SessionID), Value: value})
-		}
-		n++
-		return nil
-	})
+			n++
+			return nil
+		})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -177,42 +182,49 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 			again := *records[0]
 			return append(records, &again)
 		}},
-		{name: "an event is lost", emit: asTheyAre, want: "LOST event 7", log: func(n int, records []*kgo.Record) []*kgo.Record {
-			if n == 7 {
-				return nil
-			}
-			return records
-		}},
-		{name: "a copy is lost", emit: asTheyAre, want: "LOST copies", log: everyone(func(records []*kgo.Record) []*kgo.Record {
-			return records[:len(records)-1]
-		})},
-		{name: "an event is another", emit: asTheyAre, want: "nobody sent", log: func(n int, records []*kgo.Record) []*kgo.Record {
-			if n == 7 {
-				records[0].Value = slices.Concat(records[0].Value, []byte(" "))
-			}
-			return records
-		}},
-		{name: "an event is late", emit: asTheyAre, want: "comes first after", log: func(n int, records []*kgo.Record) []*kgo.Record {
-			switch n {
-			case 20:
-				held = records
-				return nil
-			case 40:
-				return append(records, held...)
-			}
-			return records
-		}},
-		{name: "a record is lost", log: asItIs, want: "LOST record", emit: third(func(cdr.Record) []cdr.Record { return nil })},
-		{name: "a record is doubled", log: asItIs, want: "DOUBLED record", emit: third(func(r cdr.Record) []cdr.Record { return []cdr.Record{r, r} })},
+		{name: "an event is lost", emit: asTheyAre, want: "LOST event 7",
+			log: func(n int, records []*kgo.Record) []*kgo.Record {
+				if n == 7 {
+					return nil
+				}
+				return records
+			}},
+		{name: "a copy is lost", emit: asTheyAre, want: "LOST copies",
+			log: everyone(func(records []*kgo.Record) []*kgo.Record {
+				return records[:len(records)-1]
+			})},
+		{name: "an event is another", emit: asTheyAre, want: "nobody sent",
+			log: func(n int, records []*kgo.Record) []*kgo.Record {
+				if n == 7 {
+					records[0].Value = slices.Concat(records[0].Value, []byte(" "))
+				}
+				return records
+			}},
+		{name: "an event is late", emit: asTheyAre, want: "comes first after",
+			log: func(n int, records []*kgo.Record) []*kgo.Record {
+				switch n {
+				case 20:
+					held = records
+					return nil
+				case 40:
+					return append(records, held...)
+				}
+				return records
+			}},
+		{name: "a record is lost", log: asItIs, want: "LOST record",
+			emit: third(func(cdr.Record) []cdr.Record { return nil })},
+		{name: "a record is doubled", log: asItIs, want: "DOUBLED record",
+			emit: third(func(r cdr.Record) []cdr.Record { return []cdr.Record{r, r} })},
 		{name: "a record is different", log: asItIs, want: "DIFFERENT record", emit: third(func(r cdr.Record) []cdr.Record {
 			r.Duration++
 			return []cdr.Record{r}
 		})},
-		{name: "a record is too much", log: asItIs, want: "none of the oracle's", emit: third(func(r cdr.Record) []cdr.Record {
-			other := r
-			other.RecordID[0]++
-			return []cdr.Record{r, other}
-		})},
+		{name: "a record is too much", log: asItIs, want: "none of the oracle's",
+			emit: third(func(r cdr.Record) []cdr.Record {
+				other := r
+				other.RecordID[0]++
+				return []cdr.Record{r, other}
+			})},
 		{name: "the numbers have a gap", log: asItIs, emit: asTheyAre, want: "running number 9", before: func(w *world) {
 			r := cdr.Record{LocalRecordSequenceNumber: 7}
 			for range 2 {
@@ -246,10 +258,11 @@ func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 func TestThePlanIsThatOfTheSeed(t *testing.T) {
 	plan := func(seed uint64) (numbers []uint64) {
 		f := &faults{}
-		err := f.strike(t.Context(), rand.New(rand.NewPCG(seed, 1)), 20, time.Millisecond, func(_ context.Context, chance *rand.Rand) error {
-			numbers = append(numbers, chance.Uint64())
-			return nil
-		})
+		err := f.strike(t.Context(), rand.New(rand.NewPCG(seed, 1)), 20, time.Millisecond,
+			func(_ context.Context, chance *rand.Rand) error {
+				numbers = append(numbers, chance.Uint64())
+				return nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}

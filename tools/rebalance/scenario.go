@@ -50,7 +50,8 @@ func run(ctx context.Context, o options) (err error) {
 	if err := o.complete(); err != nil {
 		return err
 	}
-	fmt.Printf("rebalance: seed %d, %v still, %v moving, %d broker(s), %d processes of %d workers, %d partitions, %.0f events/s, folder %s\n",
+	fmt.Printf("rebalance: seed %d, %v still, %v moving, %d broker(s), %d processes of %d workers, %d partitions, %.0f "+
+		"events/s, folder %s\n",
 		o.Seed, o.still, o.moving, o.Brokers, o.processes, o.workers, o.partitions, o.rate, o.Dir)
 	s := &scenario{o: &o, leaves: map[*procs.Service]bool{}, changelog: &procs.Changelog{}, stalls: &stalls{}}
 	s.Cluster, err = o.Cluster(ctx, "rebalance", o.partitions, o.workers, "cdr")
@@ -199,7 +200,8 @@ func (s *scenario) calm(ctx context.Context) error {
 	}
 	for now := time.Now(); !s.changelog.CommittedSince(s.o.partitions, now); {
 		if time.Since(now) > patience {
-			return fmt.Errorf("wait for a commit of each partition: there is none after %v, see the logs in %s", patience, s.o.Dir)
+			return fmt.Errorf("wait for a commit of each partition: there is none after %v, see the logs in %s", patience,
+				s.o.Dir)
 		}
 		if !procs.Sleep(ctx, 100*time.Millisecond) {
 			return context.Cause(ctx)
@@ -262,13 +264,16 @@ func (s *scenario) tell(ctx context.Context, still, moving part) error {
 	}
 	_, aborts, restores := s.changelog.Counts()
 	if restores == 0 || len(procs.Of(busy, procs.Moved)) == 0 {
-		return fmt.Errorf("tell who stayed: %d restores are in the changelog and no partition moved, which cannot be", restores)
+		return fmt.Errorf("tell who stayed: %d restores are in the changelog and no partition moved, which cannot be",
+			restores)
 	}
-	fmt.Printf("\n%-42s %7s %9s %9s %9s %9s\n", "time between two commits of a partition", "gaps", "median", "p99", "p99.9", "longest")
+	fmt.Printf("\n%-42s %7s %9s %9s %9s %9s\n", "time between two commits of a partition", "gaps", "median", "p99",
+		"p99.9", "longest")
 	row := func(name string, gaps []procs.Gap) time.Duration {
 		sorted := procs.LongestFirst(gaps)
 		round := func(d time.Duration) string { return d.Round(time.Millisecond).String() }
-		fmt.Printf("%-42s %7d %9s %9s %9s %9s\n", name, len(sorted), round(procs.Quantile(sorted, 0.5)), round(procs.Quantile(sorted, 0.99)), round(procs.Quantile(sorted, 0.999)), round(procs.Quantile(sorted, 1)))
+		fmt.Printf("%-42s %7d %9s %9s %9s %9s\n", name, len(sorted), round(procs.Quantile(sorted, 0.5)),
+			round(procs.Quantile(sorted, 0.99)), round(procs.Quantile(sorted, 0.999)), round(procs.Quantile(sorted, 1)))
 		return procs.Quantile(sorted, 1)
 	}
 	longestStill := row("A nothing moves", procs.Of(quiet, procs.Stayed))
@@ -282,10 +287,12 @@ func (s *scenario) tell(ctx context.Context, still, moving part) error {
 	}
 	row("B "+procs.Restarted.String(), procs.Of(busy, procs.Restarted))
 	row("B "+procs.Moved.String(), procs.Of(busy, procs.Moved))
-	fmt.Printf("\n%d joined, %d left, %d were started again, in %v; %d transactions were aborted\n", moving.joins, moving.leaves, moving.restarts,
+	fmt.Printf("\n%d joined, %d left, %d were started again, in %v; %d transactions were aborted\n", moving.joins,
+		moving.leaves, moving.restarts,
 		moving.spans[0].Length().Round(time.Second), aborts)
 	for i, p := range []part{still, moving} {
-		fmt.Printf("%s: the machine let nobody run for %v at the most, its disk took up to %v to write a few bytes, Kafka up to %v to take an event\n",
+		fmt.Printf("%s: the machine let nobody run for %v at the most, its disk took up to %v to write a few bytes, Kafka "+
+			"up to %v to take an event\n",
 			"AB"[i:i+1], p.cpu.Round(time.Millisecond), p.disk.Round(time.Millisecond), p.slowest.Round(time.Millisecond))
 	}
 
@@ -297,8 +304,10 @@ func (s *scenario) tell(ctx context.Context, still, moving part) error {
 		return errors.New("nothing was measured: no partition stayed for two commits")
 	}
 	ratio := float64(longestStayed) / float64(longestStill)
-	usual := float64(procs.Quantile(procs.LongestFirst(untouched), 0.999)) / float64(procs.Quantile(procs.LongestFirst(procs.Of(quiet, procs.Stayed)), 0.999))
-	fmt.Printf("\nlongest gap of what stayed, to longest without moves: %.1f (good: at most %g); the same by p99.9, which noise hits less: %.1f\n", ratio, s.o.most, usual)
+	usual := float64(procs.Quantile(procs.LongestFirst(untouched),
+		0.999)) / float64(procs.Quantile(procs.LongestFirst(procs.Of(quiet, procs.Stayed)), 0.999))
+	fmt.Printf("\nlongest gap of what stayed, to longest without moves: %.1f (good: at most %g); the same by p99.9, "+
+		"which noise hits less: %.1f\n", ratio, s.o.most, usual)
 	if ratio > s.o.most {
 		return fmt.Errorf("partitions that stay wait %.1f times as long as without moves; see the logs in %s", ratio, s.o.Dir)
 	}
@@ -310,7 +319,8 @@ const around = 3 * time.Second
 
 func (s *scenario) tellWorst(part string, sorted []procs.Gap, producers map[int64]procs.Producer) {
 	for _, g := range sorted[:min(s.o.worst, len(sorted))] {
-		fmt.Printf("%s: %v of partition %d at %s, %s from %s on;", part, g.Length().Round(time.Millisecond), g.Partition, producers[g.Producer].Name, g.Fate, g.From.Format("15:04:05.000"))
+		fmt.Printf("%s: %v of partition %d at %s, %s from %s on;", part, g.Length().Round(time.Millisecond), g.Partition,
+			producers[g.Producer].Name, g.Fate, g.From.Format("15:04:05.000"))
 		for _, n := range s.notes {
 			if n.at.After(g.From.Add(-around)) && n.at.Before(g.To) {
 				fmt.Printf(" %s %s;", n.at.Format("05.000"), n.what)

@@ -53,8 +53,9 @@ func run(ctx context.Context, role string, events int, brokers, dir, prefix stri
 	o := kafka.Options{Brokers: strings.Split(brokers, ",")}
 	topics := kafka.Topics{
 		Events: prefix + ".events", CDR: prefix + ".cdr", State: prefix + ".state", DLQ: prefix + ".dlq",
-		Partitions: partitions, Replication: 1, EventsRetention: 24 * time.Hour, CDRRetention: 24 * time.Hour, DLQRetention: 24 * time.Hour,
-		Embedded: os.Getenv("THROUGHPUT_EMBEDDED") != "",
+		Partitions: partitions, Replication: 1, EventsRetention: 24 * time.Hour, CDRRetention: 24 * time.Hour,
+		DLQRetention: 24 * time.Hour,
+		Embedded:     os.Getenv("THROUGHPUT_EMBEDDED") != "",
 	}
 	switch role {
 	case "":
@@ -103,7 +104,8 @@ func measure(ctx context.Context, events int, brokers, prefix string) error {
 		brokers = strings.TrimSpace(brokers)
 	}
 	part := func(role string) (*exec.Cmd, error) {
-		cmd := exec.CommandContext(ctx, self, "-role", role, "-brokers", brokers, "-events", fmt.Sprint(events), "-prefix", prefix, "-dir", filepath.Join(dir, role))
+		cmd := exec.CommandContext(ctx, self, "-role", role, "-brokers", brokers, "-events", fmt.Sprint(events), "-prefix",
+			prefix, "-dir", filepath.Join(dir, role))
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd, cmd.Run()
 	}
@@ -210,7 +212,8 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 		return err
 	}
 	p, err := pipeline.New(pipeline.Options{
-		Kafka: o, Topics: topics, Group: topics.Events, Instance: "throughput", Workers: runtime.NumCPU(), StateDir: dir, Policy: cdr.DefaultPolicy(),
+		Kafka: o, Topics: topics, Group: topics.Events, Instance: "throughput", Workers: runtime.NumCPU(), StateDir: dir,
+		Policy: cdr.DefaultPolicy(),
 	})
 	if err != nil {
 		return err
