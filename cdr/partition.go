@@ -36,12 +36,13 @@ type Parked struct {
 	Reason string
 }
 
-// Step is what a partition wants the world to see since the step before: all of it in one transaction, or nothing.
+// Step is what a partition wants the world to see since the step before: all of it in one transaction, or nothing. It is
+// the caller's; the partition keeps nothing of it.
 type Step struct {
-	Records []Record
-	Parked  []Parked
+	Records []Record // in the order in which they were concluded
+	Parked  []Parked // in the order of their offsets
 	Changes []Change // states in key order, and the position as the last one; empty when nothing moved
-	Next    int64    // the next input offset to process
+	Next    int64    // the next input offset to process; 0 when nothing moved
 }
 
 // Source names the partition, for the lineage in the records.
@@ -50,14 +51,22 @@ type Source struct {
 	Partition int32
 }
 
-// Due is when a partition next wants to be looked at.
+// Due is when a partition next wants a record of its log, be it a tick. Time passes for it by the append times of the
+// records that it folds and by nothing else, and by a minute at most from one to the next.
 type Due struct {
-	Open     bool          // something is open: an idle partition needs ticks
-	Deadline bool          // In is meaningful
-	In       time.Duration // partition time from the last record to the next deadline
+	Open     bool          // something is open: whoever owns an idle partition appends a tick to it, once a minute or so
+	Deadline bool          // something is due: In tells when
+	In       time.Duration // from the append time of the last record; before that a tick changes nothing. 0: with the next
 }
 
-// Partition folds one partition of the event log. It is not safe for use by several goroutines.
+// Partition folds one partition of the event log. It is not safe for use by several goroutines. Its host
+//
+//  1. opens it from the states that are left, recalls what was read last (Recall), and reads on at Next;
+//  2. applies each record of the log, in the order of the offsets;
+//  3. takes a Step, now and then, and makes all of it durable at once, with Next;
+//  4. says Committed, and goes on with 2.
+//
+// Where 3 fails, the partition is dropped and another one opened. Fold is such a host, in memory.
 type Partition struct {
 	policy Policy
 	source Source
@@ -169,7 +178,10 @@ func (p *Partition) Next() int64 {
 	return p.pos.next
 }
 
-// Recall notes a record before Next, so that a repetition of it is known. Records come in the order of their offsets.
+// Recall notes a record before Next, so that a repetition of it that is still to come is known for one: what repetitions
+// are told by is not among the states. It comes after Open and before the first Apply, with the last WindowSize records
+// before Next, or as many as there are, in the order of their offsets. Whoever leaves it out, or recalls fewer, counts
+// repetitions as events of their own (event_count instead of duplicate_count); what they say changes nothing twice.
 func (p *Partition) Recall(in Input) {
 	if in.Kind == KindEvent || in.Kind == KindCopy {
 		p.window.repeated(in.Offset, in.Kind, in.Value)

@@ -207,36 +207,36 @@ type Gauge struct {
 // combine_media_stats.
 type MediaReport struct{ Streams []StreamStats }
 
-// PluginEvent is what a plugin tells (type 64). Which fields are set depends on plugin and name: docs.go has the
-// table. A field that is absent or of another JSON type is zero.
+// PluginEvent is what a plugin tells (type 64). Which members are set depends on plugin and name: EVENTS.md has the table.
+// One that is absent or of another JSON type is zero. The key is named where it is not the member's own name.
 type PluginEvent struct {
-	Plugin string // package name, janus.plugin.videoroom
-	Name   string // the first of data.event, data.status, data.videoroom, data.audiobridge, data.textroom that is a string, else ""
+	Plugin string // package name: see PluginSIP
+	Name   string // the first of data.event, .status, .videoroom, .audiobridge, .textroom that is a string, else ""
 	Key    string // which of these five keys named it, "" for none
 
-	Room      ID // room
-	ID        ID // id: participant, mountpoint or recording
-	Feed      ID // feed (0.x; unsubscribed)
-	PrivateID uint64
-	Feeds     []ID // feed_id of each of streams, and the ids in source_ids; the streams of a subscription
-	Streams   int  // number of elements of streams
+	Room      ID     // videoroom, audiobridge, textroom: all but subscribed with string ids, which is 0
+	ID        ID     // videoroom, audiobridge: the participant; streaming: the mountpoint; recordplay: the recording
+	Feed      ID     // videoroom unsubscribed; 0.x: subscribing, subscribed, switched
+	PrivateID uint64 // private_id; videoroom joined, subscribing, updated of a subscription
+	Feeds     []ID   // videoroom subscribing, updated: feed_id of each of streams, and the ids in source_ids
+	Streams   int    // videoroom: number of elements of streams
 
-	Username    string
-	Display     string // display
-	DisplayName string // displayname (SIP)
-	Identity    string
-	Caller      string
-	Callee      string
-	CallID      string // call-id
-	ReferredBy  string
-	Code        int
-	Reason      string
-	ReasonText  string // reason_header
-	SIP         string // the raw message of sip-in and sip-out
-	SDPType     string // type: offer, answer (nosip); live, on demand (streaming)
-	MasterID    uint64
-	Helper      bool
-	Setup       bool
+	Username    string // textroom join, leave, kicked; videocall registered; sip: the other party's URI
+	Display     string // videoroom, audiobridge, textroom: name of the participant
+	DisplayName string // displayname; sip incomingcall, updatingcall: as SIP writes it, with its quotes
+	Identity    string // sip registered, unregistered: URI of the account
+	Caller      string // sip missed_call: URI
+	Callee      string // sip calling, incomingcall, updatingcall, missed_call: URI; declined: the caller's
+	CallID      string // call-id; sip, each event of a call but missed_call
+	ReferredBy  string // referred_by; sip incomingcall
+	Code        int    // sip hangup, declined, proceeding, registration_failed: status code
+	Reason      string // sip hangup, registration_failed: phrase beside the code; videocall hangup
+	ReasonText  string // reason_header; sip hangup
+	SIP         string // sip sip-in, sip-out: the raw message
+	SDPType     string // type; nosip: offer, answer; streaming created: live, on demand; rtp_forward: of the stream
+	MasterID    uint64 // master_id; sip registered, of a helper
+	Helper      bool   // sip registered: the handle is a helper
+	Setup       bool   // audiobridge joined: its PeerConnection is up already
 }
 
 // TransportEvent is what a transport plugin tells of a connection or of a request (type 128).
