@@ -54,6 +54,8 @@ type program struct {
 	said  *bytes.Buffer // standard error, after the end
 	lines chan string   // standard error, as it comes
 	ended chan error
+	in    io.WriteCloser // standard input
+	out   *bufio.Scanner // standard output
 }
 
 func start(t *testing.T, broker *embedded.Broker, args ...string) *program {
@@ -67,6 +69,17 @@ func start(t *testing.T, broker *embedded.Broker, args ...string) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.in, err = p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe() // not StdoutPipe, which Wait closes before all of it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { read.Close() })
+	defer write.Close()
+	p.cmd.Stdout, p.out = write, bufio.NewScanner(read)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -327,10 +340,14 @@ func TestWhatHoldsBodiesReachesTheRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := options(c, hclog.NewNullLogger())
-	if err != nil || o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 ||
+	all, err := sources(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(c, all, hclog.NewNullLogger())
+	if o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 ||
 		o.Delivery != 5*time.Second || o.Sources[0].(*ingest.HTTP).TLS != nil {
-		t.Errorf("%v: %+v", err, o)
+		t.Errorf("%+v", o)
 	}
 }
 
@@ -374,6 +391,86 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// answer is the next line of standard output, "" when there are no more.
+func (p *program) answer() string {
+	if !p.out.Scan() {
+		return ""
+	}
+	return p.out.Text()
+}
+
+func TestLinesOfStandardInputAreAnsweredAndTheExitCodeSaysWhetherAllAreSafe(t *testing.T) {
+	event := string(recordings.Events("1.1-a_echotest")[1]) // of a session: it is not copied
+	const delivered = `{"line":1,"outcome":"delivered","events":1}`
+	for _, scene := range []struct {
+		name   string
+		in     string
+		signal syscall.Signal // when the first line is answered; else the input ends
+		code   int
+		said   string
+	}{
+		{"all are safe", event + "\nhello\n", 0, 0, ""},
+		{"nothing comes", "", 0, 0, ""},
+		{"stopped as a service is", event + "\n", syscall.SIGTERM, 143, "stopped by SIGTERM before it was done"},
+		{"stopped by Ctrl-C", event + "\n", syscall.SIGINT, 130, "stopped by Ctrl-C before it was done"},
+	} {
+		t.Run(scene.name, func(t *testing.T) {
+			broker := startBroker(t)
+			p := start(t, broker, "--stdin", "--create-topics", "--log-level", "error")
+			if _, err := io.WriteString(p.in, scene.in); err != nil {
+				t.Fatal(err)
+			}
+			if scene.signal == 0 {
+				p.in.Close()
+			}
+			if got := p.answer(); got != delivered && scene.in != "" {
+				t.Errorf("the first line is answered %q", got)
+			}
+			if scene.signal != 0 {
+				if err := p.cmd.Process.Signal(scene.signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			code, err := 0, p.end(t)
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				code = exit.ExitCode()
+			}
+			if code != scene.code || !strings.Contains(p.said.String(), scene.said) {
+				t.Errorf("it ended with %d, want %d and %q\n%s", code, scene.code, scene.said, p.said)
+			}
+			var want int
+			if scene.in != "" {
+				want = 1
+			}
+			if got := len(records(t, broker, "janus.events")); got != want {
+				t.Errorf("%d events in the log, want %d", got, want)
+			}
+		})
+	}
+}
+
+func TestALineThatIsNotSafeIsAFailure(t *testing.T) {
+	broker := startBroker(t)
+	p := start(t, broker, "--stdin", "--create-topics", "--log-level", "error", "--ingest-delivery-timeout", "200ms")
+	event := recordings.Events("1.1-a_echotest")[0]
+	fmt.Fprintf(p.in, "%s\n", event)
+	if got := p.answer(); !strings.Contains(got, "delivered") {
+		t.Fatalf("the first line is answered %q", got)
+	}
+	broker.Close()
+	fmt.Fprintf(p.in, "%s \n", event)
+	p.in.Close()
+	if got := p.answer(); !strings.HasPrefix(got, `{"line":2,"outcome":"try_again","reason":"`) {
+		t.Errorf("the second line is answered %q", got)
+	}
+	var exit *exec.ExitError
+	if err := p.end(t); !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		!strings.Contains(p.said.String(), "ingest: 1 of 2 lines are not safe") {
+		t.Errorf("it ended with %v\n%s", err, p.said)
 	}
 }
 

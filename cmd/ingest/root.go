@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"januscdr/config"
+	"januscdr/ingest"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 )
@@ -13,7 +14,7 @@ import (
 // newRoot has all commands; the root itself receives events. The environment is given, so that tests have one of their
 // own.
 func newRoot(environ []string) *cobra.Command {
-	var create bool
+	var create, stdin bool
 	root := &cobra.Command{
 		Use:   "ingest",
 		Short: "Receive the events of Janus WebRTC servers",
@@ -34,20 +35,47 @@ In janus.eventhandler.sampleevh.jcfg:
 and in janus.jcfg:
   events: { broadcast = true }
 
+With --stdin it reads lines instead, each of one JSON event or an array of events, and answers each on
+standard output by its number, in one line of JSON:
+  {"line":1,"outcome":"delivered","events":2}
+  {"line":2,"outcome":"parked","events":1,"parked":1,"reason":"not_event"}
+  {"line":3,"outcome":"try_again","reason":"timeout"}
+Delivered and parked lines are safe: all of a line is in janus.events, or in part in janus.dlq. One that
+must be sent again, or has no answer, is not. Lines are taken one after the other, at the speed of Kafka;
+arrays make it faster. One longer than ingest.body_limit is parked. It ends with the input: with 0 if
+all lines are safe, else 1. Health and metrics are served only if admin.listen is set.
+
 ` + cli.ExitCodes,
 		Example: `  ingest                                   receive on this machine only
   ingest --ingest-listen :8090             receive from other machines
   ingest --create-topics                   make the topics first
+  ingest --stdin < events.jsonl            write the events of a file
   ingest healthcheck --ready               ask the one that runs whether it works`,
 	}
 	flags := config.Bind(root.Flags(), "kafka", "topics", "ingest", "admin", "log")
 	root.Flags().BoolVar(&create, "create-topics", false, "make topics that are missing")
+	root.Flags().BoolVar(&stdin, "stdin", false, "take events from standard input, a line each, not by HTTP")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
-		return run(cmd.Context(), c, wiring.Logger(cmd.ErrOrStderr(), "ingest", c, environ), create)
+		log := wiring.Logger(cmd.ErrOrStderr(), "ingest", c, environ)
+		if !stdin {
+			sources, err := sources(c)
+			if err != nil {
+				return &cli.UsageError{Err: err}
+			}
+			return run(cmd.Context(), c, options(c, sources, log), create)
+		}
+		if c.Origin("admin.listen").Kind == config.Default {
+			c.Admin.Listen = "" // a receiver that stays has that address
+		}
+		lines := &ingest.Stdin{In: cmd.InOrStdin(), Out: cmd.OutOrStdout()}
+		if err := run(cmd.Context(), c, options(c, []ingest.Source{lines}, log), create); err != nil {
+			return err
+		}
+		return cmd.Context().Err() // it is done only if nobody stopped it
 	}
 	root.AddCommand(wiring.Healthcheck("ingest", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)

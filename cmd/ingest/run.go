@@ -21,18 +21,14 @@ import (
 )
 
 // run receives events until it is told to stop.
-func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) error {
+func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	var prepared atomic.Bool
-	o, err := options(c, log)
-	if err != nil {
-		return &cli.UsageError{Err: err}
-	}
 	o.Registerer = registry
 	o.Prepare = func(ctx context.Context) error {
-		if err := prepare(ctx, o, create, log); err != nil {
+		if err := prepare(ctx, o, create); err != nil {
 			return err
 		}
 		prepared.Store(true)
@@ -53,7 +49,7 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 		health, err := admin.Listen(admin.Options{
 			Listen:   c.Admin.Listen,
 			Gatherer: registry,
-			Log:      log.Named("admin"),
+			Log:      o.Log.Named("admin"),
 			Ready: func() admin.Readiness {
 				switch failure := server.LastFailure(); {
 				case !prepared.Load():
@@ -91,12 +87,11 @@ func run(ctx context.Context, c *config.Config, log hclog.Logger, create bool) e
 }
 
 // options are those of the room, from the configuration.
-func options(c *config.Config, log hclog.Logger) (ingest.Options, error) {
-	web, err := httpSource(c)
+func options(c *config.Config, sources []ingest.Source, log hclog.Logger) ingest.Options {
 	o := ingest.Options{
 		Kafka:       wiring.Kafka(c, log),
 		Topics:      written(wiring.Topics(c)),
-		Sources:     []ingest.Source{web},
+		Sources:     sources,
 		BodyLimit:   int64(c.Ingest.BodyLimit),
 		EventLimit:  int64(c.Ingest.EventLimit),
 		Delivery:    c.Ingest.DeliveryTimeout,
@@ -106,7 +101,16 @@ func options(c *config.Config, log hclog.Logger) (ingest.Options, error) {
 	for _, s := range c.Ingest.Senders {
 		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
 	}
-	return o, err
+	return o
+}
+
+// sources are those that the configuration asks for.
+func sources(c *config.Config) ([]ingest.Source, error) {
+	web, err := httpSource(c)
+	if err != nil {
+		return nil, err
+	}
+	return []ingest.Source{web}, nil
 }
 
 // httpSource is where Janus posts to, from the configuration.
@@ -132,11 +136,11 @@ func written(t kafka.Topics) kafka.Topics {
 }
 
 // prepare waits for Kafka, and makes the topics if that was asked for, and checks them.
-func prepare(ctx context.Context, o ingest.Options, create bool, log hclog.Logger) error {
-	client, err := wiring.Connect(ctx, o.Kafka, log)
+func prepare(ctx context.Context, o ingest.Options, create bool) error {
+	client, err := wiring.Connect(ctx, o.Kafka, o.Log)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return wiring.EnsureTopics(ctx, client, o.Topics, create, log)
+	return wiring.EnsureTopics(ctx, client, o.Topics, create, o.Log)
 }
