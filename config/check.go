@@ -50,6 +50,13 @@ func (c *Config) check(use []string) (complaints []error) {
 			complain(n.key, fmt.Sprintf("%q is not a plain name", n.value), "write up to 200 letters, digits, dots, underscores and dashes")
 		}
 	}
+	switch {
+	case c.Sink.Group == "":
+	case !isName(c.Sink.Group):
+		complain("sink.group", fmt.Sprintf("%q is not a plain name", c.Sink.Group), "write up to 200 letters, digits, dots, underscores and dashes")
+	case c.Sink.Group == c.Group:
+		complain("sink.group", c.Group+" is the group of the processors", "give it a name of its own")
+	}
 	if c.StateDir == "" {
 		complain("state_dir", "it is empty", "name a folder that this process may write to")
 	} else if i, err := os.Stat(c.StateDir); err == nil && !i.IsDir() && uses(use, "state_dir") {

@@ -27,6 +27,7 @@ type Config struct {
 
 	Policy Policy
 	Ingest Ingest
+	Sink   Sink
 	Admin  Admin
 	Log    Log
 
@@ -130,6 +131,24 @@ type Sender struct {
 	Address string // IP address or CIDR prefix of the sender
 	Emitter string // the name that its events get
 }
+
+// Sink says where records are brought to, and how.
+type Sink struct {
+	BatchRecords int
+	BatchDelay   time.Duration
+	Group        string // empty: none
+	Postgres     SinkPostgres
+	SQLite       SinkSQLite
+}
+
+// SinkPostgres is a database of PostgreSQL.
+type SinkPostgres struct {
+	URL     string // also what was read from URLFile
+	URLFile string
+}
+
+// SinkSQLite is a database of SQLite.
+type SinkSQLite struct{ File string }
 
 // Admin says where health and metrics are served; an empty Listen serves none.
 type Admin struct {

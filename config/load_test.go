@@ -59,6 +59,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
 			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20, DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
+		Sink:   Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
 		Admin:  Admin{Listen: "127.0.0.1:8091"},
 		Log:    Log{Level: "info", Format: "text"},
 	}

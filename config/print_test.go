@@ -95,6 +95,16 @@ ingest:
     password_file: secret # flag --ingest-auth-password-file
   senders: [{address: "2001:db8::1", emitter: "edge, 1"}] # file januscdr.yaml:4
 
+sink:
+  batch_records: 5000 # default
+  batch_delay: 1s # default
+  group: "" # default
+  postgres:
+    url: "" # default
+    url_file: "" # default
+  sqlite:
+    file: januscdr.sqlite # default
+
 admin:
   listen: 127.0.0.1:8091 # default
 

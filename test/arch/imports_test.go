@@ -41,6 +41,7 @@ var rooms = []room{
 		tests: []string{"kafka/embedded"}},
 	{name: "replay", rooms: []string{"janus", "cdr", "avro", "kafka", "pipeline"},
 		tests: []string{"statestore", "kafka/embedded"}},
+	{name: "consume", rooms: []string{"janus", "cdr", "avro", "kafka"}, tests: []string{"kafka/embedded"}},
 	{name: "ingest", rooms: []string{"janus", "kafka"}, tests: []string{"kafka/embedded"}},
 	{name: "admin"},
 	{name: "config", rooms: []string{"internal/spelling"}},

@@ -14,7 +14,7 @@ import (
 var (
 	typed   = regexp.MustCompile("(?:^|[`|(] ?|\\$ |&& )cdr ((?:[a-z]+ ?)+)([^`|\n]*)")
 	flagged = regexp.MustCompile(`--([a-z][a-z0-9-]*)`)
-	setting = regexp.MustCompile("`((?:kafka|topics|policy|ingest|admin|log)\\.[a-z_.]+)`")
+	setting = regexp.MustCompile("`((?:kafka|topics|policy|ingest|sink|export|copy|admin|log)\\.[a-z_.]+)`")
 )
 
 func TestCommandsFlagsAndSettingsOnThePagesExist(t *testing.T) {
@@ -114,7 +114,7 @@ func TestLinksOnThePagesLeadSomewhere(t *testing.T) {
 			if strings.Contains(target, "://") {
 				continue
 			}
-			path := filepath.Join(folder, target)
+			path := filepath.Join(folder, filepath.Dir(page), target)
 			if target == "" {
 				path = filepath.Join(folder, page)
 			}

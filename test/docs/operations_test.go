@@ -23,7 +23,7 @@ func metrics(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
 	for file, prefix := range map[string]string{"../../pipeline/metrics.go": "januscdr_",
-		"../../ingest/metrics.go": "januscdr_ingest_"} {
+		"../../ingest/metrics.go": "januscdr_ingest_", "../../consume/metrics.go": "januscdr_sink_"} {
 		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -45,15 +45,19 @@ func (p place) list(name string) []string {
 	return strings.Split(p.args[name], ",")
 }
 
-// pages are the file names of the Markdown files in docs.
+// pages are the Markdown files in docs, by their paths there.
 func pages(t *testing.T) []string {
 	t.Helper()
-	paths, err := filepath.Glob(folder + "/*.md")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("find pages: %v, %d found", err, len(paths))
+	var paths []string
+	for _, pattern := range []string{"/*.md", "/consumers/*.md"} {
+		found, err := filepath.Glob(folder + pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("find pages: %v, %d found", err, len(found))
+		}
+		paths = append(paths, found...)
 	}
 	for i := range paths {
-		paths[i] = filepath.Base(paths[i])
+		paths[i] = strings.TrimPrefix(paths[i], folder+"/")
 	}
 	return paths
 }

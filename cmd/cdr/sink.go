@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"januscdr/admin"
+	"januscdr/config"
+	"januscdr/consume"
+	"januscdr/consume/postgres"
+	"januscdr/consume/sqlite"
+	"januscdr/internal/cli"
+	"januscdr/internal/wiring"
+)
+
+func newSink(environ []string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sink",
+		Short: "Bring the records into a database, each exactly once",
+		Long: `Reads the records of janus.cdr as they are committed and writes each into a database exactly once, however
+often either is killed: the position lives in the database and moves in the transaction of the records.
+
+Tables, columns and views are made by themselves, and grow when a newer program has more fields. The
+views cdr_part, cdr_leg and cdr_session have what counts, cdr_revision what was replaced, cdr_hole what
+is missing.`,
+		Example: `  cdr sink sqlite --sink-sqlite-file calls.sqlite --once
+  cdr sink postgres --sink-postgres-url-file /etc/januscdr/database`,
+	}
+	cmd.AddCommand(newSinkPostgres(environ), newSinkSQLite(environ))
+	return cmd
+}
+
+// sinkFlags are what all targets are told alike.
+type sinkFlags struct {
+	once, newTopic, acceptLoss bool
+}
+
+func (f *sinkFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.once, "once", false, "end where the topic ends now")
+	cmd.Flags().
+		BoolVar(&f.newTopic, "accept-new-topic", false, "go on with this topic though the target was filled from another one, from its beginning")
+	cmd.Flags().
+		BoolVar(&f.acceptLoss, "accept-loss", false, "go on without records that were deleted before they were read")
+}
+
+func newSinkPostgres(environ []string) *cobra.Command {
+	var f sinkFlags
+	cmd := &cobra.Command{
+		Use:   "postgres",
+		Short: "Bring the records into PostgreSQL",
+		Long: `Writes the records into PostgreSQL, 12 or newer, until told to stop. Times are timestamptz, durations are
+microseconds, lists are jsonb; the streams of a record stand in cdr_stream, too.
+
+Of several that are started one writes, the others wait until its connection is gone. The user needs to
+make tables in the schema: the first of its search_path, which the URL can set.`,
+		Example: `  cdr sink postgres --sink-postgres-url-file /etc/januscdr/database
+  cdr sink postgres --sink-postgres-url 'postgres://cdr@db.example/billing?search_path=calls' --once`,
+		Args: cobra.NoArgs,
+	}
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay", "sink.group",
+		"sink.postgres.url", "sink.postgres.url_file", "admin", "log")
+	f.bind(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
+			return err
+		}
+		if c.Sink.Postgres.URL == "" {
+			return cli.Misused(
+				"sink.postgres.url is empty: say which database, best in a file that sink.postgres.url_file names")
+		}
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		o := sinkOptions(c, f, "postgres")
+		o.Kafka, o.Log = wiring.Kafka(c, log), log.Named("sink")
+		target := postgres.New(
+			postgres.Options{URL: c.Sink.Postgres.URL, Program: cli.Version(), NewTopic: f.newTopic, Log: o.Log})
+		return runSink(cmd.Context(), c, o, target)
+	}
+	return cmd
+}
+
+func newSinkSQLite(environ []string) *cobra.Command {
+	var f sinkFlags
+	cmd := &cobra.Command{
+		Use:   "sqlite",
+		Short: "Bring the records into a file of SQLite",
+		Long: `Writes the records into a file of SQLite, which is made if needed, until told to stop. Times are integers,
+microseconds since the epoch, truths 0 and 1, lists JSON; the streams of a record stand in cdr_stream, too.
+Others may read the file at the same time. Of two sinks that write to one file, one ends.`,
+		Example: `  cdr sink sqlite --once
+  cdr sink sqlite --sink-sqlite-file /var/lib/januscdr/calls.sqlite`,
+		Args: cobra.NoArgs,
+	}
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay", "sink.group",
+		"sink.sqlite.file", "admin", "log")
+	f.bind(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
+			return err
+		}
+		if c.Sink.SQLite.File == "" {
+			return cli.Misused("sink.sqlite.file is empty: name a file")
+		}
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		o := sinkOptions(c, f, "sqlite")
+		o.Kafka, o.Log = wiring.Kafka(c, log), log.Named("sink")
+		return runSink(cmd.Context(), c, o,
+			sqlite.New(sqlite.Options{File: c.Sink.SQLite.File, Program: cli.Version(), NewTopic: f.newTopic}))
+	}
+	return cmd
+}
+
+// sinkOptions are the configuration and the flags in the words of consume.
+func sinkOptions(c *config.Config, f sinkFlags, name string) consume.Options {
+	return consume.Options{
+		Topic: c.Topics.CDR, Name: name,
+		BatchRecords: c.Sink.BatchRecords, BatchDelay: c.Sink.BatchDelay, Group: c.Sink.Group,
+		Once: f.once, NewTopic: f.newTopic, AcceptLoss: f.acceptLoss,
+	}
+}
+
+// runSink has health and metrics from the beginning, unless it ends soon anyway.
+func runSink(ctx context.Context, c *config.Config, o consume.Options, target consume.Target) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.Registerer = registry
+	sink := consume.New(o, target)
+	defer target.Close()
+	if o.Once || c.Admin.Listen == "" {
+		return sink.Run(ctx)
+	}
+	server, err := admin.Listen(admin.Options{Listen: c.Admin.Listen, Gatherer: registry, Log: o.Log.Named("admin"),
+		Ready: func() admin.Readiness { return sinkReadiness(sink.Status()) }})
+	if err != nil {
+		return err
+	}
+	work, ctx := errgroup.WithContext(ctx)
+	serve, stop := context.WithCancel(context.WithoutCancel(ctx))
+	work.Go(func() error { return server.Run(serve) })
+	work.Go(func() error {
+		defer stop()
+		return sink.Run(ctx)
+	})
+	return work.Wait()
+}
+
+// sinkReadiness is ready when the target has had all that there was, and takes what comes.
+func sinkReadiness(s consume.Status) admin.Readiness {
+	r := admin.Readiness{
+		Ready:   s.Ready,
+		Details: map[string]any{"records": s.Records, "left": s.Left, "partitions": s.Partitions},
+	}
+	switch {
+	case s.Trouble != "":
+		r.Reasons = []string{s.Trouble}
+	case !s.Ready:
+		r.Reasons = []string{fmt.Sprintf("it catches up: %d records are left at most", s.Left)}
+	}
+	return r
+}

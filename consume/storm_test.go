@@ -1,0 +1,201 @@
+package consume_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"januscdr/consume"
+	"januscdr/consume/postgres"
+	"januscdr/consume/sqlite"
+	"januscdr/kafka"
+)
+
+// sinkVariable holds the task of a process of this test binary that is a sink.
+const sinkVariable = "JANUSCDR_TEST_SINK"
+
+// task is what a sink is to do. It makes its target by itself: a process shares nothing with the test.
+type task struct {
+	Brokers  []string
+	Topic    string
+	Kind     string // of the target
+	Place    string // where it is
+	Records  int    // in a batch
+	Once     bool
+	NewTopic bool
+}
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(sinkVariable); text != "" {
+		if err := sinkProcess(text); err != nil {
+			fmt.Println("failed:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// sinkProcess is a sink that tells on its output when it has caught up.
+func sinkProcess(text string) error {
+	var todo task
+	if err := json.Unmarshal([]byte(text), &todo); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, target := todo.sink(hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn}))
+	defer target.Close()
+	go func() {
+		for !s.Status().Ready {
+			time.Sleep(5 * time.Millisecond)
+		}
+		fmt.Println("ready")
+	}()
+	if err := s.Run(ctx); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return errors.New("it did not end: " + s.Status().Trouble)
+	}
+	return nil
+}
+
+// sink makes the sink of a task.
+func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
+	var target consume.Target
+	switch k.Kind {
+	case "sqlite":
+		target = sqlite.New(sqlite.Options{File: k.Place, Program: "test", NewTopic: k.NewTopic})
+	case "postgres":
+		target = postgres.New(postgres.Options{URL: k.Place, Program: "test", NewTopic: k.NewTopic, Log: log})
+	default:
+		panic("no target " + k.Kind)
+	}
+	s := consume.New(consume.Options{
+		Kafka: kafka.Options{Brokers: k.Brokers, Log: log}, Topic: k.Topic, Name: k.Kind,
+		BatchRecords: k.Records, BatchDelay: 20 * time.Millisecond, Once: k.Once, NewTopic: k.NewTopic, Log: log,
+	}, target)
+	return s, target
+}
+
+// run does a task to its end in this process.
+func (k task) run(t testing.TB) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, target := k.sink(nil)
+	defer target.Close()
+	if err := s.Run(ctx); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// process is a sink in a process of its own.
+type process struct {
+	cmd   *exec.Cmd
+	said  chan string
+	ended chan error
+	log   *strings.Builder
+}
+
+func (k task) start(t testing.TB) *process {
+	t.Helper()
+	text, err := json.Marshal(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{
+		cmd:   exec.Command(os.Args[0]),
+		said:  make(chan string, 10),
+		ended: make(chan error, 1),
+		log:   &strings.Builder{},
+	}
+	p.cmd.Env = append(os.Environ(), sinkVariable+"="+string(text))
+	p.cmd.Stderr = p.log
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			p.said <- lines.Text()
+		}
+		p.ended <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	return p
+}
+
+func (p *process) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+}
+
+// killed kills the process, unless it ended before.
+func (p *process) killed(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGKILL)
+	<-p.ended
+}
+
+// storm writes records while sinks of the task are killed and started, the target too if strike is given, and in the end
+// lets one finish. It returns how often a sink was killed.
+func (c *cluster) storm(k task, kills int, strike func()) {
+	c.t.Helper()
+	seed := rand.Uint64()
+	c.t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 1))
+	k.Brokers, k.Topic = c.opts.Brokers, c.topic
+	done := make(chan struct{})
+	written := make(chan struct{})
+	go func() { // records keep coming until the kills are over
+		defer close(written)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				c.produce(40)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}()
+	for n := range kills {
+		p := k.start(c.t)
+		// Some die before they have begun, some amid their work, some when there is nothing left to do.
+		select {
+		case err := <-p.ended:
+			c.t.Errorf("a sink ended by itself: %v\n%s", err, p.log)
+			p.ended <- nil
+		case <-time.After(time.Duration(chance.ExpFloat64() * float64(60*time.Millisecond))):
+		}
+		if strike != nil && n%10 == 9 {
+			strike()
+		}
+		p.killed(c.t)
+	}
+	close(done)
+	<-written
+	k.Once = true
+	if err := k.run(c.t); err != nil {
+		c.t.Fatal(err)
+	}
+}
