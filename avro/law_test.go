@@ -74,72 +74,82 @@ func native(t interface{ Fatalf(string, ...any) }, r *cdr.Record) any {
 	if err := json.Unmarshal([]byte(schema), &tree); err != nil {
 		t.Fatalf("%v", err)
 	}
-	named := map[string]node{}
-	collect(named, tree)
-	var convert func(typ, value any) (any, string)
-	convert = func(typ, value any) (any, string) {
-		switch typ := typ.(type) {
-		case string:
-			if definition, ok := named[typ]; ok {
-				return convert(definition, value)
-			}
-			switch value := value.(type) {
-			case json.Number:
-				n, err := value.Int64()
-				if err != nil {
-					t.Fatalf("%v", err)
-				}
-				return n, typ
-			case nil:
-				t.Fatalf("a %s is null", typ)
-			}
-			return value, typ
-		case []any:
-			if value == nil {
-				return nil, ""
-			}
-			v, name := convert(typ[1], value)
-			return goavro.Union(name, v), ""
-		case node:
-			name, _ := typ["name"].(string)
-			switch typ["type"] {
-			case "record":
-				fields, object := typ["fields"].([]any), value.(map[string]any)
-				if len(fields) != len(object) {
-					t.Fatalf("%s has %d fields, its JSON %d keys", name, len(fields), len(object))
-				}
-				m := map[string]any{}
-				for _, f := range fields {
-					key := f.(node)["name"].(string)
-					v, ok := object[key]
-					if !ok {
-						t.Fatalf("the JSON of %s has no %s", name, key)
-					}
-					m[key], _ = convert(f.(node)["type"], v)
-				}
-				return m, "januscdr." + name
-			case "array":
-				items := []any{}
-				for _, v := range value.([]any) {
-					item, _ := convert(typ["items"], v)
-					items = append(items, item)
-				}
-				return items, "array"
-			case "enum":
-				return value, "januscdr." + name
-			default:
-				v, base := convert(typ["type"], value)
-				if logical, ok := typ["logicalType"]; ok {
-					base = fmt.Sprintf("%s.%s", base, logical)
-				}
-				return v, base
-			}
-		}
-		t.Fatalf("no test knows the type %v", typ)
-		return nil, ""
-	}
-	v, _ := convert(tree, values)
+	n := nativeOf{t: t, named: map[string]node{}}
+	collect(n.named, tree)
+	v, _ := n.convert(tree, values)
 	return v
+}
+
+// nativeOf makes values of JSON into those that goavro wants.
+type nativeOf struct {
+	t     interface{ Fatalf(string, ...any) }
+	named map[string]node
+}
+
+// convert returns a value of this type, and the name of its branch of a union.
+func (n nativeOf) convert(typ, value any) (any, string) {
+	switch typ := typ.(type) {
+	case string:
+		if definition, ok := n.named[typ]; ok {
+			return n.convert(definition, value)
+		}
+		switch value := value.(type) {
+		case json.Number:
+			whole, err := value.Int64()
+			if err != nil {
+				n.t.Fatalf("%v", err)
+			}
+			return whole, typ
+		case nil:
+			n.t.Fatalf("a %s is null", typ)
+		}
+		return value, typ
+	case []any:
+		if value == nil {
+			return nil, ""
+		}
+		v, name := n.convert(typ[1], value)
+		return goavro.Union(name, v), ""
+	case node:
+		name, _ := typ["name"].(string)
+		switch typ["type"] {
+		case "record":
+			return n.record(name, typ["fields"].([]any), value.(map[string]any)), "januscdr." + name
+		case "array":
+			items := []any{}
+			for _, v := range value.([]any) {
+				item, _ := n.convert(typ["items"], v)
+				items = append(items, item)
+			}
+			return items, "array"
+		case "enum":
+			return value, "januscdr." + name
+		default:
+			v, base := n.convert(typ["type"], value)
+			if logical, ok := typ["logicalType"]; ok {
+				base = fmt.Sprintf("%s.%s", base, logical)
+			}
+			return v, base
+		}
+	}
+	n.t.Fatalf("no test knows the type %v", typ)
+	return nil, ""
+}
+
+func (n nativeOf) record(name string, fields []any, object map[string]any) map[string]any {
+	if len(fields) != len(object) {
+		n.t.Fatalf("%s has %d fields, its JSON %d keys", name, len(fields), len(object))
+	}
+	m := map[string]any{}
+	for _, f := range fields {
+		key := f.(node)["name"].(string)
+		v, ok := object[key]
+		if !ok {
+			n.t.Fatalf("the JSON of %s has no %s", name, key)
+		}
+		m[key], _ = n.convert(f.(node)["type"], v)
+	}
+	return m
 }
 
 // collect finds the definitions that have a name, which a schema may use again by that name.

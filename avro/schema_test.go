@@ -77,78 +77,87 @@ func TestTheSchemaOnlyGrows(t *testing.T) {
 }
 
 // shrunk says what a reader or writer with one of the two schemas would lose with the other.
-func shrunk(t *testing.T, released, now string) (complaints []string) {
+func shrunk(t *testing.T, released, now string) []string {
 	t.Helper()
-	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
-	var compare func(at string, old, new any)
-	compare = func(at string, old, new any) {
-		if ol, ok := old.([]any); ok {
-			nl, _ := new.([]any)
-			if len(ol) != len(nl) {
-				complain("%s: the branches of the union changed", at)
-				return
-			}
-			for i := range ol {
-				compare(at, ol[i], nl[i])
-			}
-			return
-		}
-		o, ok := old.(node)
-		if !ok {
-			if !reflect.DeepEqual(old, new) {
-				complain("%s: %v became %v", at, old, new)
-			}
-			return
-		}
-		n, _ := new.(node)
-		for _, k := range []string{"type", "name", "namespace", "logicalType", "default"} {
-			if !reflect.DeepEqual(o[k], n[k]) {
-				complain("%s: %s was %v and is %v", at, k, o[k], n[k])
-				return
-			}
-		}
-		switch o["type"] {
-		case "enum":
-			before, after := o["symbols"].([]any), n["symbols"].([]any)
-			if len(after) < len(before) || !reflect.DeepEqual(before, after[:len(before)]) {
-				complain("%s: the symbols were %v and are %v", at, before, after)
-			}
-		case "array":
-			compare(at, o["items"], n["items"])
-		case "record":
-			left := map[string]node{}
-			for _, f := range n["fields"].([]any) {
-				left[f.(node)["name"].(string)] = f.(node)
-			}
-			for _, f := range o["fields"].([]any) {
-				name := f.(node)["name"].(string)
-				field, ok := left[name]
-				if !ok {
-					complain("%s.%s is gone", at, name)
-					continue
-				}
-				delete(left, name)
-				compare(at+"."+name, f.(node)["type"], field["type"])
-				before, had := f.(node)["default"]
-				if after, has := field["default"]; had != has || !reflect.DeepEqual(before, after) {
-					complain("%s.%s: the default was %v and is %v", at, name, before, after)
-				}
-			}
-			for name, f := range left {
-				if _, ok := f["default"]; !ok {
-					complain("%s.%s is new and has no default", at, name)
-				}
-			}
-		}
-	}
 	var o, n any
 	for text, into := range map[*string]*any{&released: &o, &now: &n} {
 		if err := json.Unmarshal([]byte(*text), into); err != nil {
 			t.Fatal(err)
 		}
 	}
-	compare("schema", o, n)
-	return complaints
+	var l losses
+	l.compare("schema", o, n)
+	return l
+}
+
+// losses are what is lost between two schemas, one sentence each.
+type losses []string
+
+func (l *losses) add(format string, args ...any) { *l = append(*l, fmt.Sprintf(format, args...)) }
+
+func (l *losses) compare(at string, old, new any) {
+	if ol, ok := old.([]any); ok {
+		nl, _ := new.([]any)
+		if len(ol) != len(nl) {
+			l.add("%s: the branches of the union changed", at)
+			return
+		}
+		for i := range ol {
+			l.compare(at, ol[i], nl[i])
+		}
+		return
+	}
+	o, ok := old.(node)
+	if !ok {
+		if !reflect.DeepEqual(old, new) {
+			l.add("%s: %v became %v", at, old, new)
+		}
+		return
+	}
+	n, _ := new.(node)
+	for _, k := range []string{"type", "name", "namespace", "logicalType", "default"} {
+		if !reflect.DeepEqual(o[k], n[k]) {
+			l.add("%s: %s was %v and is %v", at, k, o[k], n[k])
+			return
+		}
+	}
+	switch o["type"] {
+	case "enum":
+		before, after := o["symbols"].([]any), n["symbols"].([]any)
+		if len(after) < len(before) || !reflect.DeepEqual(before, after[:len(before)]) {
+			l.add("%s: the symbols were %v and are %v", at, before, after)
+		}
+	case "array":
+		l.compare(at, o["items"], n["items"])
+	case "record":
+		l.fields(at, o["fields"].([]any), n["fields"].([]any))
+	}
+}
+
+func (l *losses) fields(at string, old, new []any) {
+	left := map[string]node{}
+	for _, f := range new {
+		left[f.(node)["name"].(string)] = f.(node)
+	}
+	for _, f := range old {
+		name := f.(node)["name"].(string)
+		field, ok := left[name]
+		if !ok {
+			l.add("%s.%s is gone", at, name)
+			continue
+		}
+		delete(left, name)
+		l.compare(at+"."+name, f.(node)["type"], field["type"])
+		before, had := f.(node)["default"]
+		if after, has := field["default"]; had != has || !reflect.DeepEqual(before, after) {
+			l.add("%s.%s: the default was %v and is %v", at, name, before, after)
+		}
+	}
+	for name, f := range left {
+		if _, ok := f["default"]; !ok {
+			l.add("%s.%s is new and has no default", at, name)
+		}
+	}
 }
 
 func TestASchemaThatShrinksIsNoticed(t *testing.T) {

@@ -90,6 +90,20 @@ The embedded broker is for trying out and for tests; production runs on a real K
 	return cmd
 }
 
+// demoRun is a run of the demo, with what its parts share.
+type demoRun struct {
+	demoOptions
+	screen *screen
+
+	kafka     kafka.Options
+	topics    kafka.Topics
+	client    *kgo.Client
+	processor *pipeline.Processor
+	events    string // URL
+	health    string // URL
+	kept      int    // records of earlier runs
+}
+
 // demo is the whole program as a parts list: broker, topics, ingest, processor, player, and a reader of the records.
 func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
@@ -107,32 +121,20 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 		return fmt.Errorf("%w (or name another one with --broker-listen or --dir)", err)
 	}
 	defer broker.Close()
-	options := kafka.Options{Brokers: broker.Addrs(), Log: log.Named("kafka")}
-	topics := kafka.Topics{
-		Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq", Partitions: 4, Replication: 1,
-		EventsRetention: 7 * 24 * time.Hour, CDRRetention: 90 * 24 * time.Hour, DLQRetention: 90 * 24 * time.Hour,
-		EventsRetentionBytes: 256 << 20, Embedded: true,
-	}
-	client, err := wiring.Connect(ctx, options, log)
-	if err != nil {
+	d := &demoRun{demoOptions: o, screen: screen}
+	d.kafka = kafka.Options{Brokers: broker.Addrs(), Log: log.Named("kafka")}
+	if d.client, err = wiring.Connect(ctx, d.kafka, log); err != nil {
 		return err
 	}
-	defer client.Close()
-	if _, err := kafka.CreateTopics(ctx, client, topics); err != nil {
-		return err
-	}
-	if err := inspect.CheckTopics(ctx, client, topics); err != nil {
-		return err
-	}
-	kept, err := readRecords(ctx, options, client, topics.CDR)
-	if err != nil {
+	defer d.client.Close()
+	if err := d.makeTopics(ctx); err != nil {
 		return err
 	}
 
 	registry := prometheus.NewRegistry()
 	web := &ingest.HTTP{Listen: o.ingest}
 	server, err := ingest.New(ingest.Options{
-		Kafka: options, Topics: topics, Sources: []ingest.Source{web}, Log: log.Named("ingest"), Registerer: registry,
+		Kafka: d.kafka, Topics: d.topics, Sources: []ingest.Source{web}, Log: log.Named("ingest"), Registerer: registry,
 	})
 	if err != nil {
 		return err
@@ -143,8 +145,8 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	}
 	defer func() { _ = server.Stop() }() // the broker goes next: who was not answered cannot be helped
 	policy := demoPolicy(o.speed)
-	processor, err := pipeline.New(pipeline.Options{
-		Kafka: options, Topics: topics, Group: "januscdr", Instance: "demo", Workers: 2,
+	d.processor, err = pipeline.New(pipeline.Options{
+		Kafka: d.kafka, Topics: d.topics, Group: "januscdr", Instance: "demo", Workers: 2,
 		StateDir: filepath.Join(o.dir, "state"), Policy: policy, CommitInterval: 100 * time.Millisecond,
 		Headers: pipeline.HeaderNames{Version: cli.Version(), Policy: policy.Fingerprint()}, Registerer: registry,
 		Log: log.Named("cdr"),
@@ -154,66 +156,96 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	}
 	health, err := admin.Listen(admin.Options{
 		Listen: o.admin, Gatherer: registry, Log: log.Named("admin"),
-		Ready: func() admin.Readiness { return readiness(processor.Status()) },
+		Ready: func() admin.Readiness { return readiness(d.processor.Status()) },
 	})
 	if err != nil {
 		return fmt.Errorf("%w (or name another one with --admin-listen)", err)
 	}
 
-	if err := demoConfig(o, broker.Addrs()[0], topics.Partitions, policy); err != nil {
+	if err := demoConfig(o, broker.Addrs()[0], d.topics.Partitions, policy); err != nil {
 		return err
 	}
-	url := "http://" + web.Addr().String() + "/events"
-	screen.begin(o, broker.Addrs()[0], url, "http://"+health.Addr().String(), len(kept))
-
-	parts, work := errgroup.WithContext(ctx)
-	stop, cancel := context.WithCancel(work)
-	defer cancel()
-	parts.Go(func() error { return processor.Run(stop) })
-	parts.Go(func() error { return health.Run(stop) })
-	parts.Go(func() error {
-		defer cancel()
-		if err := until(stop, processor.Ready, 30*time.Second, "the processor is not ready"); err != nil {
-			return err
-		}
-		for i, name := range o.recordings {
-			requests := recordings.Requests(name)
-			played := len(recordings.Events(name))
-			err := player.Play(stop, url, requests,
-				player.Options{Speed: o.speed, Progress: func(done, total int, _ time.Duration) {
-					screen.playing(i+1, len(o.recordings), name, done, total)
-				}})
-			if err != nil {
-				return fmt.Errorf("play %s: %w", name, err)
-			}
-			screen.played(name, len(requests), played)
-		}
-		screen.waiting()
-		quiet := func() bool {
-			events, err := kafka.CommittedRanges(stop, client, topics.Events)
-			return err == nil && settled(processor.Status(), events)
-		}
-		if err := until(stop, quiet, 2*time.Minute, "the calls do not end"); err != nil {
-			return err
-		}
-		all, err := readRecords(stop, options, client, topics.CDR)
-		if err != nil {
-			return err
-		}
-		screen.calls(all, len(kept))
-		screen.end(o, url, "http://"+health.Addr().String())
-		if !o.exit {
-			<-stop.Done()
-		}
-		return nil
-	})
-	if err := parts.Wait(); err != nil {
+	d.events, d.health = "http://"+web.Addr().String()+"/events", "http://"+health.Addr().String()
+	screen.begin(o, broker.Addrs()[0], d.events, d.health, d.kept)
+	if err := d.run(ctx, health); err != nil {
 		return fmt.Errorf("%w (the log is in %s)", err, filepath.Join(o.dir, "demo.log"))
 	}
 	if o.exit {
 		return ctx.Err()
 	}
 	screen.bye(o)
+	return nil
+}
+
+// makeTopics makes the topics where they are missing, and counts what is in them already.
+func (d *demoRun) makeTopics(ctx context.Context) error {
+	d.topics = kafka.Topics{
+		Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq", Partitions: 4, Replication: 1,
+		EventsRetention: 7 * 24 * time.Hour, CDRRetention: 90 * 24 * time.Hour, DLQRetention: 90 * 24 * time.Hour,
+		EventsRetentionBytes: 256 << 20, Embedded: true,
+	}
+	if _, err := kafka.CreateTopics(ctx, d.client, d.topics); err != nil {
+		return err
+	}
+	if err := inspect.CheckTopics(ctx, d.client, d.topics); err != nil {
+		return err
+	}
+	kept, err := readRecords(ctx, d.kafka, d.client, d.topics.CDR)
+	d.kept = len(kept)
+	return err
+}
+
+// run lets all parts work until the recordings are played and shown, or for as long as it is told.
+func (d *demoRun) run(ctx context.Context, health *admin.Server) error {
+	parts, work := errgroup.WithContext(ctx)
+	stop, cancel := context.WithCancel(work)
+	defer cancel()
+	parts.Go(func() error { return d.processor.Run(stop) })
+	parts.Go(func() error { return health.Run(stop) })
+	parts.Go(func() error {
+		defer cancel()
+		if err := d.play(stop); err != nil {
+			return err
+		}
+		if !d.exit {
+			<-stop.Done()
+		}
+		return nil
+	})
+	return parts.Wait()
+}
+
+// play posts the recordings, waits until their calls have ended, and shows the records.
+func (d *demoRun) play(ctx context.Context) error {
+	if err := until(ctx, d.processor.Ready, 30*time.Second, "the processor is not ready"); err != nil {
+		return err
+	}
+	for i, name := range d.recordings {
+		requests := recordings.Requests(name)
+		played := len(recordings.Events(name))
+		err := player.Play(ctx, d.events, requests,
+			player.Options{Speed: d.speed, Progress: func(done, total int, _ time.Duration) {
+				d.screen.playing(i+1, len(d.recordings), name, done, total)
+			}})
+		if err != nil {
+			return fmt.Errorf("play %s: %w", name, err)
+		}
+		d.screen.played(name, len(requests), played)
+	}
+	d.screen.waiting()
+	quiet := func() bool {
+		events, err := kafka.CommittedRanges(ctx, d.client, d.topics.Events)
+		return err == nil && settled(d.processor.Status(), events)
+	}
+	if err := until(ctx, quiet, 2*time.Minute, "the calls do not end"); err != nil {
+		return err
+	}
+	all, err := readRecords(ctx, d.kafka, d.client, d.topics.CDR)
+	if err != nil {
+		return err
+	}
+	d.screen.calls(all, d.kept)
+	d.screen.end(d.demoOptions, d.events, d.health)
 	return nil
 }
 

@@ -17,76 +17,108 @@ var (
 	setting = regexp.MustCompile("`((?:kafka|topics|policy|ingest|sink|export|copy|admin|log)\\.[a-z_.]+)`")
 )
 
-func TestCommandsFlagsAndSettingsOnThePagesExist(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "cdr")
-	if out, err := exec.Command("go", "build", "-o", program, "januscdr/cmd/cdr").CombinedOutput(); err != nil {
+// manual asks the program itself what it takes.
+type manual struct {
+	t       *testing.T
+	program string
+	known   map[string]string // what it says to --help, by command
+}
+
+func newManual(t *testing.T) *manual {
+	t.Helper()
+	m := &manual{t: t, program: filepath.Join(t.TempDir(), "cdr"), known: map[string]string{}}
+	if out, err := exec.Command("go", "build", "-o", m.program, "januscdr/cmd/cdr").CombinedOutput(); err != nil {
 		t.Fatalf("build cdr: %v\n%s", err, out)
 	}
-	known := map[string]string{}
-	help := func(words ...string) string {
-		name := strings.Join(words, " ")
-		if text, asked := known[name]; asked {
-			return text
-		}
-		out, err := bare(exec.Command(program, append(slices.Clone(words), "--help")...)).CombinedOutput()
-		if err != nil {
-			t.Errorf("cdr %s --help: %v\n%s", name, err, out)
-		}
-		known[name] = string(out)
-		return known[name]
+	return m
+}
+
+func (m *manual) says(words ...string) ([]byte, error) {
+	return bare(exec.Command(m.program, words...)).CombinedOutput()
+}
+
+func (m *manual) help(words ...string) string {
+	name := strings.Join(words, " ")
+	if text, asked := m.known[name]; asked {
+		return text
 	}
-	keys, err := bare(exec.Command(program, "config", "keys")).Output()
+	out, err := m.says(append(slices.Clone(words), "--help")...)
 	if err != nil {
-		t.Fatalf("cdr config keys: %v", err)
+		m.t.Errorf("cdr %s --help: %v\n%s", name, err, out)
 	}
-	commands := regexp.MustCompile(`(?m)^  ([a-z]+)  `)
-	within := func(text string) string {
-		var names []string
-		for _, m := range commands.FindAllStringSubmatch(text, -1) {
-			names = append(names, m[1])
-		}
-		return " " + strings.Join(names, " ") + " "
-	}
-	for i, m := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(read(t, "records.md"), -1) {
-		file := filepath.Join(t.TempDir(), "januscdr.yaml")
-		if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := bare(exec.Command(program, "config", "print", "--config", file)).CombinedOutput(); err != nil {
-			t.Errorf("configuration %d of records.md: %v\n%s", i+1, err, out)
-		}
-	}
+	m.known[name] = string(out)
+	return m.known[name]
+}
+
+var listed = regexp.MustCompile(`(?m)^  ([a-z]+)  `)
+
+// has tells whether a command is below another one.
+func (m *manual) has(command string, below ...string) bool {
+	return slices.ContainsFunc(listed.FindAllStringSubmatch(m.help(below...), -1),
+		func(found []string) bool { return found[1] == command })
+}
+
+// takes tells whether a command takes a flag.
+func (m *manual) takes(flag string, command ...string) bool {
+	return regexp.MustCompile(`(?m)^ +--` + flag + `\b`).MatchString(m.help(command...))
+}
+
+func TestCommandsAndFlagsOnThePagesExist(t *testing.T) {
+	m := newManual(t)
 	seen := 0
 	for _, page := range pages(t) {
-		text := read(t, page)
-		for _, line := range strings.Split(text, "\n") {
-			for _, m := range typed.FindAllStringSubmatch(line, -1) {
-				words := strings.Fields(m[1])
+		for line := range strings.Lines(read(t, page)) {
+			for _, said := range typed.FindAllStringSubmatch(line, -1) {
 				seen++
-				if !strings.Contains(within(help()), " "+words[0]+" ") {
+				words := strings.Fields(said[1])
+				if !m.has(words[0]) {
 					t.Errorf("docs/%s names cdr %s, which does not exist: %s", page, words[0], line)
 					continue
 				}
-				path := words[:1]
-				if len(words) > 1 && strings.Contains(within(help(path...)), " "+words[1]+" ") {
-					path = words[:2]
+				command := words[:1]
+				if len(words) > 1 && m.has(words[1], command...) {
+					command = words[:2]
 				}
-				for _, f := range flagged.FindAllStringSubmatch(m[2], -1) {
-					if !regexp.MustCompile(`(?m)^ +--` + f[1] + `\b`).MatchString(help(path...)) {
-						t.Errorf("docs/%s gives cdr %s the flag --%s, which it does not have", page, strings.Join(path, " "), f[1])
+				for _, f := range flagged.FindAllStringSubmatch(said[2], -1) {
+					if !m.takes(f[1], command...) {
+						t.Errorf("docs/%s gives cdr %s the flag --%s, which it does not have", page,
+							strings.Join(command, " "), f[1])
 					}
 				}
 			}
 		}
-		for _, m := range setting.FindAllStringSubmatch(text, -1) {
+	}
+	if seen < 10 {
+		t.Errorf("only %d commands were found: the pattern of this test is broken", seen)
+	}
+}
+
+func TestSettingsOnThePagesExist(t *testing.T) {
+	m := newManual(t)
+	keys, err := m.says("config", "keys")
+	if err != nil {
+		t.Fatalf("cdr config keys: %v", err)
+	}
+	seen := 0
+	for _, page := range pages(t) {
+		for _, said := range setting.FindAllStringSubmatch(read(t, page), -1) {
 			seen++
-			if !strings.Contains(string(keys), "| `"+m[1]+"` |") {
-				t.Errorf("docs/%s names the setting %s, which does not exist", page, m[1])
+			if !strings.Contains(string(keys), "| `"+said[1]+"` |") {
+				t.Errorf("docs/%s names the setting %s, which does not exist", page, said[1])
 			}
 		}
 	}
 	if seen < 10 {
-		t.Errorf("only %d commands and settings were found: the patterns of this test are broken", seen)
+		t.Errorf("only %d settings were found: the pattern of this test is broken", seen)
+	}
+	for i, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(read(t, "records.md"), -1) {
+		file := filepath.Join(t.TempDir(), "januscdr.yaml")
+		if err := os.WriteFile(file, []byte(block[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := m.says("config", "print", "--config", file); err != nil {
+			t.Errorf("configuration %d of records.md: %v\n%s", i+1, err, out)
+		}
 	}
 }
 

@@ -146,26 +146,30 @@ func (w *world) isJudged() string {
 func asItIs(_ int, records []*kgo.Record) []*kgo.Record { return records }
 func asTheyAre(_ int, r cdr.Record) []cdr.Record        { return []cdr.Record{r} }
 
+// everyone changes the first event that concerns everyone.
+func everyone(then func([]*kgo.Record) []*kgo.Record) func(int, []*kgo.Record) []*kgo.Record {
+	done := false
+	return func(_ int, records []*kgo.Record) []*kgo.Record {
+		if len(records) == 1 || done {
+			return records
+		}
+		done = true
+		return then(records)
+	}
+}
+
+// third changes the third record after the first.
+func third(then func(cdr.Record) []cdr.Record) func(int, cdr.Record) []cdr.Record {
+	return func(n int, r cdr.Record) []cdr.Record {
+		if n != 3 {
+			return []cdr.Record{r}
+		}
+		return then(r)
+	}
+}
+
 func TestTheJudgeFindsWhatIsWrong(t *testing.T) {
 	const events = 60
-	everyone := func(then func([]*kgo.Record) []*kgo.Record) func(int, []*kgo.Record) []*kgo.Record {
-		done := false
-		return func(_ int, records []*kgo.Record) []*kgo.Record {
-			if len(records) == 1 || done {
-				return records
-			}
-			done = true
-			return then(records)
-		}
-	}
-	third := func(then func(cdr.Record) []cdr.Record) func(int, cdr.Record) []cdr.Record {
-		return func(n int, r cdr.Record) []cdr.Record {
-			if n != 3 {
-				return []cdr.Record{r}
-			}
-			return then(r)
-		}
-	}
 	var held []*kgo.Record
 	for _, scene := range []struct {
 		name   string
