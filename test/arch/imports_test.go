@@ -55,7 +55,7 @@ var rooms = []room{
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"kafka/embedded"}},
 
 	{name: "test/arch"},
-	{name: "test/docs", tests: []string{"janus", "cdr", "avro"}},
+	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline"}},
 	{name: "test/e2e", tests: []string{"*"}},
 	{name: "test/simulation", tests: []string{"*"}},
 
