@@ -474,6 +474,30 @@ func TestALineThatIsNotSafeIsAFailure(t *testing.T) {
 	}
 }
 
+func TestAReleaseSaysItsVersionAndACheckoutThatItIsNone(t *testing.T) {
+	image, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The image is built as a release is: with the flags that tests want to be true.
+	flags := regexp.MustCompile(`-ldflags "(.*)"`).FindSubmatch(image)
+	if flags == nil {
+		t.Fatal("the image is built without -ldflags")
+	}
+	for want, version := range map[string]string{"ingest v9.8.7": "v9.8.7", "ingest devel": ""} {
+		program := filepath.Join(t.TempDir(), "ingest")
+		build := exec.Command("go", "build", "-buildvcs=false", "-ldflags",
+			strings.ReplaceAll(string(flags[1]), "${VERSION}", version), "-o", program, ".")
+		if said, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build: %v\n%s", err, said)
+		}
+		said, err := exec.Command(program, "version").Output()
+		if first, _, _ := strings.Cut(string(said), "\n"); err != nil || first != want {
+			t.Errorf("it says %q (%v), want %q", said, err, want)
+		}
+	}
+}
+
 func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
 	broker := startBroker(t)
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -190,7 +190,7 @@ func TestTheVersionIsTheReleaseElseTheRevision(t *testing.T) {
 	for want, info := range map[string]*debug.BuildInfo{
 		"v1.2.3":             {Main: debug.Module{Version: "v1.2.3"}, Settings: vcs},
 		"0123456789ab-dirty": {Main: debug.Module{Version: "(devel)"}, Settings: vcs},
-		"unknown":            {},
+		"devel":              {Main: debug.Module{Version: "(devel)"}},
 	} {
 		if got := versionOf(info); got != want {
 			t.Errorf("got %s, want %s", got, want)

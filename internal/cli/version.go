@@ -2,30 +2,28 @@ package cli
 
 import (
 	"cmp"
+	"runtime"
 	"runtime/debug"
 )
 
-// version is set by the linker where the build sees no repository, as in a container image:
-// -ldflags "-X januscdr/internal/cli.version=v1.2.3".
+// version is that of a release, set by the linker: -ldflags "-X januscdr/internal/cli.version=v1.2.3".
 var version string
 
+// development is the version of a program that nobody released, and that was built where Git was not asked.
+const development = "devel"
+
 // Version is the version of this program: the release, else the revision it was built from, "-dirty" if files had been
-// changed, else "unknown".
+// changed, else "devel".
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return cmp.Or(version, "unknown")
+		info = &debug.BuildInfo{}
 	}
 	return cmp.Or(version, versionOf(info))
 }
 
 // GoVersion is the version of Go that the program was built with.
-func GoVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.GoVersion
-	}
-	return "unknown"
-}
+func GoVersion() string { return runtime.Version() }
 
 func versionOf(info *debug.BuildInfo) string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
@@ -43,7 +41,7 @@ func versionOf(info *debug.BuildInfo) string {
 		}
 	}
 	if revision == "" {
-		return "unknown"
+		return development
 	}
 	return revision + dirty
 }

@@ -43,6 +43,22 @@ func TestTheFileHasABrokerIngestAndTheProcessor(t *testing.T) {
 	}
 }
 
+func TestTheImageIsToldItsVersion(t *testing.T) {
+	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithEnv([]string{"VERSION=v1.2.3"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"cdr", "ingest"} {
+		if v := p.Services[name].Build.Args["VERSION"]; v == nil || *v != "v1.2.3" {
+			t.Errorf("%s is built with %v", name, p.Services[name].Build.Args)
+		}
+	}
+}
+
 func TestEachServiceHasAHealthCheckThatNeedsNoShell(t *testing.T) {
 	for name, s := range project(t).Services {
 		switch {
