@@ -1,4 +1,4 @@
-package kafka
+package kafka_test
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"januscdr/internal/fixtures/broker"
+	"januscdr/kafka"
 	"januscdr/kafka/embedded"
 )
 
@@ -26,39 +28,20 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func broker(t *testing.T, dir string, opts ...kfake.Opt) *embedded.Broker {
-	t.Helper()
-	e, err := embedded.Start(embedded.Options{Dir: dir, Kfake: opts})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	return e
-}
-
-func client(t *testing.T, o Options, extra ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	cl, err := NewClient(o, extra...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	return cl
-}
-
-func ours() Topics {
-	return Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour, Embedded: true}
+func ours() kafka.Topics {
+	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour,
+		Embedded: true}
 }
 
 func TestWrongPasswordIsFinalAndSaysSo(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
-			e := broker(t, t.TempDir(), kfake.EnableSASL(), kfake.Superuser(mechanism, "cdr", "right"))
-			options := func(password string) Options {
-				return Options{Brokers: e.Addrs(), SASL: &SASL{Mechanism: mechanism, User: "cdr", Password: password}}
+			e := broker.Start(t, kfake.EnableSASL(), kfake.Superuser(mechanism, "cdr", "right"))
+			options := func(password string) kafka.Options {
+				return kafka.Options{Brokers: e.Addrs(), SASL: &kafka.SASL{Mechanism: mechanism, User: "cdr", Password: password}}
 			}
 			ctx := within(t, 10*time.Second)
-			if err := WaitReady(ctx, client(t, options("right")), nil); err != nil {
+			if err := kafka.WaitReady(ctx, broker.Client(t, options("right")), nil); err != nil {
 				t.Fatalf("right password: %v", err)
 			}
 
@@ -68,7 +51,8 @@ func TestWrongPasswordIsFinalAndSaysSo(t *testing.T) {
 			waiting, stop := context.WithCancel(ctx)
 			ended := make(chan error, 1)
 			go func() {
-				ended <- WaitReady(waiting, client(t, options("wrong")), hclog.New(&hclog.LoggerOptions{Output: lines}))
+				ended <- kafka.WaitReady(waiting, broker.Client(t, options("wrong")),
+					hclog.New(&hclog.LoggerOptions{Output: lines}))
 			}()
 			select {
 			case <-lines.seen:
@@ -87,7 +71,7 @@ func TestWrongPasswordIsFinalAndSaysSo(t *testing.T) {
 				response.ErrorCode = kerr.SaslAuthenticationFailed.Code
 				return response, nil, true
 			})
-			err := WaitReady(ctx, client(t, options("wrong")), nil)
+			err := kafka.WaitReady(ctx, broker.Client(t, options("wrong")), nil)
 			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "password") ||
 				strings.Contains(err.Error(), "\n") {
 				t.Fatalf("wrong password: got %v, want one line about the password, at once", err)
@@ -111,15 +95,15 @@ func (h *hints) Write(line []byte) (int, error) {
 
 func TestWaitingEndsWhenKafkaComesAndWhenTheContextEnds(t *testing.T) {
 	dir := t.TempDir()
-	first := broker(t, dir)
+	first := broker.In(t, dir)
 	addr := first.Addrs()[0]
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cl := client(t, Options{Brokers: []string{addr}})
+	cl := broker.Client(t, kafka.Options{Brokers: []string{addr}})
 	short, cancel := context.WithCancel(context.Background())
 	gone := make(chan error, 1)
-	go func() { gone <- WaitReady(short, cl, nil) }()
+	go func() { gone <- kafka.WaitReady(short, cl, nil) }()
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want the context's error", err)
@@ -127,7 +111,7 @@ func TestWaitingEndsWhenKafkaComesAndWhenTheContextEnds(t *testing.T) {
 
 	ready := make(chan error, 1)
 	ctx := within(t, 20*time.Second)
-	go func() { ready <- WaitReady(ctx, cl, nil) }()
+	go func() { ready <- kafka.WaitReady(ctx, cl, nil) }()
 	again, err := embedded.Start(embedded.Options{Dir: dir, Listen: addr})
 	if err != nil {
 		t.Fatal(err)
@@ -139,20 +123,20 @@ func TestWaitingEndsWhenKafkaComesAndWhenTheContextEnds(t *testing.T) {
 }
 
 func TestABrokerThatIsAwayIsOneLineNotTwo(t *testing.T) {
-	e := broker(t, t.TempDir())
+	e := broker.Start(t)
 	addrs := e.Addrs()
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var lines bytes.Buffer
 	log := hclog.New(&hclog.LoggerOptions{Output: &lines, Mutex: &sync.Mutex{}})
-	cl, err := NewClient(Options{Brokers: addrs, Log: log})
+	cl, err := kafka.NewClient(kafka.Options{Brokers: addrs, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := WaitReady(ctx, cl, log); !errors.Is(err, context.DeadlineExceeded) {
+	if err := kafka.WaitReady(ctx, cl, log); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
 	cl.Close()
@@ -162,10 +146,10 @@ func TestABrokerThatIsAwayIsOneLineNotTwo(t *testing.T) {
 	}
 }
 
-func readAll(t *testing.T, o Options, topic string) (values []string) {
+func readAll(t *testing.T, o kafka.Options, topic string) (values []string) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
-	err := ReadCommitted(ctx, client(t, o), o, topic, func(records []*kgo.Record) error {
+	err := kafka.ReadCommitted(ctx, broker.Client(t, o), o, topic, func(records []*kgo.Record) error {
 		for _, record := range records {
 			values = append(values, string(record.Value))
 		}
@@ -178,10 +162,10 @@ func readAll(t *testing.T, o Options, topic string) (values []string) {
 }
 
 func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
-	o := Options{Brokers: broker(t, t.TempDir()).Addrs()}
-	cl := client(t, o, kgo.TransactionalID("writer"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	o := kafka.Options{Brokers: broker.Start(t).Addrs()}
+	cl := broker.Client(t, o, kgo.TransactionalID("writer"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	ctx := within(t, 20*time.Second)
-	if _, err := CreateTopics(ctx, cl, ours()); err != nil {
+	if _, err := kafka.CreateTopics(ctx, cl, ours()); err != nil {
 		t.Fatal(err)
 	}
 	for i, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
@@ -203,11 +187,11 @@ func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
 		t.Fatalf("read %q, want 0 and 2 from two partitions", got)
 	}
 
-	whole, err := CommittedRanges(ctx, cl, "c")
+	whole, err := kafka.CommittedRanges(ctx, cl, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewReader(o, "c", whole)
+	r, err := kafka.NewReader(o, "c", whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,11 +203,11 @@ func TestAReaderReadsWhatIsCommittedAndEndsBehindTransactions(t *testing.T) {
 }
 
 func TestAReaderSaysThatAnOffsetIsGone(t *testing.T) {
-	e := broker(t, t.TempDir())
-	o := Options{Brokers: e.Addrs()}
-	cl := client(t, o, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	e := broker.Start(t)
+	o := kafka.Options{Brokers: e.Addrs()}
+	cl := broker.Client(t, o, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	ctx := within(t, 20*time.Second)
-	if _, err := CreateTopics(ctx, cl, ours()); err != nil {
+	if _, err := kafka.CreateTopics(ctx, cl, ours()); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -234,26 +218,26 @@ func TestAReaderSaysThatAnOffsetIsGone(t *testing.T) {
 	if err := e.Cluster().DeleteRecords("e", 0, 2); err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewReader(o, "e", map[int32]Range{0: {From: 0, To: -1}})
+	r, err := kafka.NewReader(o, "e", map[int32]kafka.Range{0: {From: 0, To: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := r.Next(ctx); !errors.Is(err, ErrOutOfRange) {
+	if _, err := r.Next(ctx); !errors.Is(err, kafka.ErrOutOfRange) {
 		t.Fatalf("got %v, want out of range", err)
 	}
 }
 
 func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
-	for name, o := range map[string]Options{
+	for name, o := range map[string]kafka.Options{
 		"brokers are missing": {},
 		"compression":         {Brokers: []string{"h:1"}, Compression: "brotli"},
-		"sasl mechanism":      {Brokers: []string{"h:1"}, SASL: &SASL{Mechanism: "GUESS", User: "u"}},
-		"sasl user":           {Brokers: []string{"h:1"}, SASL: &SASL{Mechanism: "PLAIN"}},
-		"belong together":     {Brokers: []string{"h:1"}, TLS: &TLS{CertFile: "cert.pem"}},
-		"ca file":             {Brokers: []string{"h:1"}, TLS: &TLS{CAFile: "missing.pem"}},
+		"sasl mechanism":      {Brokers: []string{"h:1"}, SASL: &kafka.SASL{Mechanism: "GUESS", User: "u"}},
+		"sasl user":           {Brokers: []string{"h:1"}, SASL: &kafka.SASL{Mechanism: "PLAIN"}},
+		"belong together":     {Brokers: []string{"h:1"}, TLS: &kafka.TLS{CertFile: "cert.pem"}},
+		"ca file":             {Brokers: []string{"h:1"}, TLS: &kafka.TLS{CAFile: "missing.pem"}},
 	} {
-		if _, err := NewClient(o); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := kafka.NewClient(o); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -263,7 +247,7 @@ func TestAKeyHasThePartitionThatEveryClientGivesIt(t *testing.T) {
 	// From Kafka's own test of its default partitioner: the murmur2 hash of these keys.
 	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482,
 		"a-little-bit-long-string": -985981536} {
-		if got, want := PartitionOf([]byte(key), 48), (hash&0x7fffffff)%48; got != want {
+		if got, want := kafka.PartitionOf([]byte(key), 48), (hash&0x7fffffff)%48; got != want {
 			t.Errorf("partition of %q: %d, want %d", key, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package kafka
+package kafka_test
 
 import (
 	"context"
@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"januscdr/kafka/embedded"
+	"januscdr/internal/fixtures/broker"
+	"januscdr/kafka"
 )
 
 // hangUp is a network on which the first connections are cut as soon as something is asked.
@@ -26,19 +27,10 @@ type cutOff struct{ net.Conn }
 func (c *cutOff) Read([]byte) (int, error) { return 0, io.EOF }
 
 func TestABrokerThatHungUpOnceIsNotTakenForOneThatWantsALogin(t *testing.T) {
-	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.Close()
 	network := &hangUp{}
 	network.left.Store(1)
-	client, err := NewClient(Options{Brokers: broker.Addrs(), Dialer: network.dial})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if err := WaitReady(t.Context(), client, nil); err != nil {
+	client := broker.Client(t, kafka.Options{Brokers: broker.Start(t).Addrs(), Dialer: network.dial})
+	if err := kafka.WaitReady(t.Context(), client, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package kafka
+package kafka_test
 
 import (
 	"crypto/ecdsa"
@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"januscdr/internal/fixtures/broker"
+	"januscdr/kafka"
 )
 
 // identity is a self-signed certificate for 127.0.0.1, its files, and the pool that trusts it.
@@ -62,39 +65,40 @@ func newIdentity(t *testing.T, name string) identity {
 
 func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 	server, ours, stranger := newIdentity(t, "broker"), newIdentity(t, "cdr"), newIdentity(t, "stranger")
-	plain := broker(t, t.TempDir()).Addrs()
-	login := broker(t, t.TempDir(), kfake.EnableSASL(), kfake.Superuser("PLAIN", "cdr", "right")).Addrs()
-	private := broker(t, t.TempDir(), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server.certificate}})).Addrs()
+	plain := broker.Start(t).Addrs()
+	login := broker.Start(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "cdr", "right")).Addrs()
+	private := broker.Start(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{server.certificate}})).Addrs()
 	mutual := func(newest uint16) []string {
-		return broker(t, t.TempDir(), kfake.TLS(&tls.Config{
+		return broker.Start(t, kfake.TLS(&tls.Config{
 			Certificates: []tls.Certificate{server.certificate}, ClientAuth: tls.RequireAndVerifyClientCert,
 			ClientCAs: ours.pool, MaxVersion: newest,
 		})).Addrs()
 	}
 	newer, older := mutual(tls.VersionTLS13), mutual(tls.VersionTLS12)
 	for name, scene := range map[string]struct {
-		options Options
+		options kafka.Options
 		want    string // empty: it works
 	}{
-		"no tls for a port with tls": {Options{Brokers: private}, "switch tls on"},
-		"an authority that is not ours": {Options{Brokers: private, TLS: &TLS{CAFile: stranger.cert}},
+		"no tls for a port with tls": {kafka.Options{Brokers: private}, "switch tls on"},
+		"an authority that is not ours": {kafka.Options{Brokers: private, TLS: &kafka.TLS{CAFile: stranger.cert}},
 			"check the tls ca file"},
-		"no certificate": {Options{Brokers: newer, TLS: &TLS{CAFile: server.cert}},
+		"no certificate": {kafka.Options{Brokers: newer, TLS: &kafka.TLS{CAFile: server.cert}},
 			"give a tls certificate and key"},
-		"no certificate, tls 1.2": {Options{Brokers: older, TLS: &TLS{CAFile: server.cert}}, "tls certificate"},
-		"a certificate that is not trusted": {Options{Brokers: newer,
-			TLS: &TLS{CAFile: server.cert, CertFile: stranger.cert, KeyFile: stranger.key}}, "give a tls certificate and key"},
-		"a certificate that is trusted": {Options{Brokers: newer,
-			TLS: &TLS{CAFile: server.cert, CertFile: ours.cert, KeyFile: ours.key}}, ""},
-		"a certificate for a name of its own": {Options{Brokers: private,
-			TLS: &TLS{CAFile: server.cert, ServerName: "elsewhere"}}, "check the addresses or the tls server name"},
-		"no login where one is wanted":       {Options{Brokers: login}, "set the sasl mechanism"},
-		"all is well without tls and logins": {Options{Brokers: plain}, ""},
+		"no certificate, tls 1.2": {kafka.Options{Brokers: older, TLS: &kafka.TLS{CAFile: server.cert}}, "tls certificate"},
+		"a certificate that is not trusted": {kafka.Options{Brokers: newer,
+			TLS: &kafka.TLS{CAFile: server.cert, CertFile: stranger.cert, KeyFile: stranger.key}},
+			"give a tls certificate and key"},
+		"a certificate that is trusted": {kafka.Options{Brokers: newer,
+			TLS: &kafka.TLS{CAFile: server.cert, CertFile: ours.cert, KeyFile: ours.key}}, ""},
+		"a certificate for a name of its own": {kafka.Options{Brokers: private,
+			TLS: &kafka.TLS{CAFile: server.cert, ServerName: "elsewhere"}}, "check the addresses or the tls server name"},
+		"no login where one is wanted":       {kafka.Options{Brokers: login}, "set the sasl mechanism"},
+		"all is well without tls and logins": {kafka.Options{Brokers: plain}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := within(t, 20*time.Second)
-			err := WaitReady(ctx, client(t, scene.options), nil)
+			err := kafka.WaitReady(ctx, broker.Client(t, scene.options), nil)
 			switch {
 			case ctx.Err() != nil:
 				t.Fatalf("it waited in vain: %v", err)

@@ -16,25 +16,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/internal/cli"
+	"januscdr/internal/fixtures/broker"
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
-	"januscdr/kafka/embedded"
 )
 
 // patience is how long a test waits for what must come.
 const patience = time.Minute
-
-// broker starts an embedded broker and returns its address.
-func broker(t *testing.T) string {
-	t.Helper()
-	b, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b.Addrs()[0]
-}
 
 // site is a broker, and the environment that leads to it.
 type site struct {
@@ -50,7 +39,7 @@ func newSite(t *testing.T) *site {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	t.Chdir(t.TempDir())
-	address := broker(t)
+	address := broker.Start(t).Addrs()[0]
 	return &site{began: time.Now(), t: t, ctx: ctx, address: address, environ: []string{
 		"JANUSCDR_KAFKA_BROKERS=" + address, "JANUSCDR_TOPICS_PARTITIONS=2", "JANUSCDR_TOPICS_REPLICATION=1",
 		"JANUSCDR_INSTANCE=test", "JANUSCDR_WORKERS=1", "JANUSCDR_COMMIT_INTERVAL=20ms", "JANUSCDR_POLICY_GRACE=100ms",

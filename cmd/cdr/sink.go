@@ -43,7 +43,8 @@ type sinkFlags struct {
 func (f *sinkFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.once, "once", false, "end where the topic ends now")
 	cmd.Flags().
-		BoolVar(&f.newTopic, "accept-new-topic", false, "go on with this topic though the target was filled from another one, from its beginning")
+		BoolVar(&f.newTopic, "accept-new-topic", false,
+			"go on with this topic though the target was filled from another one, from its beginning")
 	cmd.Flags().
 		BoolVar(&f.acceptLoss, "accept-loss", false, "go on without records that were deleted before they were read")
 }

@@ -27,6 +27,7 @@ import (
 
 	"januscdr/config"
 	"januscdr/ingest"
+	"januscdr/internal/fixtures/broker"
 	"januscdr/internal/fixtures/player"
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
@@ -132,16 +133,6 @@ func (p *program) end(t *testing.T) error {
 	}
 }
 
-func startBroker(t *testing.T) *embedded.Broker {
-	t.Helper()
-	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { broker.Close() })
-	return broker
-}
-
 func records(t *testing.T, broker *embedded.Broker, topic string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -197,7 +188,7 @@ func byKey(t *testing.T, requests []recordings.Request) (all map[string][]string
 }
 
 func TestAStartSaysOnceWhichPromisesAreWeak(t *testing.T) {
-	p := start(t, startBroker(t), "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
+	p := start(t, broker.Start(t), "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
 	p.address(t)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -220,8 +211,8 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 		{"1.1-i_outage", false},
 		{"1.4-f_sip_sofia113", true}} {
 		t.Run(scene.name, func(t *testing.T) {
-			broker := startBroker(t)
-			p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
+			own := broker.Start(t)
+			p := start(t, own, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")
 			requests := recordings.Requests(scene.name)
 			if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests,
 				player.Options{Gzip: scene.gzip}); err != nil {
@@ -234,7 +225,7 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 				t.Fatalf("it ended: %v\n%s", err, p.said)
 			}
 			got, copies := map[string][]string{}, 0
-			for _, r := range records(t, broker, "janus.events") {
+			for _, r := range records(t, own, "janus.events") {
 				switch kind, _ := kafka.Header(r, kafka.HeaderKind); string(kind) {
 				case "":
 					got[string(r.Key)] = append(got[string(r.Key)], string(r.Value))
@@ -251,7 +242,7 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 			if len(got) != len(want) || copies != 2*everyone {
 				t.Errorf("%d keys and %d copies, want %d and %d", len(got), copies, len(want), 2*everyone)
 			}
-			if parked := records(t, broker, "janus.dlq"); len(parked) > 0 {
+			if parked := records(t, own, "janus.dlq"); len(parked) > 0 {
 				t.Errorf("%d parked: %v", len(parked), parked[0].Headers)
 			}
 		})
@@ -259,7 +250,7 @@ func TestARecordingArrivesCompleteAndInOrder(t *testing.T) {
 }
 
 func TestSIGTERMEndsItInTimeAlsoWhileItWaitsForKafka(t *testing.T) {
-	broker := startBroker(t)
+	own := broker.Start(t)
 	for _, scene := range []struct {
 		name string
 		args []string
@@ -269,7 +260,7 @@ func TestSIGTERMEndsItInTimeAlsoWhileItWaitsForKafka(t *testing.T) {
 		{"waiting", []string{"--kafka-brokers", "127.0.0.1:1"}, "waiting for kafka"},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
-			p := start(t, broker, append(scene.args, "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")...)
+			p := start(t, own, append(scene.args, "--ingest-listen", "127.0.0.1:0", "--admin-listen", "")...)
 			for line := range p.lines {
 				if strings.Contains(line, scene.said) {
 					break
@@ -308,9 +299,9 @@ func certificate(t *testing.T) (cert, key string, client *http.Client) {
 }
 
 func TestSendersCanBeShownACertificate(t *testing.T) {
-	broker := startBroker(t)
+	own := broker.Start(t)
 	cert, key, client := certificate(t)
-	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "",
+	p := start(t, own, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", "",
 		"--ingest-tls-cert-file", cert, "--ingest-tls-key-file", key)
 	address := p.address(t)
 	body := recordings.Requests("1.1-a_echotest")[0].Body
@@ -322,7 +313,7 @@ func TestSendersCanBeShownACertificate(t *testing.T) {
 	if answer.StatusCode != http.StatusOK || answer.ProtoMajor != 1 {
 		t.Errorf("answer %s %s, want 200 by HTTP/1.1: only there can a body be left without one", answer.Proto, answer.Status)
 	}
-	if got := len(records(t, broker, "janus.events")); got == 0 {
+	if got := len(records(t, own, "janus.events")); got == 0 {
 		t.Error("nothing arrived")
 	}
 	// To Janus any answer means delivered, but it must not come to that where nobody listens for it.
@@ -358,7 +349,7 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	broker := startBroker(t)
+	own := broker.Start(t)
 	cert, key, _ := certificate(t)
 	for _, scene := range []struct {
 		name string
@@ -379,7 +370,7 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 		{"a mistyped flag", []string{"--ingest-lisen", ":1"}, 2, []string{"--ingest-listen"}},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
-			p := start(t, broker, append(scene.args, "--log-level", "error")...)
+			p := start(t, own, append(scene.args, "--log-level", "error")...)
 			err := p.end(t)
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) || exit.ExitCode() != scene.code {
@@ -418,8 +409,8 @@ func TestLinesOfStandardInputAreAnsweredAndTheExitCodeSaysWhetherAllAreSafe(t *t
 		{"stopped by Ctrl-C", event + "\n", syscall.SIGINT, 130, "stopped by Ctrl-C before it was done"},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
-			broker := startBroker(t)
-			p := start(t, broker, "--stdin", "--create-topics", "--log-level", "error")
+			own := broker.Start(t)
+			p := start(t, own, "--stdin", "--create-topics", "--log-level", "error")
 			if _, err := io.WriteString(p.in, scene.in); err != nil {
 				t.Fatal(err)
 			}
@@ -446,7 +437,7 @@ func TestLinesOfStandardInputAreAnsweredAndTheExitCodeSaysWhetherAllAreSafe(t *t
 			if scene.in != "" {
 				want = 1
 			}
-			if got := len(records(t, broker, "janus.events")); got != want {
+			if got := len(records(t, own, "janus.events")); got != want {
 				t.Errorf("%d events in the log, want %d", got, want)
 			}
 		})
@@ -454,14 +445,14 @@ func TestLinesOfStandardInputAreAnsweredAndTheExitCodeSaysWhetherAllAreSafe(t *t
 }
 
 func TestALineThatIsNotSafeIsAFailure(t *testing.T) {
-	broker := startBroker(t)
-	p := start(t, broker, "--stdin", "--create-topics", "--log-level", "error", "--ingest-delivery-timeout", "200ms")
+	own := broker.Start(t)
+	p := start(t, own, "--stdin", "--create-topics", "--log-level", "error", "--ingest-delivery-timeout", "200ms")
 	event := recordings.Events("1.1-a_echotest")[0]
 	fmt.Fprintf(p.in, "%s\n", event)
 	if got := p.answer(); !strings.Contains(got, "delivered") {
 		t.Fatalf("the first line is answered %q", got)
 	}
-	broker.Close()
+	own.Close()
 	fmt.Fprintf(p.in, "%s \n", event)
 	p.in.Close()
 	if got := p.answer(); !strings.HasPrefix(got, `{"line":2,"outcome":"try_again","reason":"`) {
@@ -499,14 +490,14 @@ func TestAReleaseSaysItsVersionAndACheckoutThatItIsNone(t *testing.T) {
 }
 
 func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
-	broker := startBroker(t)
+	own := broker.Start(t)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	health := free.Addr().String()
 	free.Close()
-	p := start(t, broker, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", health)
+	p := start(t, own, "--create-topics", "--ingest-listen", "127.0.0.1:0", "--admin-listen", health)
 	requests := recordings.Requests("1.1-a_echotest")[:3]
 	if err := player.Play(t.Context(), "http://"+p.address(t)+"/events", requests, player.Options{}); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"januscdr/internal/fixtures/broker"
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
 )
@@ -22,26 +23,6 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func broker(t *testing.T, dir string, opts ...kfake.Opt) *embedded.Broker {
-	t.Helper()
-	e, err := embedded.Start(embedded.Options{Dir: dir, Kfake: opts})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	return e
-}
-
-func client(t *testing.T, o kafka.Options, extra ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	cl, err := kafka.NewClient(o, extra...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	return cl
-}
-
 func ours() kafka.Topics {
 	return kafka.Topics{Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 3, EventsRetention: time.Hour,
 		Embedded: true}
@@ -50,8 +31,8 @@ func ours() kafka.Topics {
 // production are topics as a real cluster has them, on three brokers.
 func production(t *testing.T) (*embedded.Broker, *kgo.Client, kafka.Topics) {
 	t.Helper()
-	e := broker(t, t.TempDir(), kfake.Ports(0, 0, 0))
-	cl := client(t, kafka.Options{Brokers: e.Addrs()}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	e := broker.Start(t, kfake.Ports(0, 0, 0))
+	cl := broker.Client(t, kafka.Options{Brokers: e.Addrs()}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	topics := kafka.Topics{
 		Events: "e", CDR: "c", State: "s", DLQ: "d", Partitions: 2, Replication: 3,
 		EventsRetention: 7 * 24 * time.Hour, CDRRetention: 90 * 24 * time.Hour, DLQRetention: 90 * 24 * time.Hour,
@@ -149,7 +130,7 @@ func TestEachSettingThatBreaksAPromiseIsFoundWithItsRemedy(t *testing.T) {
 }
 
 func TestOneCopyIsWeakUnlessDurabilityIsRequired(t *testing.T) {
-	cl := client(t, kafka.Options{Brokers: broker(t, t.TempDir()).Addrs()})
+	cl := broker.Client(t, kafka.Options{Brokers: broker.Start(t).Addrs()})
 	ctx := within(t, 10*time.Second)
 	topics := ours()
 	topics.Embedded = false
@@ -206,7 +187,7 @@ func TestWhatTheGroupHasNotReadIsTold(t *testing.T) {
 func TestATransactionThatNobodyEndsIsFoundWithTheCommandThatEndsIt(t *testing.T) {
 	e, cl, topics := production(t)
 	ctx := within(t, 20*time.Second)
-	writer := client(t, kafka.Options{Brokers: e.Addrs()}, kgo.TransactionalID("w"),
+	writer := broker.Client(t, kafka.Options{Brokers: e.Addrs()}, kgo.TransactionalID("w"),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(10*time.Minute))
 	if err := writer.BeginTransaction(); err != nil {
 		t.Fatal(err)
@@ -237,12 +218,12 @@ func TestATransactionTimeoutAboveThatOfTheBrokersIsFound(t *testing.T) {
 }
 
 func TestBrokersOfTwoClustersAreFound(t *testing.T) {
-	one, two := broker(t, t.TempDir()), broker(t, t.TempDir())
+	one, two := broker.Start(t), broker.Start(t)
 	ctx := within(t, 10*time.Second)
-	if id, err := kafka.ClusterID(ctx, client(t, kafka.Options{Brokers: one.Addrs()})); err != nil || id == "" {
+	if id, err := kafka.ClusterID(ctx, broker.Client(t, kafka.Options{Brokers: one.Addrs()})); err != nil || id == "" {
 		t.Fatalf("%q, %v", id, err)
 	}
-	both := client(t, kafka.Options{Brokers: append(one.Addrs(), two.Addrs()...)})
+	both := broker.Client(t, kafka.Options{Brokers: append(one.Addrs(), two.Addrs()...)})
 	findings, err := Installation(ctx, both, ours(), ProcessorSettings{})
 	if err != nil || !find(findings, Broken, PromiseOnce, "different clusters") {
 		t.Fatalf("%v, %+v", err, findings)

@@ -11,11 +11,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"januscdr/internal/fixtures/broker"
 	"januscdr/kafka"
 )
 
 func TestTopicsThatWereCreatedFit(t *testing.T) {
-	cl := client(t, kafka.Options{Brokers: broker(t, t.TempDir()).Addrs()})
+	cl := broker.Client(t, kafka.Options{Brokers: broker.Start(t).Addrs()})
 	ctx := within(t, 10*time.Second)
 	created, err := kafka.CreateTopics(ctx, cl, ours())
 	if err != nil || len(created) != 4 {
@@ -36,8 +37,8 @@ func TestTopicsThatWereCreatedFit(t *testing.T) {
 }
 
 func TestTopicsAreThereWhenTheLastBrokerKnowsOfThem(t *testing.T) {
-	e := broker(t, t.TempDir(), kfake.Ports(0, 0, 0))
-	cl := client(t, kafka.Options{Brokers: e.Addrs()})
+	e := broker.Start(t, kfake.Ports(0, 0, 0))
+	cl := broker.Client(t, kafka.Options{Brokers: e.Addrs()})
 	ctx := within(t, 20*time.Second)
 	cluster := e.Cluster()
 	late := map[int32]int{} // by broker: how often it was asked
@@ -89,7 +90,7 @@ func TestTopicsAreThereWhenTheLastBrokerKnowsOfThem(t *testing.T) {
 }
 
 func TestTopicsThatDoNotFitAreAllComplainedOfAtOnce(t *testing.T) {
-	cl := client(t, kafka.Options{Brokers: broker(t, t.TempDir()).Addrs()})
+	cl := broker.Client(t, kafka.Options{Brokers: broker.Start(t).Addrs()})
 	ctx := within(t, 10*time.Second)
 	admin := kadm.NewClient(cl)
 	make := func(name string, partitions int32, configs map[string]*string) {

@@ -13,11 +13,11 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/broker"
 	"januscdr/internal/fixtures/procs"
 	"januscdr/internal/fixtures/traffic"
 	"januscdr/janus"
 	"januscdr/kafka"
-	"januscdr/kafka/embedded"
 	"januscdr/replay"
 )
 
@@ -30,19 +30,11 @@ type world struct {
 
 func calmWorld(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close() })
 	s := &scenario{o: &options{partitions: 3}, ledger: newLedger(),
-		Cluster: &procs.Cluster{Brokers: broker.Addrs(), Topics: kafka.Topics{
+		Cluster: &procs.Cluster{Brokers: broker.Start(t).Addrs(), Topics: kafka.Topics{
 			Events: "events", CDR: "records", State: "state", DLQ: "dlq", Partitions: 3, Replication: 1, Embedded: true,
 		}}}
-	if s.Client, err = kafka.NewClient(s.Options(), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Client.Close)
+	s.Client = broker.Client(t, s.Options(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if _, err := kafka.CreateTopics(t.Context(), s.Client, s.Topics); err != nil {
 		t.Fatal(err)
 	}
