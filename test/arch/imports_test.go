@@ -34,6 +34,7 @@ var rooms = []room{
 	{name: "internal/spelling", libs: []string{}, pure: true},
 	{name: "explain", rooms: []string{"janus", "cdr", "avro", "internal/spelling"}, libs: []string{}, pure: true},
 	{name: "statestore"},
+	{name: "spool"},
 	{name: "kafka/embedded", tests: []string{"kafka"}},
 	{name: "kafka/inspect", rooms: []string{"kafka"}, tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
 	{name: "kafka", tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
