@@ -17,14 +17,19 @@ const (
 
 // PartitionStatus is what this process knows of one of its partitions.
 type PartitionStatus struct {
-	Partition    int32
-	Worker       int
-	State        State
-	Position     int64 // next offset to read; -1 when none is known
-	Lag          int64 // records behind the end of the log, as of the last fetch; -1 when not known
-	OpenSessions int
-	Restored     int64 // changelog records read so far by a restore
-	ToRestore    int64 // changelog records there are to read, about
+	Partition    int32 `json:"partition"`
+	Worker       int   `json:"-"`
+	State        State `json:"state"`
+	Position     int64 `json:"position"` // next offset to read; -1 when none is known
+	Lag          int64 `json:"lag"`      // records behind the end of the log, as of the last fetch; -1 when not known
+	OpenSessions int   `json:"open_sessions"`
+	Restored     int64 `json:"-"` // changelog records read so far by a restore
+	ToRestore    int64 `json:"-"` // changelog records there are to read, about
+}
+
+// Details are what /readyz of a processor shows besides whether it is ready.
+type Details struct {
+	Tasks []PartitionStatus `json:"tasks"` // those of the process
 }
 
 // Status is what a Processor knows of itself.

@@ -128,17 +128,8 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 
 // readiness is what a load balancer or a rolling restart wants to know of the processor.
 func readiness(s pipeline.Status) admin.Readiness {
-	type task struct {
-		Partition    int32  `json:"partition"`
-		State        string `json:"state"`
-		Position     int64  `json:"position"`
-		Lag          int64  `json:"lag"`
-		OpenSessions int    `json:"open_sessions"`
-	}
 	r := admin.Readiness{Ready: s.Ready}
-	tasks := []task{}
 	for _, p := range s.Partitions {
-		tasks = append(tasks, task{p.Partition, string(p.State), p.Position, p.Lag, p.OpenSessions})
 		if p.State == pipeline.Restoring {
 			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is being restored: %d of about %d records", p.Partition,
 				p.Restored, p.ToRestore))
@@ -147,6 +138,6 @@ func readiness(s pipeline.Status) admin.Readiness {
 	if !s.Ready && len(r.Reasons) == 0 {
 		r.Reasons = []string{"not all workers have learned their partitions yet: Kafka is awaited, or partitions move"}
 	}
-	r.Details = map[string]any{"tasks": tasks}
+	r.Details = pipeline.Details{Tasks: append([]pipeline.PartitionStatus{}, s.Partitions...)} // [] where there are none
 	return r
 }

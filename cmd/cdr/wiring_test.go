@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/janus"
+	"januscdr/pipeline"
 )
 
 func policyOf(t *testing.T, flags map[string]string) cdr.Policy {
@@ -113,6 +115,28 @@ func TestTheBoundsOfTheConfigurationAreThoseOfTheFold(t *testing.T) {
 	} {
 		if p := policyOf(t, flags); len(p.Check()) > 0 {
 			t.Errorf("%v: %v", flags, p.Check())
+		}
+	}
+}
+
+func TestReadinessSaysWhatBecomesOfEachPartition(t *testing.T) {
+	none, err := json.Marshal(readiness(pipeline.Status{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	some, err := json.Marshal(readiness(pipeline.Status{Ready: true, Partitions: []pipeline.PartitionStatus{
+		{Partition: 3, Worker: 1, State: pipeline.Running, Position: 17, Lag: 2, OpenSessions: 5, Restored: 9, ToRestore: 9},
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, got := range map[string][]byte{
+		`{"ready":false,"reasons":["not all workers have learned their partitions yet: Kafka is awaited, or partitions move"],` +
+			`"details":{"tasks":[]}}`: none,
+		`{"ready":true,"details":{"tasks":[{"partition":3,"state":"running","position":17,"lag":2,"open_sessions":5}]}}`: some,
+	} {
+		if string(got) != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }

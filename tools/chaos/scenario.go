@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"januscdr/internal/fixtures/procs"
+	"januscdr/pipeline"
 )
 
 // scenario is one run: traffic, faults, and the wait until all is settled.
@@ -261,7 +262,7 @@ func (s *scenario) unsettled(ctx context.Context) string {
 				return fmt.Sprintf("partition %d is with %s and with %s", task.Partition, other, p.Name)
 			}
 			owners[task.Partition] = p.Name
-			if task.State != "running" || task.OpenSessions > 0 {
+			if task.State != pipeline.Running || task.OpenSessions > 0 {
 				return fmt.Sprintf("partition %d is %s at %s, %d sessions are open", task.Partition, task.State, p.Name,
 					task.OpenSessions)
 			}
