@@ -5,17 +5,17 @@ import (
 	"reflect"
 	"testing"
 
-	. "januscdr/cdr"
+	"januscdr/cdr"
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 )
 
 func TestEachRuleHasOneName(t *testing.T) {
-	if got, want := len(TraceRules), int(RuleSessionForgotten)+1; got != want {
+	if got, want := len(cdr.TraceRules), int(cdr.RuleSessionForgotten)+1; got != want {
 		t.Fatalf("%d names for %d rules", got, want)
 	}
 	seen := map[string]bool{}
-	for _, name := range TraceRules {
+	for _, name := range cdr.TraceRules {
 		if name == "" || seen[name] {
 			t.Errorf("%q is no name of its own", name)
 		}
@@ -24,14 +24,14 @@ func TestEachRuleHasOneName(t *testing.T) {
 }
 
 // traced folds a recording as the lines of a file, and returns the records and the conclusions.
-func traced(t *testing.T, recording string, trace bool) (records []Record, conclusions []Conclusion) {
+func traced(t *testing.T, recording string, trace bool) (records []cdr.Record, conclusions []cdr.Conclusion) {
 	t.Helper()
-	p, err := Open(DefaultPolicy(), Source{}, MemoryStates{})
+	p, err := cdr.Open(cdr.DefaultPolicy(), cdr.Source{}, cdr.MemoryStates{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if trace {
-		p.Trace(func(c Conclusion) {
+		p.Trace(func(c cdr.Conclusion) {
 			if c.Record != nil {
 				r := *c.Record
 				c.Record = &r
@@ -47,7 +47,7 @@ func traced(t *testing.T, recording string, trace bool) (records []Record, concl
 			t.Fatal(err)
 		}
 		latest = max(latest, e.Time)
-		if err := p.Apply(Input{Offset: int64(i), Append: latest, Value: b}); err != nil {
+		if err := p.Apply(cdr.Input{Offset: int64(i), Append: latest, Value: b}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,12 +64,12 @@ func TestWhoTracesChangesNoRecord(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: other records with a trace", name)
 		}
-		var emitted []Record
+		var emitted []cdr.Record
 		for _, c := range conclusions {
-			if c.Rule == RuleUnknown || c.Emitter == "" || c.Session == 0 {
+			if c.Rule == cdr.RuleUnknown || c.Emitter == "" || c.Session == 0 {
 				t.Errorf("%s: a conclusion about nothing: %+v", name, c)
 			}
-			if c.Rule == RuleRecordEmitted {
+			if c.Rule == cdr.RuleRecordEmitted {
 				emitted = append(emitted, *c.Record)
 			}
 		}
@@ -84,7 +84,7 @@ func TestEachRecordOfALegHasItsOpeningItsAnswerAndItsEndInTheTrace(t *testing.T)
 	type leg struct {
 		session janus.SessionID
 		handle  janus.HandleID
-		kind    LegKind
+		kind    cdr.LegKind
 		index   int32
 	}
 	for _, name := range recordings.Names() {
@@ -93,15 +93,18 @@ func TestEachRecordOfALegHasItsOpeningItsAnswerAndItsEndInTheTrace(t *testing.T)
 		for _, c := range conclusions {
 			l := leg{c.Session, c.Handle, c.LegKind, c.LegIndex}
 			switch {
-			case c.Rule >= RuleLegOpenedByOffer && c.Rule <= RuleLegOpenedBeside:
+			case c.Rule >= cdr.RuleLegOpenedByOffer && c.Rule <= cdr.RuleLegOpenedBeside:
 				opened[l] = true
-			case c.Rule >= RuleAnsweredSIP && c.Rule <= RuleAnsweredByEvidence:
+			case c.Rule >= cdr.RuleAnsweredSIP && c.Rule <= cdr.RuleAnsweredByEvidence:
 				answered[l] = true
-			case c.Rule == RuleGraceOver || c.Rule == RuleGaveUpSilent || c.Rule == RuleGaveUpEmitterSilent || c.Rule == RuleSuperseded || c.Rule == RulePartCut:
+			case c.Rule == cdr.RuleGraceOver || c.Rule == cdr.RuleGaveUpSilent || c.Rule == cdr.RuleGaveUpEmitterSilent ||
+				c.Rule == cdr.RuleSuperseded || c.Rule == cdr.RulePartCut:
 				over[l], over[leg{c.Session, c.Handle, 0, 0}], over[leg{c.Session, 0, 0, 0}] = true, true, true
-			case c.Rule == RuleRecordEmitted && c.Record.RecordType == Leg:
-				if !opened[l] || c.Record.AnswerTime != 0 && !answered[l] || !over[l] && !over[leg{c.Session, c.Handle, 0, 0}] && !over[leg{c.Session, 0, 0, 0}] {
-					t.Errorf("%s: nothing explains %v %d of handle %v: opened %v, answered %v", name, c.LegKind, c.LegIndex, c.Handle, opened[l], answered[l])
+			case c.Rule == cdr.RuleRecordEmitted && c.Record.RecordType == cdr.Leg:
+				if !opened[l] || c.Record.AnswerTime != 0 && !answered[l] || !over[l] && !over[leg{c.Session, c.Handle, 0, 0}] &&
+					!over[leg{c.Session, 0, 0, 0}] {
+					t.Errorf("%s: nothing explains %v %d of handle %v: opened %v, answered %v", name, c.LegKind, c.LegIndex, c.Handle,
+						opened[l], answered[l])
 				}
 			}
 		}
@@ -119,19 +122,19 @@ type legName struct {
 	emitter string
 	session janus.SessionID
 	handle  janus.HandleID
-	kind    LegKind
+	kind    cdr.LegKind
 	index   int32
 }
 
-func (s *starts) conclusion(c Conclusion) {
+func (s *starts) conclusion(c cdr.Conclusion) {
 	if s.at == nil {
 		s.at = map[legName]janus.Micros{}
 	}
 	leg := legName{c.Emitter, c.Session, c.Handle, c.LegKind, c.LegIndex}
 	switch {
-	case c.Rule >= RuleLegOpenedByOffer && c.Rule <= RuleLegStartMoved:
+	case c.Rule >= cdr.RuleLegOpenedByOffer && c.Rule <= cdr.RuleLegStartMoved:
 		s.at[leg] = c.At
-	case c.Rule == RuleRecordEmitted && c.Record.RecordType == Leg && s.wrong == nil:
+	case c.Rule == cdr.RuleRecordEmitted && c.Record.RecordType == cdr.Leg && s.wrong == nil:
 		if at, ok := s.at[leg]; !ok || at != c.Record.StartTime {
 			s.wrong = fmt.Errorf("%v %d of handle %v of session %v starts at %d; its trace says %d (told: %t)",
 				c.LegKind, c.LegIndex, c.Handle, c.Session, c.Record.StartTime, at, ok)

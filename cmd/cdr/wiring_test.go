@@ -131,9 +131,10 @@ func TestReadinessSaysWhatBecomesOfEachPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, got := range map[string][]byte{
-		`{"ready":false,"reasons":["not all workers have learned their partitions yet: Kafka is awaited, or partitions move"],` +
-			`"details":{"tasks":[]}}`: none,
-		`{"ready":true,"details":{"tasks":[{"partition":3,"state":"running","position":17,"lag":2,"open_sessions":5}]}}`: some,
+		`{"ready":false,"reasons":["not all workers have learned their partitions yet: ` +
+			`Kafka is awaited, or partitions move"],"details":{"tasks":[]}}`: none,
+		`{"ready":true,"details":{"tasks":[{"partition":3,"state":"running","position":17,"lag":2,` +
+			`"open_sessions":5}]}}`: some,
 	} {
 		if string(got) != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -173,6 +173,31 @@ type participant struct {
 	feeds    []string
 }
 
+// isIn compares what the records say of a participant and of the room.
+func (p *participant) isIn(t *testing.T, room int, legs []cdr.Record, pub, sub cdr.Record) {
+	t.Helper()
+	equal(t, "role of who publishes", pub.Role, cdr.Publisher)
+	equal(t, "participant_id of who publishes", pub.ParticipantID, strconv.Itoa(p.id))
+	equal(t, "display_name of who publishes", pub.DisplayName, p.name)
+	equal(t, "feeds of who publishes", fmt.Sprint(pub.Feeds), "[]")
+	equal(t, "role of who subscribes", sub.Role, cdr.Subscriber)
+	equal(t, "feeds of who subscribes", fmt.Sprint(sub.Feeds), fmt.Sprint(p.feeds))
+
+	member := legOf(t, legs, cdr.RoomMembership, p.pub.handle, 0)
+	equal(t, "role of a member", member.Role, cdr.Member)
+	equal(t, "participant_id of a member", member.ParticipantID, strconv.Itoa(p.id))
+	equal(t, "display_name of a member", member.DisplayName, p.name)
+	equal(t, "answer_basis of a member", member.AnswerBasis, cdr.AnswerJoined)
+	equal(t, "chargeable of a member", member.Chargeable, false)
+	p.joined.contains(t, "start_time of "+p.name, member.StartTime)
+	p.left.contains(t, "end_time of "+p.name, member.EndTime)
+	equal(t, "duration of a member", member.Duration, int64(member.EndTime-member.StartTime))
+	told(t, member, cdr.EndPluginEvent)
+	for _, r := range []cdr.Record{pub, sub, member} {
+		equal(t, "room_id", r.RoomID, strconv.Itoa(room))
+	}
+}
+
 func meeting(t *testing.T, site *site) {
 	t.Parallel()
 	const room = 4711
@@ -239,27 +264,7 @@ func meeting(t *testing.T, site *site) {
 	for _, p := range all {
 		legs, summary := site.session(t, p.client)
 		pub, sub := p.pub.leg(t, legs, 0), p.sub.leg(t, legs, 0)
-		equal(t, "role of who publishes", pub.Role, cdr.Publisher)
-		equal(t, "participant_id of who publishes", pub.ParticipantID, strconv.Itoa(p.id))
-		equal(t, "display_name of who publishes", pub.DisplayName, p.name)
-		equal(t, "feeds of who publishes", fmt.Sprint(pub.Feeds), "[]")
-		equal(t, "role of who subscribes", sub.Role, cdr.Subscriber)
-		equal(t, "feeds of who subscribes", fmt.Sprint(sub.Feeds), fmt.Sprint(p.feeds))
-
-		member := legOf(t, legs, cdr.RoomMembership, p.pub.handle, 0)
-		equal(t, "role of a member", member.Role, cdr.Member)
-		equal(t, "participant_id of a member", member.ParticipantID, strconv.Itoa(p.id))
-		equal(t, "display_name of a member", member.DisplayName, p.name)
-		equal(t, "answer_basis of a member", member.AnswerBasis, cdr.AnswerJoined)
-		equal(t, "chargeable of a member", member.Chargeable, false)
-		p.joined.contains(t, "start_time of "+p.name, member.StartTime)
-		p.left.contains(t, "end_time of "+p.name, member.EndTime)
-		equal(t, "duration of a member", member.Duration, int64(member.EndTime-member.StartTime))
-		told(t, member, cdr.EndPluginEvent)
-		for _, r := range []cdr.Record{pub, sub, member} {
-			equal(t, "room_id", r.RoomID, strconv.Itoa(room))
-		}
-
+		p.isIn(t, room, legs, pub, sub)
 		p.pub.carried(t, pub, 1, "received", func(kind webrtc.RTPCodecType) (least, most int64) {
 			for _, other := range all { // what another heard of all, less what all others sent, came from here for sure
 				if other != p {
