@@ -23,10 +23,24 @@ const maxEmitter = 512
 // check judges what only shows when all values are known, and reads the secrets of the keys in use.
 func (c *Config) check(use []string) (complaints []error) {
 	complain := func(key, what, remedy string) {
-		where := c.origins[key].Where
-		complaints = append(complaints, &Complaint{Where: cmp.Or(where, "default"), What: key + ": " + what, Remedy: remedy})
+		where := cmp.Or(c.origins[key].Where, "default")
+		complaints = append(complaints, &Complaint{Where: where, What: key + ": " + what, Remedy: remedy})
 	}
+	c.checkAddresses(complain)
+	c.checkTLS(complain)
+	c.checkSASL(complain)
+	c.checkTopics(complain)
+	c.checkTimes(complain)
+	c.checkRules(complain)
+	c.checkIngest(complain)
+	c.checkNames(complain)
+	c.checkStateDir(complain, use)
+	c.readFiles(complain, use)
+	c.checkSecrets(complain) // only now is it known which there are
+	return complaints
+}
 
+func (c *Config) checkAddresses(complain complain) {
 	if len(c.Kafka.Brokers) == 0 {
 		complain("kafka.brokers", "no broker is named", "write host:port")
 	}
@@ -35,42 +49,45 @@ func (c *Config) check(use []string) (complaints []error) {
 			complain("kafka.brokers", fmt.Sprintf("%q %s", b, what), "write host:port, for example kafka-1:9092")
 		}
 	}
-	c.checkTLS(complain)
-	c.checkSASL(complain)
-	c.checkTopics(complain)
-	c.checkTimes(complain)
-	c.checkRules(complain)
-	c.checkIngest(complain)
-
-	for _, n := range []struct{ key, value string }{{"group", c.Group}, {"instance", c.Instance}} {
-		switch {
-		case n.value == "":
-			complain(n.key, "it is empty", "give it a name")
-		case !isName(n.value):
-			complain(n.key, fmt.Sprintf("%q is not a plain name", n.value), "write up to 200 letters, digits, dots, underscores and dashes")
+	for _, key := range []string{"ingest.listen", "admin.listen"} {
+		address := *byName[key].at(c).(*string)
+		if address == "" && key == "admin.listen" {
+			continue
+		}
+		if what := wrongAddress(address, true); what != "" {
+			complain(key, fmt.Sprintf("%q %s", address, what), "write host:port, or :port for all interfaces")
 		}
 	}
-	switch {
-	case c.Sink.Group == "":
-	case !isName(c.Sink.Group):
-		complain("sink.group", fmt.Sprintf("%q is not a plain name", c.Sink.Group), "write up to 200 letters, digits, dots, underscores and dashes")
-	case c.Sink.Group == c.Group:
+}
+
+// plainName is the remedy for what Kafka and we do not take as a name.
+const plainName = "write up to 200 letters, digits, dots, underscores and dashes"
+
+func (c *Config) checkNames(complain complain) {
+	for _, key := range []string{"group", "instance", "sink.group"} {
+		switch name := *byName[key].at(c).(*string); {
+		case name == "" && key == "sink.group":
+		case name == "":
+			complain(key, "it is empty", "give it a name")
+		case !isName(name):
+			complain(key, fmt.Sprintf("%q is not a plain name", name), plainName)
+		}
+	}
+	if c.Sink.Group == c.Group && isName(c.Group) {
 		complain("sink.group", c.Group+" is the group of the processors", "give it a name of its own")
 	}
+}
+
+func (c *Config) checkStateDir(complain complain, use []string) {
 	if c.StateDir == "" {
 		complain("state_dir", "it is empty", "name a folder that this process may write to")
 	} else if i, err := os.Stat(c.StateDir); err == nil && !i.IsDir() && uses(use, "state_dir") {
 		complain("state_dir", c.StateDir+" is a file", "name a folder that this process may write to")
 	}
-	for _, l := range []struct{ key, value string }{{"ingest.listen", c.Ingest.Listen}, {"admin.listen", c.Admin.Listen}} {
-		if l.value == "" && l.key == "admin.listen" {
-			continue
-		}
-		if what := wrongAddress(l.value, true); what != "" {
-			complain(l.key, fmt.Sprintf("%q %s", l.value, what), "write host:port, or :port for all interfaces")
-		}
-	}
+}
 
+// readFiles looks at the files that the keys in use name, and reads the secrets in them.
+func (c *Config) readFiles(complain complain, use []string) {
 	for _, k := range table {
 		path, ok := k.at(c).(*string)
 		if !k.file || !ok || *path == "" || !uses(use, k.name) {
@@ -81,27 +98,30 @@ func (c *Config) check(use []string) (complaints []error) {
 			complain(k.name, "cannot read "+*path+": "+reason(err), "name a file that this process may read")
 			continue
 		}
-		if name, ok := strings.CutSuffix(k.name, "_file"); ok && byName[name] != nil {
-			secret := byName[name].at(c).(*string)
-			if *secret != "" {
-				complain(k.name, name+" is set too ("+c.origins[name].Where+")", "leave one of them out")
-				continue
-			}
-			if *secret = strings.TrimRight(string(content), "\r\n"); *secret == "" {
-				complain(k.name, *path+" is empty", "write the secret into it, in one line")
-			}
+		name, isSecret := strings.CutSuffix(k.name, "_file")
+		if !isSecret || byName[name] == nil {
+			continue
+		}
+		secret := byName[name].at(c).(*string)
+		if *secret != "" {
+			complain(k.name, name+" is set too ("+c.origins[name].Where+")", "leave one of them out")
+			continue
+		}
+		if *secret = strings.TrimRight(string(content), "\r\n"); *secret == "" {
+			complain(k.name, *path+" is empty", "write the secret into it, in one line")
 		}
 	}
+}
 
-	// Only now is it known whether there is a password.
-	if c.Kafka.SASL.Mechanism != "" && c.Kafka.SASL.Password == "" && c.Kafka.SASL.PasswordFile == "" {
-		complain("kafka.sasl.mechanism", c.Kafka.SASL.Mechanism+" needs a password", "set kafka.sasl.password_file")
+// checkSecrets wants a password for each user, and a key for what is hashed.
+func (c *Config) checkSecrets(complain complain) {
+	if s := c.Kafka.SASL; s.Mechanism != "" && s.Password == "" && s.PasswordFile == "" {
+		complain("kafka.sasl.mechanism", s.Mechanism+" needs a password", "set kafka.sasl.password_file")
 	}
-	if c.Ingest.Auth.User != "" && c.Ingest.Auth.Password == "" && c.Ingest.Auth.PasswordFile == "" {
+	if a := c.Ingest.Auth; a.User != "" && a.Password == "" && a.PasswordFile == "" {
 		complain("ingest.auth.user", "there is a user but no password", "set ingest.auth.password_file")
 	}
 	c.checkHash(complain)
-	return complaints
 }
 
 // checkHash wants a key where personal data is to be hashed.
@@ -133,7 +153,8 @@ func (c *Config) checkRules(complain complain) {
 	for i, r := range c.Policy.Rules {
 		for _, p := range []struct{ name, pattern string }{{"plugin", r.Plugin}, {"emitter", r.Emitter}} {
 			if _, err := path.Match(p.pattern, ""); err != nil {
-				complain("policy.rules", fmt.Sprintf("rule %d: %s %q is not a pattern", i+1, p.name, p.pattern), "use *, ? and [a-z]: janus.plugin.*")
+				complain("policy.rules", fmt.Sprintf("rule %d: %s %q is not a pattern", i+1, p.name, p.pattern),
+					"use *, ? and [a-z]: janus.plugin.*")
 			}
 		}
 		if same := (Rule{Plugin: r.Plugin, Emitter: r.Emitter}); reflect.DeepEqual(r, same) {
@@ -157,7 +178,8 @@ func (c *Config) checkTLS(complain complain) {
 	if c.Kafka.TLS.Enabled {
 		return
 	}
-	for _, key := range []string{"kafka.tls.ca_file", "kafka.tls.cert_file", "kafka.tls.key_file", "kafka.tls.server_name"} {
+	for _, member := range []string{"ca_file", "cert_file", "key_file", "server_name"} {
+		key := "kafka.tls." + member
 		if *byName[key].at(c).(*string) != "" {
 			complain(key, "it is set, but kafka.tls.enabled is false", "set kafka.tls.enabled to true or leave this out")
 		}
@@ -172,7 +194,8 @@ func (c *Config) checkSASL(complain complain) {
 	if s.Mechanism == "" {
 		for _, key := range []string{"kafka.sasl.user", "kafka.sasl.password", "kafka.sasl.password_file"} {
 			if *byName[key].at(c).(*string) != "" {
-				complain(key, "it is set, but kafka.sasl.mechanism is empty", "set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out")
+				complain(key, "it is set, but kafka.sasl.mechanism is empty",
+					"set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out")
 			}
 		}
 	}
@@ -181,10 +204,11 @@ func (c *Config) checkSASL(complain complain) {
 func (c *Config) checkTopics(complain complain) {
 	taken := map[string]string{}
 	for _, t := range []struct{ key, name string }{
-		{"topics.events", c.Topics.Events}, {"topics.cdr", c.Topics.CDR}, {"topics.state", c.Topics.State}, {"topics.dlq", c.Topics.DLQ},
+		{"topics.events", c.Topics.Events}, {"topics.cdr", c.Topics.CDR},
+		{"topics.state", c.Topics.State}, {"topics.dlq", c.Topics.DLQ},
 	} {
 		if !isName(t.name) || t.name == "." || t.name == ".." {
-			complain(t.key, fmt.Sprintf("%q is not a name for a topic", t.name), "write up to 200 letters, digits, dots, underscores and dashes")
+			complain(t.key, fmt.Sprintf("%q is not a name for a topic", t.name), plainName)
 		}
 		if other := taken[t.name]; other != "" {
 			complain(t.key, t.name+" is the name of "+other+" too", "give each topic a name of its own")
@@ -207,27 +231,32 @@ func (c *Config) checkTimes(complain complain) {
 		if c.origins[than].Kind > c.origins[shorter].Kind {
 			at = than
 		}
-		complain(at, fmt.Sprintf("%s (%s) must be less than %s (%s), %s", shorter, FormatDuration(a), than, FormatDuration(b), why),
-			"lower the first or raise the second")
+		what := fmt.Sprintf("%s (%s) must be less than %s (%s), %s",
+			shorter, FormatDuration(a), than, FormatDuration(b), why)
+		complain(at, what, "lower the first or raise the second")
 	}
 	less("commit_interval", "transaction_timeout", "or the brokers abort each transaction before its commit")
-	less("transaction_timeout", "session_timeout", "so that the transaction of a dead worker is over when another takes its partitions")
+	less("transaction_timeout", "session_timeout",
+		"so that the transaction of a dead worker is over when another takes its partitions")
 	less("policy.grace", "policy.leg_silence", "or silence would be noticed before a close is complete")
 	if c.Policy.LegSilence > c.Policy.LegSilenceWithoutStatistics {
-		complain("policy.leg_silence", fmt.Sprintf("it is %s and thus longer than policy.leg_silence_without_statistics (%s), where silence says less",
-			FormatDuration(c.Policy.LegSilence), FormatDuration(c.Policy.LegSilenceWithoutStatistics)), "lower the first or raise the second")
+		what := fmt.Sprintf("it is %s and thus longer than policy.leg_silence_without_statistics (%s), "+
+			"where silence says less", FormatDuration(c.Policy.LegSilence), FormatDuration(c.Policy.LegSilenceWithoutStatistics))
+		complain("policy.leg_silence", what, "lower the first or raise the second")
 	}
 }
 
 func (c *Config) checkIngest(complain complain) {
 	in := c.Ingest
 	if in.EventLimit > in.BodyLimit {
-		complain("ingest.event_limit", fmt.Sprintf("it is %s and thus larger than ingest.body_limit (%s), which no event can fill", in.EventLimit, in.BodyLimit),
-			"lower the first or raise the second")
+		what := fmt.Sprintf("it is %s and thus larger than ingest.body_limit (%s), which no event can fill",
+			in.EventLimit, in.BodyLimit)
+		complain("ingest.event_limit", what, "lower the first or raise the second")
 	}
 	if in.InflightLimit < 2*in.BodyLimit {
-		complain("ingest.inflight_limit", fmt.Sprintf("it is %s, not twice ingest.body_limit (%s): there must be room for one body and its decompressed form", in.InflightLimit, in.BodyLimit),
-			"raise the first or lower the second")
+		what := fmt.Sprintf("it is %s, not twice ingest.body_limit (%s): "+
+			"there must be room for one body and its decompressed form", in.InflightLimit, in.BodyLimit)
+		complain("ingest.inflight_limit", what, "raise the first or lower the second")
 	}
 	if !strings.HasPrefix(in.Path, "/") {
 		complain("ingest.path", fmt.Sprintf("%q is not a path", in.Path), "begin it with a slash: /events")
@@ -244,30 +273,38 @@ func (c *Config) checkIngest(complain complain) {
 		wrong := func(what, remedy string) {
 			complain("ingest.senders", fmt.Sprintf("sender %d %s", i+1, what), remedy)
 		}
-		if s.Emitter == "" {
-			wrong("has no emitter", "say which name its events get")
-		}
+		s.check(in.Auth.User, wrong)
 		who := s
 		who.Emitter = ""
-		if who == (Sender{}) {
-			wrong("says nothing of who it is", "set path, user or address")
-		} else if other := seen[who]; other != 0 {
+		if other := seen[who]; other != 0 && who != (Sender{}) {
 			wrong(fmt.Sprintf("is the same as sender %d", other), "leave one of them out")
-		} else {
-			seen[who] = i + 1
+			continue
 		}
-		if s.User != "" && s.User != in.Auth.User {
-			wrong(fmt.Sprintf("has a user %q who is not ingest.auth.user, and a name that is not checked proves nothing", s.User), "name that user, or a path or address instead")
-		}
-		if len(s.Emitter) > maxEmitter {
-			wrong(fmt.Sprintf("has an emitter of %d bytes", len(s.Emitter)), fmt.Sprintf("shorten it to %d", maxEmitter))
-		}
-		if s.Path != "" && !strings.HasPrefix(s.Path, "/") {
-			wrong(fmt.Sprintf("has a path %q", s.Path), "begin it with a slash: /events/edge-1")
-		}
-		if s.Address != "" && !isAddress(s.Address) {
-			wrong(fmt.Sprintf("has an address %q", s.Address), "write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24")
-		}
+		seen[who] = i + 1
+	}
+}
+
+// check judges a sender by itself; user is whose password is checked.
+func (s Sender) check(user string, wrong func(what, remedy string)) {
+	if s.Emitter == "" {
+		wrong("has no emitter", "say which name its events get")
+	}
+	if s == (Sender{Emitter: s.Emitter}) {
+		wrong("says nothing of who it is", "set path, user or address")
+	}
+	if s.User != "" && s.User != user {
+		wrong(fmt.Sprintf("has a user %q who is not ingest.auth.user, "+
+			"and a name that is not checked proves nothing", s.User),
+			"name that user, or a path or address instead")
+	}
+	if len(s.Emitter) > maxEmitter {
+		wrong(fmt.Sprintf("has an emitter of %d bytes", len(s.Emitter)), fmt.Sprintf("shorten it to %d", maxEmitter))
+	}
+	if s.Path != "" && !strings.HasPrefix(s.Path, "/") {
+		wrong(fmt.Sprintf("has a path %q", s.Path), "begin it with a slash: /events/edge-1")
+	}
+	if s.Address != "" && !isAddress(s.Address) {
+		wrong(fmt.Sprintf("has an address %q", s.Address), "write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24")
 	}
 }
 
@@ -300,5 +337,6 @@ func isName(s string) bool {
 	if s == "" || len(s) > 200 {
 		return false
 	}
-	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == "" && filepath.Base(s) == s
+	const legal = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	return strings.Trim(s, legal) == "" && filepath.Base(s) == s
 }

@@ -134,7 +134,8 @@ func fromKubernetes(name, value string) bool {
 		if part == "SERVICE" && i+1 < len(parts) && (parts[i+1] == "HOST" || parts[i+1] == "PORT") {
 			return true
 		}
-		if part == "PORT" && (strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://") || strings.HasPrefix(value, "sctp://")) {
+		protocol, _, isURL := strings.Cut(value, "://")
+		if part == "PORT" && isURL && slices.Contains([]string{"tcp", "udp", "sctp"}, protocol) {
 			return true
 		}
 		if part == "PORT" && i+2 < len(parts) && slices.Contains([]string{"TCP", "UDP", "SCTP"}, parts[i+2]) {

@@ -103,7 +103,10 @@ type Row struct {
 func Rows() []Row {
 	rows := make([]Row, len(table))
 	for i, k := range table {
-		rows[i] = Row{Key: k.name, Env: k.env(), Flag: "--" + k.flag(), Type: k.kind(), Default: k.shownDefault(), About: k.about, Words: k.choice(), Secret: k.secret}
+		rows[i] = Row{
+			Key: k.name, Env: k.env(), Flag: "--" + k.flag(), Type: k.kind(), Default: k.shownDefault(),
+			About: k.about, Words: k.choice(), Secret: k.secret,
+		}
 	}
 	return rows
 }

@@ -93,6 +93,12 @@ type said struct {
 	node ast.Node // nil outside of files
 }
 
+// switches are the notations of true and false.
+var switches = map[string]bool{
+	"true": true, "yes": true, "on": true, "1": true,
+	"false": false, "no": false, "off": false, "0": false,
+}
+
 // set reads what was said into the field that dst points to.
 func (k *key) set(dst any, v said) error {
 	switch dst := dst.(type) {
@@ -133,7 +139,7 @@ func (k *key) set(dst any, v said) error {
 		}
 		*dst = text
 	case *bool:
-		b, ok := map[string]bool{"true": true, "yes": true, "on": true, "1": true, "false": false, "no": false, "off": false, "0": false}[strings.ToLower(text)]
+		b, ok := switches[strings.ToLower(text)]
 		if !ok {
 			return fmt.Errorf("%q is neither true nor false; write one of them", text)
 		}
@@ -239,7 +245,8 @@ func scalarText(n ast.Node) (string, error) {
 	case ast.ScalarNode:
 		return n.GetToken().Value, nil
 	}
-	return "", fmt.Errorf("a value was expected, not %s; write it on the line of the key", strings.ToLower(n.Type().String()))
+	return "", fmt.Errorf("a value was expected, not %s; write it on the line of the key",
+		strings.ToLower(n.Type().String()))
 }
 
 // setList reads a list of sets of keys: from the file, or from a text in the same notation. What is one of them, and

@@ -20,7 +20,8 @@ const maxFile = 1 << 20
 func readFile(path string) (values map[string]said, origins map[string]Origin, complaints []error) {
 	content, err := readBounded(path, maxFile)
 	if err != nil {
-		return nil, nil, []error{&Complaint{Where: path, What: "cannot read the configuration: " + reason(err), Remedy: "name another with --" + FileFlag + " or " + FileVariable}}
+		return nil, nil, []error{&Complaint{Where: path, What: "cannot read the configuration: " + reason(err),
+			Remedy: "name another with --" + FileFlag + " or " + FileVariable}}
 	}
 	root, err := parseYAML(content)
 	if err != nil {
@@ -28,7 +29,8 @@ func readFile(path string) (values map[string]said, origins map[string]Origin, c
 		if e := (*syntaxError)(nil); errors.As(err, &e) {
 			where = fmt.Sprintf("%s:%d", path, e.line)
 		}
-		return nil, nil, []error{&Complaint{Where: where, What: "not YAML: " + err.Error(), Remedy: "mend this line or the one before"}}
+		return nil, nil, []error{&Complaint{Where: where, What: "not YAML: " + err.Error(),
+			Remedy: "mend this line or the one before"}}
 	}
 	w := walk{path: path, values: map[string]said{}, origins: map[string]Origin{}}
 	w.section("", root)

@@ -27,13 +27,14 @@ const (
 	janusTimeout   = 10 * time.Second // of sampleevh, for a request
 )
 
-// HTTP receives what Janus' sampleevh posts: one event, or an array of up to 100, plain or gzipped; a new connection for
-// each request, one request at a time.
+// HTTP receives what Janus' sampleevh posts: one event, or an array of up to 100, plain or gzipped; a new connection
+// for each request, one request at a time.
 //
 // Janus takes any answer as delivered, whatever its status, and tries again only when there is none: 5 times by
-// default, after 100 ms and then twice as long each time, and then the body is lost. So there are two ends: 200 when all
-// of a body is safe, and a connection that is closed without an answer. And the time until that end is used up: to close
-// at once would burn the tries of a sender in 3 s, to wait for Kafka as long as the sender waits gives it a minute.
+// default, after 100 ms and then twice as long each time, and then the body is lost. So there are two ends: 200 when
+// all of a body is safe, and a connection that is closed without an answer. And the time until that end is used up: to
+// close at once would burn the tries of a sender in 3 s, to wait for Kafka as long as the sender waits gives it a
+// minute.
 type HTTP struct {
 	Listen   string      // host:port; port 0 takes a free one; 127.0.0.1:8090 when empty
 	Path     string      // path of the URL that Janus posts to; /events when empty

@@ -11,7 +11,7 @@ type bodyFate string
 
 const (
 	fateAcknowledged   bodyFate = "acknowledged"   // all of it is safe, and it was answered
-	fateRepeated       bodyFate = "repeated"       // it had come before, is safe, and was answered without being written again
+	fateRepeated       bodyFate = "repeated"       // it had come before, is safe, and is not written again
 	fateUnacknowledged bodyFate = "unacknowledged" // it could not be made safe in time: it must come again
 	fateRefused        bodyFate = "refused"        // not looked at: it must come again
 	fateAborted        bodyFate = "aborted"        // the sender went away before its end

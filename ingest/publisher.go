@@ -54,8 +54,8 @@ type KafkaPublisher struct {
 	log        hclog.Logger
 }
 
-// NewKafkaPublisher makes the producer; it connects when it has something to write. Of the options it uses Kafka, Topics,
-// Delivery, InflightMax, Log and Registerer, with their defaults.
+// NewKafkaPublisher makes the producer; it connects when it has something to write. Of the options it uses Kafka,
+// Topics, Delivery, InflightMax, Log and Registerer, with their defaults.
 func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 	o = o.withDefaults()
 	var more []kgo.Opt
@@ -64,7 +64,7 @@ func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 	}
 	client, err := kafka.NewClient(o.Kafka, append(more,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),          // each record names its partition: its own, or that of a copy
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),          // each record names its partition
 		kgo.RecordDeliveryTimeout(max(o.Delivery, time.Second)), // the shortest that franz-go takes
 		kgo.ProduceRequestTimeout(min(max(o.Delivery, time.Second), 5*time.Second)),
 		kgo.RequestTimeoutOverhead(3*time.Second), // a broker that hangs is left early enough to try another

@@ -29,8 +29,8 @@ type pendingBody struct {
 }
 
 // retransmissions knows bodies again. Janus sends a body again, byte for byte, when it got no answer: the repetition is
-// joined to the first one instead of being written twice, as long as the first one is on its way, and afterwards if that
-// one became safe. What failed is forgotten, so that the repetition is written.
+// joined to the first one instead of being written twice, as long as the first one is on its way, and afterwards if
+// that one became safe. What failed is forgotten, so that the repetition is written.
 type retransmissions struct {
 	mu      sync.Mutex
 	senders map[requestIdentity]*list.Element // of *history

@@ -21,8 +21,8 @@ import (
 // in their order, one after the other, so that the order of the log is theirs: nothing but the next line is read before
 // a line has its answer. One that is longer than the body limit is parked like any body over it, and never held.
 //
-// After the last line Serve returns an error if any must come again. When it is told to stop, it answers the line that is
-// in hand; one without an answer is not known to be safe.
+// After the last line Serve returns an error if any must come again. When it is told to stop, it answers the line in
+// hand; one without an answer is not known to be safe.
 type Stdin struct {
 	In  io.Reader // the lines
 	Out io.Writer // the answers; each is one Write
@@ -162,8 +162,8 @@ func readLines(ctx context.Context, from io.Reader, limit int64, to chan<- input
 	}
 }
 
-// readLine reads up to a line end, which it leaves out, but not much more than limit bytes: then the line has not ended.
-// The bytes are not used again.
+// readLine reads up to a line end, which it leaves out, but not much more than limit bytes: then the line has not
+// ended. The bytes are not used again.
 func readLine(in *bufio.Reader, limit int64) (line []byte, ended bool, err error) {
 	for {
 		piece, err := in.ReadSlice('\n')
