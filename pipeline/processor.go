@@ -64,11 +64,7 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: counted in vain
 	Log        hclog.Logger          // nil: silent
 
-	// Probe is called between the steps of the protocol, for tests that let a process die or stand still there. Nil
-	// outside of them.
-	Probe func(Step)
-	// StoreProbe is the same of each state store: see statestore.Options.
-	StoreProbe func(statestore.Step) error
+	hooks hooks // of tests
 }
 
 // EncodeFunc writes a record down as the value of a message.
@@ -335,13 +331,16 @@ func (o Options) name(worker int) string {
 }
 
 func (p *Processor) storeOptions(partition int32) statestore.Options {
-	return statestore.Options{
+	o := statestore.Options{
 		Dir: filepath.Join(p.opts.StateDir, p.opts.Topics.State, strconv.Itoa(int(partition))),
 		Identity: statestore.Identity{
 			Cluster: p.place.cluster, Topic: p.opts.Topics.State, TopicID: p.place.stateID, Partition: partition,
 		},
 		MinFree: p.opts.MinFree,
-		Probe:   p.opts.StoreProbe,
 		Log:     p.log.Named("statestore").With("partition", partition),
 	}
+	if p.opts.hooks.store != nil {
+		p.opts.hooks.store(&o)
+	}
+	return o
 }

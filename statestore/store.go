@@ -35,29 +35,7 @@ type Options struct {
 
 	Log hclog.Logger // nil: silent
 
-	// Probe is called before each step of a write, for tests that hold it up, let it fail, or look at the directory
-	// there. Nil outside of them.
-	Probe func(Step) error
-}
-
-// Step is a point in the writing of a batch.
-type Step string
-
-// The steps of a write, in order.
-const (
-	BeforeStates     Step = "before states"
-	BeforeCheckpoint Step = "before checkpoint" // the states are on disk
-	AfterCheckpoint  Step = "after checkpoint"
-)
-
-// Steps are all steps of a write.
-var Steps = []Step{BeforeStates, BeforeCheckpoint, AfterCheckpoint}
-
-func (s *Store) at(step Step) error {
-	if s.opts.Probe == nil {
-		return nil
-	}
-	return s.opts.Probe(step)
+	crashHook func(CrashPoint) error // of tests, else nil: see OnCrashPoint
 }
 
 const (

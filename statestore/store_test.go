@@ -383,7 +383,7 @@ func TestWritingWaitsForTheDiskInsteadOfGrowing(t *testing.T) {
 func TestWhileABatchIsBeingWrittenEachReadSeesWhatWasRememberedLast(t *testing.T) {
 	var s *Store
 	var seen []string
-	s = open(t, Options{Dir: t.TempDir(), FlushEvery: time.Hour, Probe: func(Step) error {
+	s = open(t, Options{Dir: t.TempDir(), FlushEvery: time.Hour, crashHook: func(CrashPoint) error {
 		if s == nil || seen == nil {
 			return nil
 		}

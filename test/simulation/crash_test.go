@@ -1,3 +1,5 @@
+//go:build synctests
+
 package simulation
 
 import (
@@ -61,11 +63,11 @@ func TestAPowerCutNeverLeavesACheckpointWithoutItsStates(t *testing.T) {
 		var looks []image
 		var names []string
 		options := statestore.Options{Dir: filepath.Join(work, "store"), Identity: identity, MinFree: 1}
-		options.Probe = func(step statestore.Step) error {
+		options.OnCrashPoint(func(step statestore.CrashPoint) error {
 			i, err := look(options.Dir)
 			looks, names = append(looks, i), append(names, string(step))
 			return err
-		}
+		})
 		store, err := statestore.Open(options)
 		if err != nil {
 			t.Fatal(err)

@@ -42,10 +42,10 @@ var mischiefs = []mischief{
 
 // steps are the places to die at: those of the protocol, and those of a write of the store.
 func steps() (all []string) {
-	for _, s := range pipeline.Steps {
+	for _, s := range pipeline.CrashPoints {
 		all = append(all, string(s))
 	}
-	for _, s := range statestore.Steps {
+	for _, s := range statestore.CrashPoints {
 		all = append(all, "store "+string(s))
 	}
 	return all

@@ -12,7 +12,7 @@ import (
 )
 
 // follows says what may come after a step of a commit, as in package model.
-var follows = map[pipeline.Step][]pipeline.Step{
+var follows = map[pipeline.CrashPoint][]pipeline.CrashPoint{
 	"":                     {pipeline.BeforeBegin},
 	pipeline.BeforeBegin:   {pipeline.AfterBegin},
 	pipeline.AfterBegin:    {pipeline.Producing},
@@ -30,9 +30,9 @@ func TestSceneCommitsTakeTheStepsOfTheModelInItsOrder(t *testing.T) {
 		w.end(p) // one worker: its steps come one after the other
 		p.host.workers = 1
 		var mu sync.Mutex
-		var last pipeline.Step
+		var last pipeline.CrashPoint
 		commits := 0
-		observe := func(step pipeline.Step) {
+		observe := func(step pipeline.CrashPoint) {
 			mu.Lock()
 			defer mu.Unlock()
 			if _, ofCommit := follows[step]; !ofCommit {
@@ -45,7 +45,7 @@ func TestSceneCommitsTakeTheStepsOfTheModelInItsOrder(t *testing.T) {
 				commits++
 			}
 		}
-		p = w.start(p.host, func(o *pipeline.Options) { o.Probe = observe })
+		p = w.start(p.host, func(o *pipeline.Options) { o.OnCrashPoint(observe) })
 		w.pass(10 * time.Second)
 		w.refuseOne()
 		w.pass(15 * time.Second)

@@ -45,7 +45,7 @@ func TestSceneADeathAtEachStep(t *testing.T) {
 	for _, at := range steps() {
 		t.Run(at, func(t *testing.T) {
 			scene(t, func(w *world, p *process) {
-				switch pipeline.Step(at) {
+				switch pipeline.CrashPoint(at) {
 				case pipeline.AfterInit, pipeline.AfterBarrier, pipeline.AfterReplay, pipeline.AfterRestore:
 					w.end(p)
 					p = w.process(p.host, "a#2", p.host.dir)
@@ -105,7 +105,7 @@ func TestSceneASurvivorTakesOver(t *testing.T) {
 // A process that stands still in the middle of a transaction until another has its partitions must not bring its
 // transaction to an end.
 func TestSceneAZombieIsRefused(t *testing.T) {
-	for _, at := range []pipeline.Step{pipeline.AfterBegin, pipeline.AfterProduce, pipeline.BeforeOffsets, pipeline.BeforeEnd, pipeline.AfterEnd} {
+	for _, at := range []pipeline.CrashPoint{pipeline.AfterBegin, pipeline.AfterProduce, pipeline.BeforeOffsets, pipeline.BeforeEnd, pipeline.AfterEnd} {
 		t.Run(string(at), func(t *testing.T) {
 			scene(t, func(w *world, p *process) {
 				w.newHost()
@@ -139,7 +139,7 @@ func TestSceneAFullDisk(t *testing.T) {
 // A rewrite of the changelog puts all states there once more and deletes the old ones. Whoever dies in the middle of it:
 // the changelog alone has all that a cold start needs.
 func TestSceneADeathInARewrite(t *testing.T) {
-	for _, at := range []pipeline.Step{pipeline.AfterBegin, pipeline.Producing, pipeline.AfterProduce, pipeline.BeforeOffsets, pipeline.BeforeEnd, pipeline.AfterEnd, pipeline.AfterRemember} {
+	for _, at := range []pipeline.CrashPoint{pipeline.AfterBegin, pipeline.Producing, pipeline.AfterProduce, pipeline.BeforeOffsets, pipeline.BeforeEnd, pipeline.AfterEnd, pipeline.AfterRemember} {
 		t.Run(string(at), func(t *testing.T) {
 			scene(t, func(w *world, p *process) {
 				w.end(p)
@@ -151,14 +151,14 @@ func TestSceneADeathInARewrite(t *testing.T) {
 				begun := 0
 				w.launch(p, func(o *pipeline.Options) {
 					o.RewriteAfter = 1 // the first commit is followed by one
-					o.Probe = func(step pipeline.Step) {
+					o.OnCrashPoint(func(step pipeline.CrashPoint) {
 						if step == pipeline.BeforeBegin {
 							if begun++; begun == 2 {
 								rewrites <- p.haltAt(string(at), 1, 0)
 							}
 						}
 						p.probe(step)
-					}
+					})
 				})
 				p.dieAt(w, <-rewrites)
 				host.dir = w.newDisk(host, "")
@@ -377,7 +377,7 @@ func TestSceneMessagesThatAreLateAreNotCommittedAfterAMove(t *testing.T) {
 }
 
 // haltWhen makes a process stand still when it comes to a step in a certain state.
-func (p *process) haltWhen(at pipeline.Step, when func() bool) *halt {
+func (p *process) haltWhen(at pipeline.CrashPoint, when func() bool) *halt {
 	s := p.haltAt(string(at), 1, 0)
 	p.mu.Lock()
 	s.when = when
@@ -432,7 +432,7 @@ func TestSceneACommitWithoutItsOffsetsIsNone(t *testing.T) {
 				var before atomic.Int64
 				w.alone(p, func(o *pipeline.Options) {
 					o.RewriteAfter = 1 << 40
-					o.Probe = func(step pipeline.Step) {
+					o.OnCrashPoint(func(step pipeline.CrashPoint) {
 						if step != pipeline.AfterEnd {
 							return
 						}
@@ -444,7 +444,7 @@ func TestSceneACommitWithoutItsOffsetsIsNone(t *testing.T) {
 						if last := before.Swap(sum); ok && sum <= last {
 							w.fail("a commit leaves the group's offsets at %d, they were %d", sum, last)
 						}
-					}
+					})
 				})
 				w.answers = append(w.answers, w.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: answer, Count: 1}))
 				w.pass(15 * time.Second)

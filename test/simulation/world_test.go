@@ -267,9 +267,11 @@ func (w *world) launch(p *process, change ...func(*pipeline.Options)) {
 		Kafka: w.kafka(p.line), Topics: topics, Group: group, Instance: p.host.name, Workers: p.host.workers, StateDir: p.dir,
 		Policy: w.policy, CommitInterval: 100 * time.Millisecond, TransactionTimeout: 10 * time.Second,
 		SessionTimeout: 12 * time.Second, Headers: pipeline.HeaderNames{Version: "simulation", Policy: "policy"},
-		Probe: p.probe, StoreProbe: p.storeProbe, Encode: p.encode,
-		Log: hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: p.log}),
+		Encode: p.encode,
+		Log:    hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: p.log}),
 	}
+	o.OnCrashPoint(p.probe)
+	o.OnStoreCrashPoint(p.storeProbe)
 	if w.seed%3 == 0 {
 		o.RewriteAfter = 150
 	}
@@ -293,7 +295,7 @@ func (w *world) launch(p *process, change ...func(*pipeline.Options)) {
 }
 
 // probe is where the processor tells how far it came. It stands still at its halt.
-func (p *process) probe(step pipeline.Step) {
+func (p *process) probe(step pipeline.CrashPoint) {
 	if step == pipeline.AfterEnd || step == pipeline.BeforeAbort {
 		p.emits.Store(false)
 	}
@@ -305,7 +307,7 @@ func (p *process) encode(r *cdr.Record) ([]byte, error) {
 	return avro.Encode(r)
 }
 
-func (p *process) storeProbe(step statestore.Step) error {
+func (p *process) storeProbe(step statestore.CrashPoint) error {
 	p.mu.Lock()
 	fault := p.disk
 	if p.dead {

@@ -72,7 +72,7 @@ type entry struct {
 	status status
 }
 
-// phase is how far a worker is. The names of the later ones are those of pipeline.Steps.
+// phase is how far a worker is. The names of the later ones are those of pipeline.CrashPoints.
 type phase int8
 
 const (
