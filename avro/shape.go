@@ -53,6 +53,21 @@ func Values(dst []Value, r *cdr.Record) []Value {
 	return v.Items
 }
 
+// Differing names the fields in which two records differ, in the order of the schema.
+func Differing(a, b *cdr.Record) (names []string) {
+	one, other := Values(nil, a), Values(nil, b)
+	for i, f := range Fields() {
+		if !same(one[i], other[i]) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+func same(a, b Value) bool {
+	return a.Null == b.Null && a.Int == b.Int && a.Text == b.Text && slices.EqualFunc(a.Items, b.Items, same)
+}
+
 // items makes a value with so many items, whose old values are still to be replaced.
 func (v *Value) items(n int) {
 	*v = Value{Items: slices.Grow(v.Items[:0], n)[:n]}

@@ -2,6 +2,7 @@ package avro
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -126,5 +127,17 @@ func TestANullLeavesNothingOfTheRecordBefore(t *testing.T) {
 		if v.Null && (v.Int != 0 || v.Text != "" || v.Items != nil) {
 			t.Errorf("%s is null and %+v", Fields()[i].Name, v)
 		}
+	}
+}
+
+func TestTheFieldsInWhichRecordsDifferAreNamed(t *testing.T) {
+	a, b := aLeg(), aLeg()
+	if got := Differing(&a, &b); len(got) != 0 {
+		t.Errorf("the same record differs from itself in %v", got)
+	}
+	b.Duration++
+	b.Feeds = append(slices.Clone(b.Feeds), "7")
+	if got := Differing(&a, &b); !slices.Equal(got, []string{"feeds", "duration"}) {
+		t.Errorf("got %v", got)
 	}
 }

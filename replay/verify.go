@@ -3,7 +3,6 @@ package replay
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -295,10 +294,8 @@ func (c *comparison) compare(m *cdr.Record, e record) error {
 		c.rep.Count[Identical]++
 		return nil
 	}
-	fields, err := differing(m, &was)
-	if err != nil {
-		return err
-	}
+	fields := avro.Differing(m, &was)
+	slices.Sort(fields)
 	return c.find(Finding{Verdict: Different, Offset: e.offset, Record: m.RecordID.String(), Fields: fields})
 }
 
@@ -344,23 +341,4 @@ func (c *comparison) find(f Finding) error {
 	f.Partition = c.partition
 	c.rep.Count[f.Verdict]++
 	return c.report(f)
-}
-
-// differing names the fields in which two records differ, in alphabetical order.
-func differing(a, b *cdr.Record) ([]string, error) {
-	var one, other map[string]json.RawMessage
-	if err := json.Unmarshal(avro.JSON(nil, a), &one); err != nil {
-		return nil, fmt.Errorf("compare record %s: %w", a.RecordID, err)
-	}
-	if err := json.Unmarshal(avro.JSON(nil, b), &other); err != nil {
-		return nil, fmt.Errorf("compare record %s: %w", a.RecordID, err)
-	}
-	var fields []string
-	for name, value := range one {
-		if !bytes.Equal(value, other[name]) {
-			fields = append(fields, name)
-		}
-	}
-	slices.Sort(fields)
-	return fields, nil
 }
