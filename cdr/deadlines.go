@@ -120,7 +120,7 @@ func (p *Partition) expire(now janus.Micros) error {
 	return nil
 }
 
-// settle writes down what of a session has waited out its grace.
+// settle writes down the session, or those of its legs, whose grace is over at now, on the partition clock.
 func (p *Partition) settle(k *known, now janus.Micros) {
 	s, em := k.s, k.em
 	grace := p.terms(em, "").Grace

@@ -23,7 +23,7 @@ type knownEmitter struct {
 	due      deadlines // alive clock: silences of its sessions
 	known    int       // sessions, open or stubs
 	sessions int       // open sessions
-	silent   bool      // it stands in the queue of the partition
+	silent   bool      // it has its entry in index.due, one at most
 }
 
 // emitter finds or makes an emitter. Whoever calls it has an event of it at hand, and notes that: else what is known
