@@ -23,12 +23,12 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 	if err != nil {
 		return nil, err
 	}
-	whole, err := kafka.CommittedRanges(ctx, client, topic)
+	ranges, err := kafka.CommittedRanges(ctx, client, topic)
 	client.Close()
 	if err != nil {
 		return nil, err
 	}
-	partitions := slices.Sorted(maps.Keys(whole))
+	partitions := slices.Sorted(maps.Keys(ranges))
 	if len(partitions) == 0 {
 		return nil, fmt.Errorf("read %s: it has no partitions; `cdr topics create` makes the topic", topic)
 	}
@@ -36,7 +36,7 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 	if id := o.query.Session(); id != 0 {
 		look = []int32{kafka.PartitionOf([]byte(id.String()), int32(len(partitions)))}
 	}
-	log := partitionLog{kafka: k, topic: topic, whole: whole, policy: p}
+	log := partitionLog{kafka: k, topic: topic, ranges: ranges, policy: p}
 	survey, err := log.find(ctx, look, begin, o.query)
 	if err != nil {
 		return nil, err
@@ -54,12 +54,12 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 	if err != nil {
 		return nil, err
 	}
-	stretch := log.stretch(found.Partition, begin)
+	span := log.span(found.Partition, begin)
 	story, err := explain.Tell(ctx, log.options(found.Partition), log.inputs(found.Partition, begin), found.Emitter,
 		found.Session)
-	if err == nil && stretch.From > 0 {
+	if err == nil && span.From > 0 {
 		story.Noticed = append(story.Noticed,
-			fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", stretch.From))
+			fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", span.From))
 	}
 	return story, err
 }
@@ -68,7 +68,7 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 type partitionLog struct {
 	kafka  kafka.Options
 	topic  string
-	whole  map[int32]kafka.Range
+	ranges map[int32]kafka.Range
 	policy cdr.Policy
 }
 
@@ -90,9 +90,9 @@ func (l *partitionLog) options(partition int32) explain.Options {
 		Name: fmt.Sprintf("%s, partition %d", l.topic, partition)}
 }
 
-// stretch is what is read of a partition: from the beginning that was asked for to where the log ends now.
-func (l *partitionLog) stretch(partition int32, begin int64) kafka.Range {
-	r := l.whole[partition]
+// span is what is read of a partition: from the beginning that was asked for to where the log ends now.
+func (l *partitionLog) span(partition int32, begin int64) kafka.Range {
+	r := l.ranges[partition]
 	if begin >= 0 {
 		r.From = min(max(r.From, begin), r.To)
 	}
@@ -101,7 +101,7 @@ func (l *partitionLog) stretch(partition int32, begin int64) kafka.Range {
 
 func (l *partitionLog) inputs(partition int32, begin int64) explain.Inputs {
 	return func(ctx context.Context, apply func(cdr.Input) error) error {
-		reader, err := kafka.NewReader(l.kafka, l.topic, map[int32]kafka.Range{partition: l.stretch(partition, begin)})
+		reader, err := kafka.NewReader(l.kafka, l.topic, map[int32]kafka.Range{partition: l.span(partition, begin)})
 		if err != nil {
 			return err
 		}
