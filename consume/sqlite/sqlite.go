@@ -178,6 +178,9 @@ func (t *Target) Write(ctx context.Context, b consume.Batch) error {
 	if len(b.Steps) == 0 {
 		return nil
 	}
+	if err := t.prepare(ctx); err != nil {
+		return err
+	}
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -249,12 +252,28 @@ func (t *Target) move(ctx context.Context, tx *sql.Tx, partition int32, step con
 	return nil
 }
 
-func (t *Target) insert(ctx context.Context, tx *sql.Tx, rows []consume.Row) error {
-	if t.records == nil {
-		t.records = newInserter(layout.Table, layout.Place, layout.Columns)
-		for _, l := range layout.Lists {
-			t.lists = append(t.lists, newInserter(l.Table, []layout.Column{{Name: "record_id"}, {Name: "ordinal"}}, l.Columns))
+// prepare has the statements for many rows made once: to read one takes as long as to insert some rows.
+func (t *Target) prepare(ctx context.Context) error {
+	if t.records != nil {
+		return nil
+	}
+	tables := []*inserter{newInserter(layout.Table, layout.Place, layout.Columns)}
+	for _, l := range layout.Lists {
+		tables = append(tables, newInserter(l.Table, []layout.Column{{Name: "record_id"}, {Name: "ordinal"}}, l.Columns))
+	}
+	for _, i := range tables {
+		var err error
+		if i.many, err = t.db.PrepareContext(ctx, i.statement(i.most)); err != nil {
+			return fmt.Errorf("prepare: %w", err)
 		}
+	}
+	t.records, t.lists = tables[0], tables[1:]
+	return nil
+}
+
+func (t *Target) insert(ctx context.Context, tx *sql.Tx, rows []consume.Row) error {
+	for _, i := range append([]*inserter{t.records}, t.lists...) {
+		i.args = i.args[:0] // of a batch that failed
 	}
 	for i := range rows {
 		r := &rows[i]
@@ -300,7 +319,7 @@ func (t *Target) Close() error {
 		return nil
 	}
 	err := t.db.Close()
-	t.db = nil
+	t.db, t.records = nil, nil
 	return err
 }
 
@@ -310,6 +329,7 @@ type inserter struct {
 	row     string // (?, ?, …)
 	width   int
 	most    int
+	many    *sql.Stmt // inserts most rows
 	columns []layout.Column
 	args    []any
 }
@@ -348,22 +368,30 @@ func (i *inserter) addAll(values []avro.Value) {
 	}
 }
 
+// full inserts what is there, if that is as much as one statement takes.
 func (i *inserter) full(ctx context.Context, tx *sql.Tx) error {
 	if len(i.args) < i.most*i.width {
 		return nil
 	}
-	return i.rest(ctx, tx)
+	return i.inserted(tx.StmtContext(ctx, i.many).ExecContext(ctx, i.args...))
 }
 
+// rest inserts what is left.
 func (i *inserter) rest(ctx context.Context, tx *sql.Tx) error {
 	if len(i.args) == 0 {
 		return nil
 	}
-	n := len(i.args) / i.width
-	_, err := tx.ExecContext(ctx, i.head+strings.Repeat(i.row+",", n-1)+i.row, i.args...)
+	return i.inserted(tx.ExecContext(ctx, i.statement(len(i.args)/i.width), i.args...))
+}
+
+func (i *inserter) inserted(_ sql.Result, err error) error {
 	i.args = i.args[:0]
 	if err != nil {
 		return fmt.Errorf("insert: %w", err)
 	}
 	return nil
+}
+
+func (i *inserter) statement(rows int) string {
+	return i.head + strings.Repeat(i.row+",", rows-1) + i.row
 }
