@@ -28,6 +28,7 @@ type Config struct {
 	Policy Policy
 	Ingest Ingest
 	Sink   Sink
+	Export Export
 	Admin  Admin
 	Log    Log
 
@@ -149,6 +150,16 @@ type SinkPostgres struct {
 
 // SinkSQLite is a database of SQLite.
 type SinkSQLite struct{ File string }
+
+// Export says where files of records are written, and when each is complete.
+type Export struct {
+	To            string // folder
+	Format        string // csv, jsonl, avro or parquet
+	RotateEvery   time.Duration
+	RotateSize    Size
+	RotateRecords int
+	Zone          string // a place of the time zone database
+}
 
 // Admin says where health and metrics are served; an empty Listen serves none.
 type Admin struct {

@@ -60,6 +60,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20, DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
 		Sink:   Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
+		Export: Export{Format: "parquet", RotateEvery: time.Hour, RotateSize: 256 << 20, RotateRecords: 1_000_000, Zone: "UTC"},
 		Admin:  Admin{Listen: "127.0.0.1:8091"},
 		Log:    Log{Level: "info", Format: "text"},
 	}

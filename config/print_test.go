@@ -105,6 +105,14 @@ sink:
   sqlite:
     file: januscdr.sqlite # default
 
+export:
+  to: "" # default
+  format: parquet # default
+  rotate_every: 1h # default
+  rotate_size: 256MiB # default
+  rotate_records: 1000000 # default
+  zone: UTC # default
+
 admin:
   listen: 127.0.0.1:8091 # default
 

@@ -2,9 +2,9 @@
 // target is a package below.
 //
 // It promises that a target holds each record once, whatever is killed and when: the position in the topic lives in the
-// target and moves in the same atomic act as the records, and every step says from which position it goes on, so that of
-// two writers one is refused. Positions belong to one topic of one cluster; another one, or the same name made anew, is
-// noticed before anything is written. Offsets of a consumer group are a copy for graphs and are never read.
+// target and moves in the same atomic act as the records, and every step says from which position it goes on, so that
+// of two writers one is refused. Positions belong to one topic of one cluster; another one, or the same name made anew,
+// is noticed before anything is written. Offsets of a consumer group are a copy for graphs and are never read.
 //
 // It touches Kafka, reading only, and what the target touches.
 package consume
@@ -48,7 +48,8 @@ type Row struct {
 	Policy    string    // fingerprint of the policy under which it was made; may be empty
 }
 
-// Batch is a step: some records and the position behind them. Records of one partition are in the order of their offsets.
+// Batch is a step: some records and the position behind them. Records of one partition are in the order of their
+// offsets.
 type Batch struct {
 	Origin Origin
 	Rows   []Row

@@ -107,27 +107,26 @@ func (f *feed) take(fetches kgo.Fetches, p *portion) (err error) {
 			if r.Attrs.IsControl() {
 				continue
 			}
-			record, why := avro.Decode(r.Value)
+			row, why := rowOf(r)
 			if why != nil {
-				err = fmt.Errorf("read %s partition %d offset %d: %w: %w", f.topic, r.Partition, r.Offset, ErrUnreadable, why)
+				err = why
 				return
 			}
-			policy, _ := kafka.Header(r, headerPolicy)
-			p.rows = append(
-				p.rows,
-				Row{
-					Record:    record,
-					Value:     r.Value,
-					Partition: r.Partition,
-					Offset:    r.Offset,
-					Appended:  r.Timestamp,
-					Policy:    string(policy),
-				},
-			)
+			p.rows = append(p.rows, row)
 		}
 		step.To = fetched.Records[len(fetched.Records)-1].Offset + 1
 		f.next[fetched.Partition] = step.To
 		p.steps[fetched.Partition] = step
 	})
 	return err
+}
+
+func rowOf(k *kgo.Record) (Row, error) {
+	record, err := avro.Decode(k.Value)
+	if err != nil {
+		return Row{}, fmt.Errorf("read %s partition %d offset %d: %w: %w", k.Topic, k.Partition, k.Offset, ErrUnreadable, err)
+	}
+	policy, _ := kafka.Header(k, headerPolicy)
+	return Row{Record: record, Value: k.Value, Partition: k.Partition, Offset: k.Offset, Appended: k.Timestamp,
+		Policy: string(policy)}, nil
 }

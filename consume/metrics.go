@@ -22,7 +22,7 @@ func newMetrics(r prometheus.Registerer, target string) *metrics {
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name:        "januscdr_sink_failures_total",
 			ConstLabels: labels,
-			Help:        "Times that the target or Kafka was away, or refused a step, and the sink began again from what the target holds.",
+			Help:        "Times that the target or Kafka was away, and the sink began again from what the target holds.",
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "januscdr_sink_write_seconds", ConstLabels: labels,
 			Help: "Time that the target took for a batch.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),

@@ -208,15 +208,7 @@ func TestTheSumOfAMonthPerReferenceIsThatOfTheRecords(t *testing.T) {
 	databases(t, func(t *testing.T, c *cluster, d *place) {
 		c.produce(700)
 		d.fill(c)
-		got := map[string]int64{}
-		for _, row := range d.rows(t, monthOf(t, d.kind)) {
-			var reference string
-			var calls, sum int64
-			if _, err := fmt.Sscan(row, &reference, &calls, &sum); err != nil {
-				t.Fatal(err)
-			}
-			got[reference] = sum
-		}
+		got := sumsOf(t, strings.Join(d.rows(t, monthOf(t, d.kind)), "\n"))
 		since, until := november(t, map[string]string{"sqlite": "UTC", "postgres": "Europe/Vienna"}[d.kind])
 		if want := c.charged(since, until); !maps.Equal(got, want) || len(want) != 5 ||
 			maps.Equal(want, c.charged(0, 1<<62)) {

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"januscdr/consume"
+	"januscdr/consume/files"
 	"januscdr/consume/postgres"
 	"januscdr/consume/sqlite"
 	"januscdr/kafka"
@@ -80,6 +81,9 @@ func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
 		target = sqlite.New(sqlite.Options{File: k.Place, Program: "test", NewTopic: k.NewTopic})
 	case "postgres":
 		target = postgres.New(postgres.Options{URL: k.Place, Program: "test", NewTopic: k.NewTopic, Log: log})
+	case "csv", "jsonl", "avro", "parquet":
+		target = files.New(files.Options{Dir: k.Place, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
+			Records: 4 * int64(k.Records), Log: log})
 	default:
 		panic("no target " + k.Kind)
 	}
@@ -156,8 +160,8 @@ func (p *process) killed(t testing.TB) {
 	<-p.ended
 }
 
-// storm writes records while sinks of the task are killed and started, the target too if strike is given, and in the end
-// lets one finish. It returns how often a sink was killed.
+// storm writes records while sinks of the task are killed and started, the target too if strike is given, and in the
+// end lets one finish. It returns how often a sink was killed.
 func (c *cluster) storm(k task, kills int, strike func()) {
 	c.t.Helper()
 	seed := rand.Uint64()

@@ -139,7 +139,8 @@ func (w *writer) write(ctx context.Context, marks bool) error {
 	return nil
 }
 
-// flush makes durable what the target took. It is done in spite of a context that ended: that is how we are told to stop.
+// flush makes durable what the target took. It is done in spite of a context that ended: that is how we are told to
+// stop.
 func (w *writer) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
 	defer cancel()

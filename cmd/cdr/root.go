@@ -38,7 +38,7 @@ bills reads that topic.`,
 			root.AddCommand(cmd)
 		}
 	}
-	add("work", newDemo(environ), newRun(environ), newAssemble(environ), newSink(environ))
+	add("work", newDemo(environ), newRun(environ), newAssemble(environ), newSink(environ), newExport(environ))
 	add("look", newCheck(environ), newTail(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newConfig(environ), wiring.Healthcheck("cdr", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)

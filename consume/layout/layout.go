@@ -187,8 +187,10 @@ func tables() map[string][]Column {
 func Statements(known Known, d Dialect) (all []string) {
 	ours := Ours(known)
 	all = append(all,
-		`CREATE TABLE IF NOT EXISTS cdr_origin (origin_id integer PRIMARY KEY, cluster text NOT NULL, topic text NOT NULL, topic_id text NOT NULL, UNIQUE (cluster, topic, topic_id))`,
-		`CREATE TABLE IF NOT EXISTS cdr_position (origin_id integer NOT NULL, topic_partition integer NOT NULL, next_offset bigint NOT NULL, PRIMARY KEY (origin_id, topic_partition))`,
+		`CREATE TABLE IF NOT EXISTS cdr_origin (origin_id integer PRIMARY KEY,
+			cluster text NOT NULL, topic text NOT NULL, topic_id text NOT NULL, UNIQUE (cluster, topic, topic_id))`,
+		`CREATE TABLE IF NOT EXISTS cdr_position (origin_id integer NOT NULL, topic_partition integer NOT NULL,
+			next_offset bigint NOT NULL, PRIMARY KEY (origin_id, topic_partition))`,
 		`CREATE TABLE IF NOT EXISTS cdr (record_id text NOT NULL, PRIMARY KEY (record_id))`)
 	for _, l := range Lists {
 		all = append(

@@ -14,8 +14,8 @@ import (
 	"januscdr/consume/layout"
 )
 
-// table collects rows of a table in the binary form of COPY, and sends them over a temporary table of the connection, so
-// that a row that is there already is left as it is.
+// table collects rows of a table in the binary form of COPY, and sends them over a temporary table of the connection,
+// so that a row that is there already is left as it is.
 type table struct {
 	makeBatch string
 	copyBatch string

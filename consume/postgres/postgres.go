@@ -1,7 +1,7 @@
 // Package postgres keeps records in a database of PostgreSQL.
 //
-// It promises what consume.Target does: records and position are one transaction. One sink writes at a time, another one
-// that is started waits for it: they hold a lock that lasts as long as their connection. It touches the database.
+// It promises what consume.Target does: records and position are one transaction. One sink writes at a time, another
+// one that is started waits for it: they hold a lock that lasts as long as their connection. It touches the database.
 package postgres
 
 import (

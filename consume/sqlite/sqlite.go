@@ -1,7 +1,7 @@
 // Package sqlite keeps records in a file of SQLite.
 //
-// It promises what consume.Target does: records and position are one transaction. Times are integers, microseconds since
-// the epoch; truths are 0 and 1; lists are JSON. It touches the file and those that SQLite puts beside it.
+// It promises what consume.Target does: records and position are one transaction. Times are integers, microseconds
+// since the epoch; truths are 0 and 1; lists are JSON. It touches the file and those that SQLite puts beside it.
 package sqlite
 
 import (

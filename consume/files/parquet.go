@@ -1,0 +1,187 @@
+package files
+
+import (
+	"io"
+	"reflect"
+
+	"github.com/parquet-go/parquet-go"
+
+	"januscdr/avro"
+	"januscdr/consume"
+)
+
+// parquetEncoder writes rows with nested lists: times are TIMESTAMP in microseconds and UTC, enums strings of a
+// dictionary.
+type parquetEncoder struct {
+	w       *parquet.GenericWriter[any]
+	columns []column
+	leaves  [][]parquet.Value // of the row at hand, by leaf: a row has them in that order
+	leaf    int               // the next one
+	rows    []parquet.Row
+	full    int // of rows
+}
+
+const (
+	rowGroup   = 50_000 // rows; they are held in memory
+	rowsAtOnce = 100
+)
+
+func newParquet(w io.Writer, columns []column) (*parquetEncoder, error) {
+	var fields []avro.Field
+	for _, c := range columns {
+		fields = append(fields, *c.field)
+	}
+	schema := parquet.NewSchema("CallDetailRecord", groupOf(fields))
+	return &parquetEncoder{
+		w: parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup),
+			parquet.CreatedBy("januscdr", "", "")),
+		columns: columns, rows: make([]parquet.Row, rowsAtOnce), leaves: make([][]parquet.Value, len(schema.Columns())),
+	}, nil
+}
+
+// group is a node whose fields stand in the order of the schema; the library's own sorts them by name.
+type group struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func (g *group) Fields() []parquet.Field { return g.fields }
+
+type field struct {
+	parquet.Node
+	name string
+}
+
+func (f *field) Name() string { return f.name }
+
+func (f *field) Value(base reflect.Value) reflect.Value {
+	return base.MapIndex(reflect.ValueOf(f.name))
+}
+
+func groupOf(fields []avro.Field) *group {
+	g := &group{Group: parquet.Group{}}
+	for i := range fields {
+		node := nodeOf(&fields[i])
+		g.Group[fields[i].Name] = node
+		g.fields = append(g.fields, &field{node, fields[i].Name})
+	}
+	return g
+}
+
+func nodeOf(f *avro.Field) parquet.Node {
+	var node parquet.Node
+	switch f.Type {
+	case avro.Boolean:
+		node = parquet.Leaf(parquet.BooleanType)
+	case avro.Int:
+		node = parquet.Int(32)
+	case avro.Long:
+		node = parquet.Int(64)
+	case avro.Moment:
+		node = parquet.Timestamp(parquet.Microsecond)
+	case avro.Symbol:
+		node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+	case avro.List:
+		node = parquet.List(nodeOf(f.Item))
+	case avro.Group:
+		node = groupOf(f.Fields)
+	default:
+		node = parquet.String()
+	}
+	if f.Nullable {
+		node = parquet.Optional(node)
+	}
+	return node
+}
+
+func (e *parquetEncoder) Add(r *consume.Row, values []avro.Value) error {
+	e.leaf = 0
+	for _, c := range e.columns {
+		v := c.value(r, values)
+		e.add(c.field, &v, 0, 0, 0)
+	}
+	row := e.rows[e.full][:0]
+	for i := range e.leaves {
+		row = append(row, e.leaves[i]...)
+		e.leaves[i] = e.leaves[i][:0]
+	}
+	e.rows[e.full] = row
+	if e.full++; e.full < rowsAtOnce {
+		return nil
+	}
+	return e.flush()
+}
+
+func (e *parquetEncoder) flush() error {
+	_, err := e.w.WriteRows(e.rows[:e.full])
+	e.full = 0
+	return err
+}
+
+// add appends the leaves of a value. repetition is that of its first leaf, definition what is known to be there above
+// it, lists how many lists it stands in.
+func (e *parquetEncoder) add(f *avro.Field, v *avro.Value, repetition, definition, lists int) {
+	if v.Null {
+		e.absent(f, repetition, definition)
+		return
+	}
+	if f.Nullable {
+		definition++
+	}
+	var value parquet.Value
+	switch f.Type {
+	case avro.List:
+		if len(v.Items) == 0 {
+			e.absent(f, repetition, definition)
+		}
+		first := e.leaf
+		for i := range v.Items {
+			e.leaf = first
+			if i > 0 {
+				repetition = lists + 1
+			}
+			e.add(f.Item, &v.Items[i], repetition, definition+1, lists+1)
+		}
+		return
+	case avro.Group:
+		for i := range f.Fields {
+			e.add(&f.Fields[i], &v.Items[i], repetition, definition, lists)
+		}
+		return
+	case avro.Boolean:
+		value = parquet.BooleanValue(v.Int != 0)
+	case avro.Int:
+		value = parquet.Int32Value(int32(v.Int))
+	case avro.Long, avro.Moment:
+		value = parquet.Int64Value(v.Int)
+	default:
+		value = parquet.ByteArrayValue([]byte(v.Text))
+	}
+	e.put(value, repetition, definition)
+}
+
+// absent appends nulls for all leaves below a field.
+func (e *parquetEncoder) absent(f *avro.Field, repetition, definition int) {
+	switch f.Type {
+	case avro.List:
+		e.absent(f.Item, repetition, definition)
+	case avro.Group:
+		for i := range f.Fields {
+			e.absent(&f.Fields[i], repetition, definition)
+		}
+	default:
+		e.put(parquet.NullValue(), repetition, definition)
+	}
+}
+
+func (e *parquetEncoder) put(v parquet.Value, repetition, definition int) {
+	e.leaves[e.leaf] = append(e.leaves[e.leaf], v.Level(repetition, definition, e.leaf))
+	e.leaf++
+}
+
+func (e *parquetEncoder) Close() error {
+	if err := e.flush(); err != nil {
+		return err
+	}
+	return e.w.Close()
+}
