@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"januscdr/cdr"
 	"januscdr/kafka"
@@ -32,6 +34,42 @@ const (
 	HeaderPolicy     = "policy_fingerprint"
 )
 
+// txnClient is what a commit asks of the transactional client of a member of the group: a *kgo.Client, or in tests the
+// script of one. A produced record has its offset once its promise was kept.
+type txnClient interface {
+	ProducerID(context.Context) (id int64, epoch int16, err error)
+	BeginTransaction() error
+	Produce(context.Context, *kgo.Record, func(*kgo.Record, error))
+	Flush(context.Context) error
+	AbortBufferedRecords(context.Context) error
+	EndTransaction(context.Context, kgo.TransactionEndTry) error
+
+	GroupMetadata() (member string, generation int32)
+	Request(context.Context, kmsg.Request) (kmsg.Response, error) // of offsets, see fence
+}
+
+// commitEnv is what a commit needs, whichever client writes it.
+type commitEnv struct {
+	name    string // transactional id, and instance id in the group
+	group   string
+	topics  kafka.Topics
+	cluster clusterInfo
+	encode  EncodeFunc
+	headers HeaderNames
+
+	log      hclog.Logger
+	metrics  *metrics
+	hooks    hooks
+	classify classifier
+}
+
+// committer writes transactions with one client. After an error it is worthless, as are the tasks that it was given.
+type committer struct {
+	commitEnv
+	client  txnClient
+	offsets offsetsAPI
+}
+
 // share is what one task brings into a transaction.
 type share struct {
 	task     *task
@@ -41,15 +79,17 @@ type share struct {
 
 // commit lets the world see what the tasks have folded, then remembers it. The order is the meaning:
 //
-//   - everything is encoded before the transaction begins, so that nothing in it waits for us;
-//   - records, parked events and states go out, the position of each task as the last of its states;
-//   - one that is not acknowledged spoils them all, since the client would commit the rest without it;
-//   - then the offsets of every task, as a fence: the brokers refuse a transaction of a worker that has lost its
-//     partitions (see fence);
-//   - the store and the fold are told only when the brokers say that it is done. Any other answer may mean that it is
-//     done, too, or that it will be: nothing goes on from there (errUnknown).
-func (w *worker) commit(ctx context.Context) error {
-	shares, records, err := w.gather()
+//	encode records, parked events and states of all tasks    so that nothing in the transaction waits for us
+//	begin
+//	produce them, the position of each task as its last state
+//	flush; is one not acknowledged: abort                    since the client would commit the rest without it
+//	offsets of exactly these tasks; refused: abort           the fence against a worker that has lost its partitions
+//	end
+//	    nil:        store.Remember, then fold.Committed      Kafka is the truth, the store never runs ahead of it
+//	    all else:   errUnknown                               it may be done, too, or it will be: drop the client and all
+//	                                                         tasks, the changelog tells what was committed
+func (c *committer) commit(ctx context.Context, tasks []*task) error {
+	shares, records, err := c.gather(tasks)
 	if err != nil {
 		return err
 	}
@@ -57,56 +97,55 @@ func (w *worker) commit(ctx context.Context) error {
 		return nil
 	}
 	began := time.Now()
-	if err := w.transaction(ctx, shares, records); err != nil {
+	if err := c.transaction(ctx, shares, records); err != nil {
 		return err
 	}
-	w.p.metrics.seconds.Observe(time.Since(began).Seconds())
-	return w.settled(shares)
+	c.metrics.seconds.Observe(time.Since(began).Seconds())
+	return c.settled(shares)
 }
 
 // transaction writes messages and the offsets of the tasks, all or nothing. Only nil means that they are committed; an
 // error that wraps errUnknown does not mean that they are not.
-func (w *worker) transaction(ctx context.Context, shares []*share, records []*kgo.Record) error {
+func (c *committer) transaction(ctx context.Context, shares []*share, records []*kgo.Record) error {
 	began := time.Now()
-	w.at(BeforeBegin)
-	if err := w.client.BeginTransaction(); err != nil {
-		return w.unsettled(began, fmt.Errorf("begin transaction: %w", err))
+	c.hooks.at(BeforeBegin)
+	if err := c.client.BeginTransaction(); err != nil {
+		return c.classify.failure(began, fmt.Errorf("begin transaction: %w", err))
 	}
-	w.at(AfterBegin)
+	c.hooks.at(AfterBegin)
 
-	promises := w.produce(ctx, records)
-	w.at(AfterProduce)
+	promises := c.produce(ctx, records)
+	c.hooks.at(AfterProduce)
 	flush, cancel := context.WithTimeout(ctx, endTimeout)
-	err := w.client.Flush(flush)
+	err := c.client.Flush(flush)
 	cancel()
 	if err == nil {
 		err = promises.first()
 	}
 	if err != nil {
-		return w.abort(ctx, began, err)
+		return c.abort(ctx, began, err)
 	}
-	w.at(BeforeOffsets)
+	c.hooks.at(BeforeOffsets)
 
 	// Only now: all that we wrote is acknowledged, so it lies before whatever the next owner writes.
 	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	if err := w.fence(end, shares); err != nil {
-		return w.abort(ctx, began, err)
+	if err := c.fence(end, shares); err != nil {
+		return c.abort(ctx, began, err)
 	}
-	w.at(BeforeEnd)
-	if err := w.client.EndTransaction(end, kgo.TryCommit); err != nil {
-		w.p.metrics.commits.WithLabelValues(unknown).Inc()
-		return w.unsettled(began, fmt.Errorf("end transaction: %w", err))
+	c.hooks.at(BeforeEnd)
+	if err := c.client.EndTransaction(end, kgo.TryCommit); err != nil {
+		c.metrics.commits.WithLabelValues(unknown).Inc()
+		return c.classify.failure(began, fmt.Errorf("end transaction: %w", err))
 	}
-	w.p.metrics.commits.WithLabelValues(committed).Inc()
-	w.at(AfterEnd)
+	c.metrics.commits.WithLabelValues(committed).Inc()
+	c.hooks.at(AfterEnd)
 	return nil
 }
 
 // gather takes the steps of the tasks and writes down all that goes out, in its order.
-func (w *worker) gather() (shares []*share, records []*kgo.Record, err error) {
-	for _, partition := range w.order() {
-		t := w.tasks[partition]
+func (c *committer) gather(tasks []*task) (shares []*share, records []*kgo.Record, err error) {
+	for _, t := range tasks {
 		if !t.dirty {
 			continue
 		}
@@ -118,35 +157,35 @@ func (w *worker) gather() (shares []*share, records []*kgo.Record, err error) {
 		s := &share{task: t, step: step}
 		shares = append(shares, s)
 		for i := range step.Records {
-			r, err := w.record(t.partition, &step.Records[i])
+			r, err := c.record(t.partition, &step.Records[i])
 			if err != nil {
 				return nil, nil, err
 			}
 			records = append(records, r)
 		}
 		for _, parked := range step.Parked {
-			records = append(records, w.parked(t.partition, parked))
+			records = append(records, c.parked(t.partition, parked))
 		}
 		for _, change := range step.Changes {
-			s.position = w.state(t.partition, change.Key, change.Value)
+			s.position = c.state(t.partition, change.Key, change.Value)
 			records = append(records, s.position)
 		}
 	}
 	return shares, records, nil
 }
 
-func (w *worker) state(partition int32, key, value []byte) *kgo.Record {
-	return &kgo.Record{Topic: w.p.opts.Topics.State, Partition: partition, Key: key, Value: value}
+func (c *committer) state(partition int32, key, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: c.topics.State, Partition: partition, Key: key, Value: value}
 }
 
-func (w *worker) record(partition int32, r *cdr.Record) (*kgo.Record, error) {
-	value, err := w.p.opts.Encode(r)
+func (c *committer) record(partition int32, r *cdr.Record) (*kgo.Record, error) {
+	value, err := c.encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode record %s of partition %d: %w: %w", r.RecordID, partition, ErrBroken, err)
 	}
-	names := w.p.opts.Headers
+	names := c.headers
 	return &kgo.Record{
-		Topic: w.p.opts.Topics.CDR, Partition: partition, Key: []byte(r.SessionID), Value: value,
+		Topic: c.topics.CDR, Partition: partition, Key: []byte(r.SessionID), Value: value,
 		Headers: []kgo.RecordHeader{
 			{Key: HeaderRecordID, Value: []byte(r.RecordID.String())},
 			{Key: HeaderRecordType, Value: []byte(r.RecordType.String())},
@@ -157,11 +196,11 @@ func (w *worker) record(partition int32, r *cdr.Record) (*kgo.Record, error) {
 	}, nil
 }
 
-func (w *worker) parked(partition int32, p cdr.Parked) *kgo.Record {
+func (c *committer) parked(partition int32, p cdr.Parked) *kgo.Record {
 	headers := []kgo.RecordHeader{
 		{Key: kafka.HeaderReason, Value: []byte(p.Reason)},
 		{Key: kafka.HeaderSource, Value: []byte("cdr")},
-		{Key: kafka.HeaderTopic, Value: []byte(w.p.opts.Topics.Events)},
+		{Key: kafka.HeaderTopic, Value: []byte(c.topics.Events)},
 		{Key: kafka.HeaderPartition, Value: strconv.AppendInt(nil, int64(partition), 10)},
 		{Key: kafka.HeaderOffset, Value: strconv.AppendInt(nil, p.Input.Offset, 10)},
 	}
@@ -169,7 +208,7 @@ func (w *worker) parked(partition int32, p cdr.Parked) *kgo.Record {
 		headers = append(headers, kgo.RecordHeader{Key: kafka.HeaderEmitter, Value: []byte(p.Input.Emitter)})
 	}
 	return &kgo.Record{
-		Topic: w.p.opts.Topics.DLQ, Partition: partition % w.p.place.dlq,
+		Topic: c.topics.DLQ, Partition: partition % c.cluster.dlq,
 		Key: p.Input.Key, Value: p.Input.Value, Headers: headers,
 	}
 }
@@ -186,10 +225,10 @@ func (p *promises) first() error {
 	return p.failed
 }
 
-func (w *worker) produce(ctx context.Context, records []*kgo.Record) *promises {
+func (c *committer) produce(ctx context.Context, records []*kgo.Record) *promises {
 	p := &promises{}
 	for _, record := range records {
-		w.client.Produce(ctx, record, func(r *kgo.Record, err error) {
+		c.client.Produce(ctx, record, func(r *kgo.Record, err error) {
 			if err == nil {
 				return
 			}
@@ -202,56 +241,41 @@ func (w *worker) produce(ctx context.Context, records []*kgo.Record) *promises {
 				}
 			}
 		})
-		w.at(Producing)
+		c.hooks.at(Producing)
 	}
 	return p
 }
 
 // abort gives a transaction up whose messages did not all arrive. What was folded goes with it: the tasks are dropped.
-func (w *worker) abort(ctx context.Context, began time.Time, why error) error {
-	w.p.metrics.commits.WithLabelValues(aborted).Inc()
-	w.at(BeforeAbort)
+func (c *committer) abort(ctx context.Context, began time.Time, why error) error {
+	c.metrics.commits.WithLabelValues(aborted).Inc()
+	c.hooks.at(BeforeAbort)
 	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	// Only so that readers need not wait for the timeout; the next client would abort it, too.
-	err := w.client.AbortBufferedRecords(end)
+	err := c.client.AbortBufferedRecords(end)
 	if err == nil {
-		err = w.client.EndTransaction(end, kgo.TryAbort)
+		err = c.client.EndTransaction(end, kgo.TryAbort)
 	}
 	if err != nil {
-		w.log.Debug("transaction was not aborted in order", "error", err)
+		c.log.Debug("transaction was not aborted in order", "error", err)
 	}
 	if errors.Is(why, ErrTooLarge) {
 		return why // again and again
 	}
-	return w.unsettled(began, why)
-}
-
-// unsettled finds out whether a transaction failed because another process has our name. The brokers say the same of
-// one that took longer than the transaction timeout: then it was our own fault, and we go on with a new client.
-func (w *worker) unsettled(began time.Time, why error) error {
-	if final := w.final(why); final != nil {
-		return final
-	}
-	fenced := errors.Is(why, kerr.ProducerFenced) || errors.Is(why, kerr.InvalidProducerEpoch)
-	// By both clocks: the monotonic one stands still while a machine sleeps.
-	took := max(time.Since(began), time.Now().Round(0).Sub(began.Round(0)))
-	if fenced && took < w.p.opts.TransactionTimeout {
-		return w.fenced(why)
-	}
-	return fmt.Errorf("%w: %w", errUnknown, why)
+	return c.classify.failure(began, why)
 }
 
 // settled remembers what is committed: the store first, as the fold then forgets what the store has.
-func (w *worker) settled(shares []*share) error {
-	m, now := w.p.metrics, time.Now()
+func (c *committer) settled(shares []*share) error {
+	m, now := c.metrics, time.Now()
 	for _, s := range shares {
 		t := s.task
 		at := checkpoint{next: s.position.Offset + 1, at: now}
 		if err := t.store.Remember(ofChanges(s.step.Changes), at.bytes()); err != nil {
 			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, s.step.Next, err)
 		}
-		w.at(AfterRemember)
+		c.hooks.at(AfterRemember)
 		t.fold.Committed()
 		t.log.next, t.positionKey = at.next, s.position.Key
 		t.due = t.fold.Due()

@@ -41,5 +41,3 @@ func (h hooks) at(point CrashPoint) {
 		h.crash(point)
 	}
 }
-
-func (w *worker) at(point CrashPoint) { w.p.opts.hooks.at(point) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -11,46 +12,33 @@ import (
 	"januscdr/statestore"
 )
 
-// fetchErrors decides what an error of reading means.
-func (w *worker) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
-	var failed error
-	fetches.EachError(func(topic string, partition int32, err error) {
-		var session *kgo.ErrGroupSession
-		switch {
-		case failed != nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			failed = w.gone(ctx, partition, err)
-		case errors.Is(err, kerr.UnknownTopicID):
-			failed = fmt.Errorf("read %s: %w: the topic was deleted and made again: give the changelog and the group new names, and delete the state directory: %w", topic, ErrAhead, err)
-		case w.final(err) != nil:
-			failed = w.final(err)
-		case errors.As(err, &session):
-			w.log.Warn("membership of the group is interrupted", "error", err) // the client joins again by itself
-		default:
-			failed = fmt.Errorf("%w: read %s partition %d: %w", errUnknown, topic, partition, err)
-		}
-	})
-	return failed
+// classifier tells failures that would come again from those that pass, and says what to do about the former.
+type classifier struct {
+	group, instance string
+	name            string // of the worker: instance id in the group, and transactional id
+
+	transactionTimeout time.Duration
+	sessionTimeout     time.Duration
 }
 
-// gone is the error of a position that the log does not have any more.
-func (w *worker) gone(ctx context.Context, partition int32, err error) error {
-	t := w.tasks[partition]
-	if t == nil {
-		return fmt.Errorf("%w: %w", errUnknown, err)
+// failure is what an error of the client means that began something at began: an error that will come again, or one that
+// wraps errUnknown. The brokers say "fenced" of another process that has our name, and also of a transaction that took
+// longer than the transaction timeout: then it was our own fault, and we go on with a new client.
+func (c classifier) failure(began time.Time, why error) error {
+	if final := c.permanent(why); final != nil {
+		return final
 	}
-	start, listed := w.logStart(ctx, w.p.opts.Topics.Events, partition)
-	switch {
-	case listed != nil:
-		return fmt.Errorf("%w: %w: %w", errUnknown, err, listed)
-	case start > t.next() && !w.p.opts.AcceptLoss:
-		return w.outOfRange(partition, t.next(), start)
+	fenced := errors.Is(why, kerr.ProducerFenced) || errors.Is(why, kerr.InvalidProducerEpoch)
+	// By both clocks: the monotonic one stands still while a machine sleeps.
+	took := max(time.Since(began), time.Now().Round(0).Sub(began.Round(0)))
+	if fenced && took < c.transactionTimeout {
+		return c.fenced(why)
 	}
-	return fmt.Errorf("%w: %w", errUnknown, err) // the restore finds out what it is
+	return fmt.Errorf("%w: %w", errUnknown, why)
 }
 
-// final is the error when trying again would not help, else nil.
-func (w *worker) final(err error) error {
+// permanent is the error when trying again would not help, else nil.
+func (c classifier) permanent(err error) error {
 	for _, sentinel := range []error{ErrBroken, ErrAhead, ErrOutOfRange, ErrFenced, ErrTooLarge, ErrForeign, ErrVersion, statestore.ErrForeign, statestore.ErrFull} {
 		if errors.Is(err, sentinel) {
 			return err
@@ -59,23 +47,72 @@ func (w *worker) final(err error) error {
 	for _, refused := range []error{kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.SaslAuthenticationFailed} {
 		if errors.Is(err, refused) {
 			return fmt.Errorf("kafka does not let us: grant read on the events and the group %s, write on the other topics, and write on the transactional ids that begin with %s-%s-: %w",
-				w.p.opts.Group, w.p.opts.Group, w.p.opts.Instance, err)
+				c.group, c.group, c.instance, err)
 		}
 	}
 	switch {
 	case errors.Is(err, kerr.FencedInstanceID):
-		return w.fenced(err)
+		return c.fenced(err)
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		return fmt.Errorf("the brokers do not allow a transaction timeout of %v: lower it, or raise transaction.max.timeout.ms there: %w", w.p.opts.TransactionTimeout, err)
+		return fmt.Errorf("the brokers do not allow a transaction timeout of %v: lower it, or raise transaction.max.timeout.ms there: %w", c.transactionTimeout, err)
 	case errors.Is(err, kerr.InvalidSessionTimeout):
-		return fmt.Errorf("the brokers do not allow a session timeout of %v: see group.min.session.timeout.ms and group.max.session.timeout.ms there: %w", w.p.opts.SessionTimeout, err)
+		return fmt.Errorf("the brokers do not allow a session timeout of %v: see group.min.session.timeout.ms and group.max.session.timeout.ms there: %w", c.sessionTimeout, err)
 	}
 	return nil
 }
 
-func (w *worker) fenced(why error) error {
+func (c classifier) fenced(why error) error {
 	if errors.Is(why, ErrFenced) {
 		return why
 	}
-	return fmt.Errorf("%w: %s is used by two processes: give each an instance name of its own: %w", ErrFenced, w.name, why)
+	return fmt.Errorf("%w: %s is used by two processes: give each an instance name of its own: %w", ErrFenced, c.name, why)
+}
+
+// fetchErrors decides what an error of reading means.
+func (c *consumer) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
+	var failed error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		var session *kgo.ErrGroupSession
+		switch {
+		case failed != nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			failed = c.gone(ctx, partition, err)
+		case errors.Is(err, kerr.UnknownTopicID):
+			failed = fmt.Errorf("read %s: %w: the topic was deleted and made again: give the changelog and the group new names, and delete the state directory: %w", topic, ErrAhead, err)
+		case c.classify.permanent(err) != nil:
+			failed = c.classify.permanent(err)
+		case errors.As(err, &session):
+			c.log.Warn("membership of the group is interrupted", "error", err) // the client joins again by itself
+		default:
+			failed = fmt.Errorf("%w: read %s partition %d: %w", errUnknown, topic, partition, err)
+		}
+	})
+	return failed
+}
+
+// gone is the error of a position that the log does not have any more.
+func (c *consumer) gone(ctx context.Context, partition int32, err error) error {
+	t := c.tasks[partition]
+	if t == nil {
+		return fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	start, listed := c.restorer.logStart(ctx, c.topic, partition)
+	switch {
+	case listed != nil:
+		return fmt.Errorf("%w: %w: %w", errUnknown, err, listed)
+	case start > t.next() && !c.restorer.acceptLoss:
+		return c.restorer.outOfRange(partition, t.next(), start)
+	}
+	return fmt.Errorf("%w: %w", errUnknown, err) // the restore finds out what it is
+}
+
+// and puts two errors into one line; either may be nil.
+func and(first, second error) error {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return fmt.Errorf("%w; and then: %w", first, second)
 }

@@ -262,6 +262,7 @@ func compare(t *testing.T, what string, partition int32, got []*kgo.Record, want
 
 // running is a processor at work.
 type running struct {
+	cluster   *cluster
 	processor *Processor
 	registry  *prometheus.Registry
 	cancel    context.CancelFunc
@@ -280,7 +281,7 @@ func (c *cluster) options(dir string) Options {
 
 func (c *cluster) start(dir string, change ...func(*Options)) *running {
 	c.t.Helper()
-	r := &running{registry: prometheus.NewRegistry(), done: make(chan struct{}), log: &syncBuffer{}}
+	r := &running{cluster: c, registry: prometheus.NewRegistry(), done: make(chan struct{}), log: &syncBuffer{}}
 	o := c.options(dir)
 	o.Registerer = r.registry
 	o.Log = hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: r.log})
@@ -321,9 +322,11 @@ func (r *running) stop(t *testing.T) {
 // inStore does something to the state store that a processor which has stopped left of a partition.
 func (r *running) inStore(t *testing.T, partition int32, f func(s *statestore.Store) error) {
 	t.Helper()
-	o := r.processor.storeOptions(partition)
-	o.Log = nil
-	s, err := statestore.Open(o)
+	cluster, err := loadTopics(t.Context(), r.cluster.client, r.cluster.topics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := statestore.Open(storeOptions(r.processor.opts, cluster, partition, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

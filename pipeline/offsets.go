@@ -42,11 +42,11 @@ const (
 // generationAtMost bounds how long a transaction looks for the generation in which its offsets are taken.
 const generationAtMost = 5 * time.Second
 
-// offsetsAPI asks the cluster. It may have been upgraded since the last client.
-func (p *Processor) offsetsAPI(ctx context.Context) (offsetsAPI, error) {
+// askOffsetsAPI asks the cluster. It may have been upgraded since the last client.
+func askOffsetsAPI(ctx context.Context, client kmsg.Requestor) (offsetsAPI, error) {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.ClientSoftwareName, req.ClientSoftwareVersion = "januscdr", "1"
-	resp, err := req.RequestWith(ctx, p.side)
+	resp, err := req.RequestWith(ctx, client)
 	if err == nil {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
@@ -73,42 +73,42 @@ func (a offsetsAPI) opts() []kgo.Opt {
 
 // fence writes the offsets of the tasks into the transaction. They are exactly those of the tasks in it: also of those that
 // only time has moved, of which the client knows nothing, and none that was read but not folded.
-func (w *worker) fence(ctx context.Context, shares []*share) error {
-	id, epoch, err := w.client.ProducerID(ctx)
+func (c *committer) fence(ctx context.Context, shares []*share) error {
+	id, epoch, err := c.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("producer id: %w", err)
 	}
-	if !w.offsets.implicit {
-		if err := w.addGroup(ctx, id, epoch); err != nil {
+	if !c.offsets.implicit {
+		if err := c.addGroup(ctx, id, epoch); err != nil {
 			return err
 		}
 	}
 	for until := time.Now().Add(generationAtMost); ; {
-		member, generation := w.client.GroupMetadata()
+		member, generation := c.client.GroupMetadata()
 		for _, s := range shares {
 			if s.task.member != member {
 				return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now", s.task.partition, s.task.member, member)
 			}
 		}
-		refused := w.writeOffsets(ctx, id, epoch, member, generation, shares)
+		refused := c.writeOffsets(ctx, id, epoch, member, generation, shares)
 		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {
 			return refused
 		}
 		// The next generation has begun, and its answer is on the way to us.
-		if err := w.generationAfter(ctx, generation, until); err != nil {
+		if err := c.generationAfter(ctx, generation, until); err != nil {
 			return fmt.Errorf("%w: %w", refused, err)
 		}
 	}
 }
 
 // generationAfter waits until the client knows of another generation.
-func (w *worker) generationAfter(ctx context.Context, known int32, until time.Time) error {
+func (c *committer) generationAfter(ctx context.Context, known int32, until time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if _, now := w.client.GroupMetadata(); now != known {
+		if _, now := c.client.GroupMetadata(); now != known {
 			return nil
 		}
 		select {
@@ -120,46 +120,48 @@ func (w *worker) generationAfter(ctx context.Context, known int32, until time.Ti
 }
 
 // addGroup adds the group to the transaction.
-func (w *worker) addGroup(ctx context.Context, id int64, epoch int16) error {
+func (c *committer) addGroup(ctx context.Context, id int64, epoch int16) error {
 	req := kmsg.NewPtrAddOffsetsToTxnRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = w.name, id, epoch, w.p.opts.Group
-	resp, err := req.RequestWith(ctx, w.client)
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = c.name, id, epoch, c.group
+	resp, err := req.RequestWith(ctx, c.client)
 	if err == nil {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		return fmt.Errorf("add group %s to the transaction: %w", w.p.opts.Group, err)
+		return fmt.Errorf("add group %s to the transaction: %w", c.group, err)
 	}
 	return nil
 }
 
-func (w *worker) writeOffsets(ctx context.Context, id int64, epoch int16, member string, generation int32, shares []*share) error {
+func (c *committer) writeOffsets(
+	ctx context.Context, id int64, epoch int16, member string, generation int32, shares []*share,
+) error {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
-	req.TransactionalID, req.ProducerID, req.ProducerEpoch = w.name, id, epoch
-	req.Group, req.MemberID, req.Generation, req.InstanceID = w.p.opts.Group, member, generation, &w.name
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = c.name, id, epoch
+	req.Group, req.MemberID, req.Generation, req.InstanceID = c.group, member, generation, &c.name
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
-	topic.Topic, topic.TopicID = w.p.opts.Topics.Events, w.p.place.eventsID
+	topic.Topic, topic.TopicID = c.topics.Events, c.cluster.eventsID
 	for _, s := range shares {
 		partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 		partition.Partition, partition.Offset, partition.LeaderEpoch = s.task.partition, s.step.Next, -1
 		topic.Partitions = append(topic.Partitions, partition)
 	}
 	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}
-	resp, err := req.RequestWith(ctx, w.client)
+	resp, err := req.RequestWith(ctx, c.client)
 	if err != nil {
-		return fmt.Errorf("write offsets of group %s: %w", w.p.opts.Group, err)
+		return fmt.Errorf("write offsets of group %s: %w", c.group, err)
 	}
 	answered := 0
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("write offsets of group %s: partition %d: %w", w.p.opts.Group, p.Partition, err)
+				return fmt.Errorf("write offsets of group %s: partition %d: %w", c.group, p.Partition, err)
 			}
 			answered++
 		}
 	}
 	if answered != len(shares) {
-		return fmt.Errorf("write offsets of group %s: the brokers answered for %d partitions of %d", w.p.opts.Group, answered, len(shares))
+		return fmt.Errorf("write offsets of group %s: the brokers answered for %d partitions of %d", c.group, answered, len(shares))
 	}
 	return nil
 }

@@ -54,40 +54,40 @@ func (o origin) differs(now origin, state string) (what, remedy string) {
 }
 
 // origin is that of what we work on.
-func (p *Processor) origin() origin {
+func (r *restorer) origin() origin {
 	return origin{
-		Cluster: p.place.cluster, Topic: p.opts.Topics.Events, TopicID: kadm.TopicID(p.place.eventsID).String(),
-		Partitions: p.place.partitions, Group: p.opts.Group,
+		Cluster: r.cluster.id, Topic: r.topics.Events, TopicID: kadm.TopicID(r.cluster.eventsID).String(),
+		Partitions: r.cluster.partitions, Group: r.group,
 	}
 }
 
 // claim makes sure that a changelog partition, as it is restored, belongs to our event log, and that no other group works
 // on it. One that says nothing yet becomes ours.
-func (w *worker) claim(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) error {
+func (r *restorer) claim(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) error {
 	b, err := store.Get([]byte(originKey))
 	if err != nil {
 		return fmt.Errorf("restore partition %d: %w", partition, err)
 	}
-	ours := w.p.origin()
+	ours := r.origin()
 	if b != nil {
 		var was origin
 		if err := json.Unmarshal(b, &was); err != nil {
-			return fmt.Errorf("restore partition %d: read origin of %s: %w: %w: %w", partition, w.p.opts.Topics.State, ErrBroken, errStates, err)
+			return fmt.Errorf("restore partition %d: read origin of %s: %w: %w: %w", partition, r.topics.State, ErrBroken, errStates, err)
 		}
-		if what, remedy := was.differs(ours, w.p.opts.Topics.State); what != "" {
-			return fmt.Errorf("restore partition %d of %s: %w: %s: %s", partition, w.p.opts.Topics.State, ErrForeign, what, remedy)
+		if what, remedy := was.differs(ours, r.topics.State); what != "" {
+			return fmt.Errorf("restore partition %d of %s: %w: %s: %s", partition, r.topics.State, ErrForeign, what, remedy)
 		}
 		if was == ours {
 			return nil
 		}
-		if err := w.alone(ctx, partition, was.Group); err != nil {
+		if err := r.alone(ctx, partition, was.Group); err != nil {
 			return err
 		}
 		log.Info("changelog is taken over from another group", "from", was.Group, "to", ours.Group)
 	}
 	// Whoever restores after us reads it from the log; it is before all we commit.
-	if _, err := w.append(ctx, &kgo.Record{Topic: w.p.opts.Topics.State, Partition: partition, Key: []byte(originKey), Value: ours.bytes()}); err != nil {
-		return fmt.Errorf("restore partition %d: write origin to %s: %w", partition, w.p.opts.Topics.State, err)
+	if _, err := r.append(ctx, &kgo.Record{Topic: r.topics.State, Partition: partition, Key: []byte(originKey), Value: ours.bytes()}); err != nil {
+		return fmt.Errorf("restore partition %d: write origin to %s: %w", partition, r.topics.State, err)
 	}
 	one := func(yield func(key, value []byte) bool) { yield([]byte(originKey), ours.bytes()) }
 	if err := store.Remember(one, store.Checkpoint()); err != nil {
@@ -98,24 +98,24 @@ func (w *worker) claim(ctx context.Context, partition int32, store *statestore.S
 
 // alone is an error while another group has members: the two would each bring out every record. It is tried again, since
 // those that stopped are members until their session timeout.
-func (w *worker) alone(ctx context.Context, partition int32, group string) error {
+func (r *restorer) alone(ctx context.Context, partition int32, group string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	described, err := w.p.admin.DescribeGroups(ctx, group)
+	described, err := r.admin.DescribeGroups(ctx, group)
 	if err != nil {
 		return fmt.Errorf("restore partition %d: look at group %s: %w", partition, group, err)
 	}
 	if n := len(described[group].Members); n > 0 {
 		return fmt.Errorf("restore partition %d: group %s has %d members and works on %s, too, so each record would come out twice: stop it (and wait for its session timeout), or give group %s topics of its own",
-			partition, group, n, w.p.opts.Topics.State, w.p.opts.Group)
+			partition, group, n, r.topics.State, r.group)
 	}
 	return nil
 }
 
 // append writes a record without a transaction and returns its offset.
-func (w *worker) append(ctx context.Context, record *kgo.Record) (int64, error) {
+func (r *restorer) append(ctx context.Context, record *kgo.Record) (int64, error) {
 	acked := make(chan error, 1)
-	w.p.side.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
+	r.plain.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
 	select {
 	case err := <-acked:
 		return record.Offset, err
@@ -125,13 +125,13 @@ func (w *worker) append(ctx context.Context, record *kgo.Record) (int64, error) 
 }
 
 // grown is for a partition that was not there when we started.
-func (w *worker) grown(partition int32) error {
+func (r *restorer) grown(partition int32) error {
 	return fmt.Errorf("partition %d of %s: %w: the topic had %d partitions when we started and has more now, and a session must stay in its partition: stop all processors and ingest, see `cdr topics grow --help`",
-		partition, w.p.opts.Topics.Events, ErrForeign, w.p.place.partitions)
+		partition, r.topics.Events, ErrForeign, r.cluster.partitions)
 }
 
 // otherVersion is for states that we cannot read. They stay as they are.
-func (w *worker) otherVersion(partition int32, why error) error {
+func (r *restorer) otherVersion(partition int32, why error) error {
 	return fmt.Errorf("restore partition %d: %w, nothing was changed: start the version that wrote them, or a later one; to go back to an earlier one, let that one finish first (docs/operations.md, upgrade): %w",
 		partition, ErrVersion, why)
 }

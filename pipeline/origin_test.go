@@ -101,7 +101,7 @@ func TestPartitionsThatWereAddedStopUs(t *testing.T) {
 	p := c.start(dir)
 	c.caughtUp(p)
 	c.eventually("it is ready", []*running{p}, p.processor.Ready)
-	if _, err := newWorker(p.processor, 0).restore(t.Context(), 2, nil); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "cdr topics grow") {
+	if _, err := (&restorer{topics: c.topics, cluster: clusterInfo{partitions: 2}}).restore(t.Context(), 2, nil); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "cdr topics grow") {
 		t.Fatalf("a partition that came while it ran: got %v, want a hint", err)
 	}
 	p.stop(t)

@@ -14,24 +14,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
-	"januscdr/kafka/inspect"
-	"januscdr/statestore"
 )
 
 // Options of a Processor. Zero values take the defaults named.
@@ -95,8 +89,6 @@ const (
 	defaultTxnTimeout     = 10 * time.Second
 	defaultSessionTimeout = 30 * time.Second
 	defaultRewriteAfter   = 200_000
-
-	restoresAtOnce = 4
 )
 
 // Processor runs the workers of one process.
@@ -105,23 +97,6 @@ type Processor struct {
 	log     hclog.Logger
 	metrics *metrics
 	board   *board
-
-	// Of a run.
-	place    place
-	side     *kgo.Client // without transactions: barriers and ticks
-	admin    *kadm.Client
-	slots    map[int32]chan struct{} // one task of this process per partition: its state directory is used by one
-	restores chan struct{}           // bounds restores at once
-	workers  []*worker
-}
-
-// place is what must be known of the cluster before work begins.
-type place struct {
-	cluster    string
-	eventsID   [16]byte
-	stateID    string
-	partitions int32
-	dlq        int32 // partitions of the DLQ
 }
 
 // New makes a Processor. An error says which option is missing or wrong.
@@ -183,164 +158,27 @@ var legal = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 // ErrForeign, ErrVersion.
 func (p *Processor) Run(ctx context.Context) error {
 	p.board.reset(p.opts.Workers)
-	side, err := kafka.NewClient(p.opts.Kafka,
+	plain, err := kafka.NewClient(p.opts.Kafka,
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0),
-		kgo.DisableIdempotentWrite(), // a barrier or a tick more does no harm, and an id that cannot be had spoils a client for good
+		kgo.DisableIdempotentWrite(), // a barrier or a tick more does no harm, and an id that cannot be had spoils a client
 	)
 	if err != nil {
 		return fmt.Errorf("run processor: %w", err)
 	}
-	defer side.Close()
-	p.side, p.admin = side, kadm.NewClient(side)
-	if err := kafka.WaitReady(ctx, side, p.log); err != nil {
+	defer plain.Close()
+	cluster, err := awaitTopics(ctx, plain, p.opts.Topics, p.log)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	if err := p.arrive(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	p.slots, p.restores = map[int32]chan struct{}{}, make(chan struct{}, restoresAtOnce)
-	for partition := range p.place.partitions {
-		p.slots[partition] = make(chan struct{}, 1)
-	}
-	p.log.Info("processor starts", "group", p.opts.Group, "instance", p.opts.Instance, "workers", p.opts.Workers,
-		"partitions", p.place.partitions, "topic", p.opts.Topics.Events)
-
-	// The first worker that fails for good stops the others.
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	failures := make(chan error, p.opts.Workers)
-	p.workers = nil
-	for i := range p.opts.Workers {
-		p.workers = append(p.workers, newWorker(p, i))
-	}
-	for _, w := range p.workers {
-		go func() { failures <- w.run(running) }()
-	}
-	var failed error
-	for range p.opts.Workers {
-		if err := <-failures; err != nil {
-			stop()
-			if failed == nil {
-				failed = err
-			} else {
-				p.log.Error("another worker failed, too", "error", err)
-			}
-		}
-	}
-	if failed != nil {
-		return fmt.Errorf("run processor: %w", failed)
-	}
-	if p.opts.Leave {
-		p.leave()
-	}
-	p.log.Info("processor has stopped")
-	return nil
-}
-
-// arrive looks at the topics until the brokers can tell of them: they may be gone again, and after a change of leaders it
-// takes a moment.
-func (p *Processor) arrive(ctx context.Context) error {
-	if _, err := kafka.ClusterID(ctx, p.side); err != nil {
-		return err
-	}
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxBackoff) {
-		err := p.look(ctx)
-		var said *kerr.Error
-		if err == nil || errors.Is(err, inspect.ErrTopics) || errors.As(err, &said) && !said.Retriable {
-			return err
-		}
-		p.log.Warn("the brokers cannot tell of the topics yet, asking again", "error", err)
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-		if err := kafka.WaitReady(ctx, p.side, p.log); err != nil {
-			return err
-		}
-	}
-}
-
-// look looks at the topics and learns what identifies them.
-func (p *Processor) look(ctx context.Context) error {
-	if err := inspect.CheckTopics(ctx, p.side, p.opts.Topics); err != nil {
-		return err
-	}
-	t := p.opts.Topics
-	meta, err := p.admin.Metadata(ctx, t.Events, t.State, t.DLQ)
-	if err != nil {
-		return fmt.Errorf("look at topics: %w", err)
-	}
-	for _, name := range []string{t.Events, t.State, t.DLQ} {
-		if err := meta.Topics[name].Err; err != nil {
-			return fmt.Errorf("look at topic %s: %w", name, err)
-		}
-	}
-	p.place = place{
-		cluster:    meta.Cluster,
-		eventsID:   meta.Topics[t.Events].ID,
-		stateID:    meta.Topics[t.State].ID.String(),
-		partitions: int32(len(meta.Topics[t.Events].Partitions)),
-		dlq:        int32(len(meta.Topics[t.DLQ].Partitions)),
-	}
-	return nil
-}
-
-// settleAtMost bounds how long a stop waits for the group.
-const settleAtMost = 5 * time.Second
-
-// settle waits until the group has answered all our workers. A member that goes away while the group waits for it to
-// join makes everybody wait, also our own next start, until the group gives it up.
-func (p *Processor) settle() {
-	joining := func(w *worker) bool { return w.inbox.joining(time.Now()) }
-	for until := time.Now().Add(settleAtMost); slices.ContainsFunc(p.workers, joining) && time.Now().Before(until); {
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// leave takes our members out of the group: static members do not leave by closing.
-func (p *Processor) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
-	defer cancel()
-	var instances []string
-	for i := range p.opts.Workers {
-		instances = append(instances, p.opts.name(i))
-	}
-	left, err := p.admin.LeaveGroup(ctx, kadm.LeaveGroup(p.opts.Group).InstanceIDs(instances...).Reason("scaled in"))
-	if err == nil {
-		err = left.Error()
-	}
-	if err != nil {
-		p.log.Warn("group could not be left, others take over after the session timeout", "error", err)
-		return
-	}
-	p.log.Info("group was left", "group", p.opts.Group)
+	return p.newRun(plain, cluster).work(ctx)
 }
 
 // name is the identity of a worker, as a static member of the group and as a transactional producer: the same at each
 // start, so that a start puts an end to what its predecessor left open.
 func (o Options) name(worker int) string {
 	return o.Group + "-" + o.Instance + "-" + strconv.Itoa(worker)
-}
-
-func (p *Processor) storeOptions(partition int32) statestore.Options {
-	o := statestore.Options{
-		Dir: filepath.Join(p.opts.StateDir, p.opts.Topics.State, strconv.Itoa(int(partition))),
-		Identity: statestore.Identity{
-			Cluster: p.place.cluster, Topic: p.opts.Topics.State, TopicID: p.place.stateID, Partition: partition,
-		},
-		MinFree: p.opts.MinFree,
-		Log:     p.log.Named("statestore").With("partition", partition),
-	}
-	if p.opts.hooks.store != nil {
-		p.opts.hooks.store(&o)
-	}
-	return o
 }

@@ -469,7 +469,7 @@ func TestAStoreThatMakesNoSenseIsBuiltAnew(t *testing.T) {
 	}
 	p.stop(t)
 	c.check()
-	if aside, _ := filepath.Glob(filepath.Join(p.processor.storeOptions(0).Dir, "broken-*")); len(aside) != 1 {
+	if aside, _ := filepath.Glob(filepath.Join(dir, "*", "0", "broken-*")); len(aside) != 1 {
 		t.Errorf("moved aside: %v", aside)
 	}
 }

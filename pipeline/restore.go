@@ -18,9 +18,22 @@ import (
 	"januscdr/statestore"
 )
 
-// A restore makes a task out of a partition that was assigned: it brings the state store up to what the changelog
-// says, up to a barrier, and opens the fold on it. It runs in a goroutine of its own, outside of any transaction: a
-// member that waits inside one can wait for another that waits for it.
+// A restore makes a task out of a partition that was assigned. It walks the path of a start after a crash, and of any
+// other:
+//
+//	take the partition's slot in this process                the task before may still be closing its store
+//	open the store                                           broken: moved aside, it starts empty
+//	append a barrier to the changelog                        all that earlier owners wrote lies before it, or is aborted
+//	replay the changelog into the store                      from its checkpoint; from the start of the log where it has
+//	    until a record at the barrier or beyond comes        none, or one that the log or its deletions do not reach
+//	claim the changelog                                      it is of our event log, and no other group works on it
+//	open the fold on the store                               makes no sense: move the store aside, and once more
+//	check that the event log has the position
+//	prime the window of duplicates                           with the records before the position
+//	hand the task over                                       the worker's: it reads on from the position
+//
+// It runs in a goroutine of its own, outside of any transaction: a member that waits inside one can wait for another that
+// waits for it.
 
 const (
 	stuckAfter    = 5 * time.Second // without a record: say who holds the changelog
@@ -29,6 +42,29 @@ const (
 	asideAttempts = 2
 )
 
+// restorer makes tasks for one worker. Restores of several partitions may run at once.
+type restorer struct {
+	name    string // of the worker: it stands in its barriers
+	group   string
+	kafka   kafka.Options
+	topics  kafka.Topics
+	cluster clusterInfo
+
+	policy       cdr.Policy
+	acceptLoss   bool
+	storeOptions func(partition int32) statestore.Options
+
+	plain *kgo.Client // writes barriers and origins
+	admin *kadm.Client
+
+	slots  map[int32]chan struct{} // of the process: who has that of a partition may open its store
+	atOnce chan struct{}           // of the process: bounds restores at once
+
+	metrics *metrics
+	board   workerBoard
+	hooks   hooks
+}
+
 // restored is what a restore comes to.
 type restored struct {
 	task *task
@@ -36,11 +72,11 @@ type restored struct {
 }
 
 // restore makes the task of a partition. The error wraps the context's when that ended.
-func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger) (t *task, err error) {
+func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logger) (t *task, err error) {
 	// One after the other: the task that this process had before may still be closing its store.
-	slot, known := w.p.slots[partition]
+	slot, known := r.slots[partition]
 	if !known {
-		return nil, w.grown(partition)
+		return nil, r.grown(partition)
 	}
 	select {
 	case slot <- struct{}{}:
@@ -54,18 +90,18 @@ func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger)
 		}
 	}()
 	select {
-	case w.p.restores <- struct{}{}:
-		defer func() { <-w.p.restores }()
+	case r.atOnce <- struct{}{}:
+		defer func() { <-r.atOnce }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 
 	for attempt := 1; ; attempt++ {
-		store, err := w.openStore(partition, log)
+		store, err := r.openStore(partition, log)
 		if err != nil {
 			return nil, err
 		}
-		t, err := w.restoreInto(ctx, partition, store, log)
+		t, err := r.restoreInto(ctx, partition, store, log)
 		if err == nil {
 			t.free = free
 			return t, nil
@@ -78,7 +114,7 @@ func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger)
 		if moved != nil {
 			return nil, and(err, moved)
 		}
-		w.p.metrics.broken.Inc()
+		r.metrics.broken.Inc()
 		log.Error("state store made no sense and is built anew from the changelog", "moved_to", aside, "error", err)
 	}
 }
@@ -86,60 +122,60 @@ func (w *worker) restore(ctx context.Context, partition int32, log hclog.Logger)
 // errStates marks errors of reading the states, as opposed to those of Kafka.
 var errStates = errors.New("states cannot be read")
 
-func (w *worker) openStore(partition int32, log hclog.Logger) (*statestore.Store, error) {
-	store, err := statestore.Open(w.p.storeOptions(partition))
+func (r *restorer) openStore(partition int32, log hclog.Logger) (*statestore.Store, error) {
+	store, err := statestore.Open(r.storeOptions(partition))
 	if err != nil {
 		return nil, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
 	if aside := store.MovedAside(); aside != "" {
-		w.p.metrics.broken.Inc()
+		r.metrics.broken.Inc()
 		log.Warn("state store could not be opened and is built anew from the changelog", "moved_to", aside)
 	}
 	return store, nil
 }
 
-func (w *worker) restoreInto(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) (*task, error) {
+func (r *restorer) restoreInto(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) (*task, error) {
 	began := time.Now()
-	barrier, err := w.barrier(ctx, partition)
+	barrier, err := r.barrier(ctx, partition)
 	if err != nil {
 		return nil, err
 	}
-	w.at(AfterBarrier)
-	span, err := w.replay(ctx, partition, store, barrier, log)
+	r.hooks.at(AfterBarrier)
+	span, err := r.replay(ctx, partition, store, barrier, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.claim(ctx, partition, store, log); err != nil {
+	if err := r.claim(ctx, partition, store, log); err != nil {
 		return nil, err
 	}
-	fold, err := cdr.Open(w.p.opts.Policy, cdr.Source{Topic: w.p.opts.Topics.Events, Partition: partition}, store)
+	fold, err := cdr.Open(r.policy, cdr.Source{Topic: r.topics.Events, Partition: partition}, store)
 	switch {
 	case errors.Is(err, cdr.ErrStateVersion):
-		return nil, w.otherVersion(partition, err)
+		return nil, r.otherVersion(partition, err)
 	case err != nil:
 		return nil, fmt.Errorf("restore partition %d: %w: %w: %w", partition, ErrBroken, errStates, err)
 	}
 	t := &task{partition: partition, fold: fold, store: store, log: span}
-	if err := w.begin(ctx, t, log); err != nil {
+	if err := r.begin(ctx, t, log); err != nil {
 		return nil, err
 	}
-	if err := w.recall(ctx, t); err != nil {
+	if err := r.recall(ctx, t); err != nil {
 		return nil, err
 	}
-	w.at(AfterRestore)
+	r.hooks.at(AfterRestore)
 	log.Info("task restored", "position", t.next(), "open_sessions", fold.OpenSessions(), "took", time.Since(began).Round(time.Millisecond))
 	return t, nil
 }
 
 // barrier appends a mark to the changelog partition and returns its offset. Whoever had the partition before us lost it
 // before we got it: all they wrote lies before the mark, or can only be aborted.
-func (w *worker) barrier(ctx context.Context, partition int32) (int64, error) {
-	offset, err := w.append(ctx, &kgo.Record{
-		Topic: w.p.opts.Topics.State, Partition: partition, Key: []byte(barrierKey),
-		Value: []byte(w.name), // who took over, for those who look: see Barrier
+func (r *restorer) barrier(ctx context.Context, partition int32) (int64, error) {
+	offset, err := r.append(ctx, &kgo.Record{
+		Topic: r.topics.State, Partition: partition, Key: []byte(barrierKey),
+		Value: []byte(r.name), // who took over, for those who look: see Barrier
 	})
 	if err != nil {
-		return 0, fmt.Errorf("restore partition %d: append barrier to %s: %w", partition, w.p.opts.Topics.State, err)
+		return 0, fmt.Errorf("restore partition %d: append barrier to %s: %w", partition, r.topics.State, err)
 	}
 	return offset, nil
 }
@@ -147,9 +183,9 @@ func (w *worker) barrier(ctx context.Context, partition int32) (int64, error) {
 // replay tells the store what the changelog says from the store's checkpoint on, until a record at or beyond the
 // barrier is delivered: if compaction took ours, there is a later one. It does not stop at an offset without a record:
 // the last stable offset can lie before what is committed, and the mark of a transaction can vanish.
-func (w *worker) replay(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
+func (r *restorer) replay(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
 	for restart := 0; ; restart++ {
-		span, err := w.replayFrom(ctx, partition, store, barrier, log)
+		span, err := r.replayFrom(ctx, partition, store, barrier, log)
 		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
 			return span, err
 		}
@@ -157,9 +193,9 @@ func (w *worker) replay(ctx context.Context, partition int32, store *statestore.
 	}
 }
 
-func (w *worker) replayFrom(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
-	topic := w.p.opts.Topics.State
-	first, err := w.logStart(ctx, topic, partition)
+func (r *restorer) replayFrom(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
+	topic := r.topics.State
+	first, err := r.logStart(ctx, topic, partition)
 	if err != nil {
 		return logSpan{}, err
 	}
@@ -168,7 +204,7 @@ func (w *worker) replayFrom(ctx context.Context, partition int32, store *statest
 		switch age := time.Since(c.at); {
 		case c.next > barrier:
 			return logSpan{}, fmt.Errorf("restore partition %d: %w: the state store knows %s up to offset %d, but the log ends at %d: if the topic was emptied on purpose, delete the state directory %s and the topics, and start anew",
-				partition, ErrAhead, topic, c.next, barrier, w.p.storeOptions(partition).Dir)
+				partition, ErrAhead, topic, c.next, barrier, r.storeOptions(partition).Dir)
 		case c.next < first:
 			log.Info("state store is older than the changelog and starts empty", "checkpoint", c.next, "log_start", first)
 			err = store.Reset()
@@ -190,13 +226,12 @@ func (w *worker) replayFrom(ctx context.Context, partition int32, store *statest
 		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
 
-	o := w.p.opts.Kafka
-	reader, err := kafka.NewReader(o, topic, map[int32]kafka.Range{partition: {From: from, To: -1}}, kgo.FetchMaxPartitionBytes(8<<20))
+	reader, err := kafka.NewReader(r.kafka, topic, map[int32]kafka.Range{partition: {From: from, To: -1}}, kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
 	defer reader.Close()
-	progress := w.progress(partition, from, barrier, log)
+	progress := r.progress(partition, from, barrier, log)
 	defer progress.done()
 	for at := from; at <= barrier; {
 		records, err := progress.next(ctx, reader, at)
@@ -207,10 +242,10 @@ func (w *worker) replayFrom(ctx context.Context, partition int32, store *statest
 		if err := store.Remember(ofRecords(records), checkpoint{next: at, at: time.Now()}.bytes()); err != nil {
 			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 		}
-		w.at(AfterReplay)
+		r.hooks.at(AfterReplay)
 		progress.read(len(records), at)
 	}
-	w.p.metrics.restores.WithLabelValues(kind).Inc()
+	r.metrics.restores.WithLabelValues(kind).Inc()
 	return logSpan{first: first, next: barrier + 1}, nil
 }
 
@@ -225,13 +260,13 @@ func holds(store *statestore.Store) (bool, error) {
 }
 
 // begin finds out where the task starts to read, and that it can.
-func (w *worker) begin(ctx context.Context, t *task, log hclog.Logger) error {
-	topic := w.p.opts.Topics.Events
-	start, err := w.logStart(ctx, topic, t.partition)
+func (r *restorer) begin(ctx context.Context, t *task, log hclog.Logger) error {
+	topic := r.topics.Events
+	start, err := r.logStart(ctx, topic, t.partition)
 	if err != nil {
 		return err
 	}
-	end, err := w.offsetOf(ctx, w.p.admin.ListEndOffsets, topic, t.partition)
+	end, err := r.offsetOf(ctx, r.admin.ListEndOffsets, topic, t.partition)
 	if err != nil {
 		return err
 	}
@@ -243,31 +278,31 @@ func (w *worker) begin(ctx context.Context, t *task, log hclog.Logger) error {
 	case next > end:
 		return fmt.Errorf("restore partition %d: %w: the position is %d, but %s ends at %d: if the topic was deleted and made again, give the changelog and the group new names, and delete the state directory",
 			t.partition, ErrAhead, next, topic, end)
-	case !w.p.opts.AcceptLoss:
-		return w.outOfRange(t.partition, next, start)
+	case !r.acceptLoss:
+		return r.outOfRange(t.partition, next, start)
 	default:
 		// The fold takes any later offset; its position is behind until then.
 		t.start = start
-		w.p.metrics.lost.Add(float64(start - next))
+		r.metrics.lost.Add(float64(start - next))
 		log.Error("events were deleted before they were read, going on without them", "from", next, "to", start, "count", start-next)
 	}
 	return nil
 }
 
-func (w *worker) outOfRange(partition int32, next, start int64) error {
+func (r *restorer) outOfRange(partition int32, next, start int64) error {
 	return fmt.Errorf("read partition %d of %s: %w: the position is %d and the log begins at %d, so %d events cannot be had any more: bring the topic back from a copy, or accept the loss with --accept-loss; then keep events longer (retention.ms, retention.bytes)",
-		partition, w.p.opts.Topics.Events, ErrOutOfRange, next, start, start-next)
+		partition, r.topics.Events, ErrOutOfRange, next, start, start-next)
 }
 
 // recall refills the window of duplicates with the records before the position.
-func (w *worker) recall(ctx context.Context, t *task) error {
+func (r *restorer) recall(ctx context.Context, t *task) error {
 	next := t.fold.Next()
 	if next < 0 {
 		return nil
 	}
-	topic := w.p.opts.Topics.Events
+	topic := r.topics.Events
 	for restart := 0; ; restart++ {
-		first, err := w.logStart(ctx, topic, t.partition)
+		first, err := r.logStart(ctx, topic, t.partition)
 		if err != nil {
 			return err
 		}
@@ -275,15 +310,15 @@ func (w *worker) recall(ctx context.Context, t *task) error {
 		if from >= next {
 			return nil
 		}
-		err = w.recallFrom(ctx, t, topic, kafka.Range{From: from, To: next})
+		err = r.recallFrom(ctx, t, topic, kafka.Range{From: from, To: next})
 		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
 			return err
 		}
 	}
 }
 
-func (w *worker) recallFrom(ctx context.Context, t *task, topic string, span kafka.Range) error {
-	reader, err := kafka.NewReader(w.p.opts.Kafka, topic, map[int32]kafka.Range{t.partition: span}, kgo.FetchMaxPartitionBytes(8<<20))
+func (r *restorer) recallFrom(ctx context.Context, t *task, topic string, span kafka.Range) error {
+	reader, err := kafka.NewReader(r.kafka, topic, map[int32]kafka.Range{t.partition: span}, kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		return fmt.Errorf("restore partition %d: %w", t.partition, err)
 	}
@@ -302,11 +337,11 @@ func (w *worker) recallFrom(ctx context.Context, t *task, topic string, span kaf
 	}
 }
 
-func (w *worker) logStart(ctx context.Context, topic string, partition int32) (int64, error) {
-	return w.offsetOf(ctx, w.p.admin.ListStartOffsets, topic, partition)
+func (r *restorer) logStart(ctx context.Context, topic string, partition int32) (int64, error) {
+	return r.offsetOf(ctx, r.admin.ListStartOffsets, topic, partition)
 }
 
-func (w *worker) offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {
+func (r *restorer) offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {
 	listed, err := list(ctx, topic)
 	if err != nil {
 		return 0, fmt.Errorf("restore partition %d: list offsets of %s: %w", partition, topic, err)
@@ -323,7 +358,7 @@ func (w *worker) offsetOf(ctx context.Context, list func(context.Context, ...str
 
 // progress tells how a restore goes on.
 type progress struct {
-	w         *worker
+	r         *restorer
 	partition int32
 	log       hclog.Logger
 	from      int64
@@ -333,23 +368,23 @@ type progress struct {
 	told      time.Time
 }
 
-func (w *worker) progress(partition int32, from, barrier int64, log hclog.Logger) *progress {
-	p := &progress{w: w, partition: partition, log: log, from: from, barrier: barrier, began: time.Now(), told: time.Now()}
+func (r *restorer) progress(partition int32, from, barrier int64, log hclog.Logger) *progress {
+	p := &progress{r: r, partition: partition, log: log, from: from, barrier: barrier, began: time.Now(), told: time.Now()}
 	p.show(from)
 	return p
 }
 
 func (p *progress) show(at int64) {
-	p.w.p.board.put(p.w.number, p.partition, func(s *PartitionStatus) {
+	p.r.board.put(p.partition, func(s *PartitionStatus) {
 		s.State, s.Restored, s.ToRestore = Restoring, p.records, p.barrier+1-p.from
 	})
 	ratio := float64(at-p.from) / float64(max(p.barrier+1-p.from, 1))
-	p.w.p.metrics.restoring.WithLabelValues(strconv.Itoa(int(p.partition))).Set(min(ratio, 1))
+	p.r.metrics.restoring.WithLabelValues(strconv.Itoa(int(p.partition))).Set(min(ratio, 1))
 }
 
 func (p *progress) read(n int, at int64) {
 	p.records += int64(n)
-	p.w.p.metrics.restored.Add(float64(n))
+	p.r.metrics.restored.Add(float64(n))
 	p.show(at)
 	if time.Since(p.told) < progressEvery || at > p.barrier {
 		return
@@ -379,10 +414,10 @@ func (p *progress) next(ctx context.Context, reader *kafka.Reader, at int64) ([]
 func (p *progress) holders(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, stuckAfter)
 	defer cancel()
-	topic := p.w.p.opts.Topics.State
+	topic := p.r.topics.State
 	var set kadm.TopicsSet
 	set.Add(topic, p.partition)
-	producers, err := p.w.p.admin.DescribeProducers(ctx, set)
+	producers, err := p.r.admin.DescribeProducers(ctx, set)
 	if err != nil {
 		return "cannot be listed: " + err.Error()
 	}
@@ -398,4 +433,4 @@ func (p *progress) holders(ctx context.Context) string {
 	return strings.Join(holders, ", ")
 }
 
-func (p *progress) done() { p.w.p.metrics.restoring.DeleteLabelValues(strconv.Itoa(int(p.partition))) }
+func (p *progress) done() { p.r.metrics.restoring.DeleteLabelValues(strconv.Itoa(int(p.partition))) }

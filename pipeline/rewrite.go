@@ -19,28 +19,40 @@ import (
 // rewriteShare is how many times the living states a changelog partition must hold for a rewrite to be worth it.
 const rewriteShare = 4
 
-// rewrite makes the changelog short again where it has grown long.
-func (w *worker) rewrite(ctx context.Context) error {
-	if !w.p.opts.Topics.Embedded {
+// rewriteEnv is what a rewrite needs besides a committer.
+type rewriteEnv struct {
+	embedded bool  // there is no rewrite elsewhere
+	after    int64 // records of a changelog partition, at least
+	admin    *kadm.Client
+}
+
+// rewriter makes changelog partitions short again, each in a transaction of its own.
+type rewriter struct {
+	rewriteEnv
+	*committer
+}
+
+// rewrite makes the changelog of the tasks short again where it has grown long. They have been committed.
+func (r *rewriter) rewrite(ctx context.Context, tasks []*task) error {
+	if !r.embedded {
 		return nil
 	}
-	for _, partition := range w.order() {
-		t := w.tasks[partition]
-		if t.positionKey == nil || t.log.next-t.log.first < max(w.p.opts.RewriteAfter, rewriteShare*t.live) {
+	for _, t := range tasks {
+		if t.positionKey == nil || t.log.next-t.log.first < max(r.after, rewriteShare*t.live) {
 			continue
 		}
-		if err := w.rewriteOne(ctx, t); err != nil {
+		if err := r.rewriteOne(ctx, t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *worker) rewriteOne(ctx context.Context, t *task) error {
+func (r *rewriter) rewriteOne(ctx context.Context, t *task) error {
 	s := &share{task: t, step: cdr.Step{Next: t.fold.Next()}}
 	var records []*kgo.Record
 	err := t.store.Scan(nil, func(key, value []byte) error {
-		record := w.state(t.partition, bytes.Clone(key), bytes.Clone(value))
+		record := r.state(t.partition, bytes.Clone(key), bytes.Clone(value))
 		if bytes.Equal(key, t.positionKey) {
 			s.position = record
 			return nil
@@ -52,26 +64,26 @@ func (w *worker) rewriteOne(ctx context.Context, t *task) error {
 		return fmt.Errorf("rewrite changelog of partition %d: %w: the position is missing: %w", t.partition, ErrBroken, err)
 	}
 	records = append(records, s.position) // the position last, as always
-	if err := w.transaction(ctx, []*share{s}, records); err != nil {
+	if err := r.transaction(ctx, []*share{s}, records); err != nil {
 		return err
 	}
-	if err := w.settled([]*share{s}); err != nil {
+	if err := r.settled([]*share{s}); err != nil {
 		return err
 	}
 	t.live = int64(len(records))
 	before := t.log.first
 	t.log.first = records[0].Offset
 	var offsets kadm.Offsets
-	offsets.AddOffset(w.p.opts.Topics.State, t.partition, t.log.first, -1)
-	deleted, err := w.p.admin.DeleteRecords(ctx, offsets)
+	offsets.AddOffset(r.topics.State, t.partition, t.log.first, -1)
+	deleted, err := r.admin.DeleteRecords(ctx, offsets)
 	if err == nil {
 		err = deleted.Error()
 	}
 	if err != nil {
-		w.log.Warn("changelog was rewritten, but its old part is still there", "partition", t.partition, "error", err)
+		r.log.Warn("changelog was rewritten, but its old part is still there", "partition", t.partition, "error", err)
 		return nil
 	}
-	w.p.metrics.rewrites.Inc()
-	w.log.Debug("changelog rewritten", "partition", strconv.Itoa(int(t.partition)), "states", t.live, "deleted", t.log.first-before)
+	r.metrics.rewrites.Inc()
+	r.log.Debug("changelog rewritten", "partition", strconv.Itoa(int(t.partition)), "states", t.live, "deleted", t.log.first-before)
 	return nil
 }

@@ -112,3 +112,17 @@ func (b *board) drop(worker int, partition int32) {
 		delete(b.partitions, partition)
 	}
 }
+
+// workerBoard is where one worker writes.
+type workerBoard struct {
+	board  *board
+	worker int
+}
+
+func (b workerBoard) join(joined bool) { b.board.join(b.worker, joined) }
+
+func (b workerBoard) put(partition int32, f func(*PartitionStatus)) {
+	b.board.put(b.worker, partition, f)
+}
+
+func (b workerBoard) drop(partition int32) { b.board.drop(b.worker, partition) }

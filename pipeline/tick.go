@@ -38,24 +38,24 @@ func nextTick(due cdr.Due, seen, ticked time.Time) (at time.Time, wanted bool) {
 }
 
 // tick appends ticks where they are due. It does not wait for them: one that is lost is followed by the next.
-func (w *worker) tick(ctx context.Context, now time.Time) {
-	for _, t := range w.tasks {
+func (c *consumer) tick(ctx context.Context, now time.Time) {
+	for _, t := range c.tasks {
 		at, wanted := nextTick(t.due, t.seen, t.ticked)
 		if !wanted || at.After(now) {
 			continue
 		}
 		t.ticked = now
-		w.p.side.TryProduce(ctx, &kgo.Record{
-			Topic:     w.p.opts.Topics.Events,
+		c.plain.TryProduce(ctx, &kgo.Record{
+			Topic:     c.topic,
 			Partition: t.partition,
-			Headers:   []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}},
+			Headers:   []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kinds[cdr.KindTick])}},
 		}, func(r *kgo.Record, err error) {
 			if err != nil {
-				w.p.metrics.ticks.WithLabelValues("failed").Inc()
-				w.log.Debug("tick was not appended", "partition", r.Partition, "error", err)
+				c.metrics.ticks.WithLabelValues("failed").Inc()
+				c.log.Debug("tick was not appended", "partition", r.Partition, "error", err)
 				return
 			}
-			w.p.metrics.ticks.WithLabelValues("appended").Inc()
+			c.metrics.ticks.WithLabelValues("appended").Inc()
 		})
 	}
 }

@@ -40,60 +40,66 @@ type wound struct {
 
 type edit struct{ file, old, new string }
 
+// plainClient gives the committer a client without transactions.
+var plainClient = [2]edit{
+	{"pipeline/commit.go", "type commitEnv struct {\n", "type commitEnv struct {\n	plain *kgo.Client\n"},
+	{"pipeline/run.go", "		commitEnv: commitEnv{\n", "		commitEnv: commitEnv{\n			plain: r.plain,\n"},
+}
+
 var wounds = []wound{
 	{name: "position in a transaction before the states", edits: []edit{{
-		"pipeline/commit.go", "	promises := w.produce(ctx, records)\n", `	var positions []*kgo.Record
+		"pipeline/commit.go", "	promises := c.produce(ctx, records)\n", `	var positions []*kgo.Record
 	for _, s := range shares {
 		positions = append(positions, s.position)
 	}
-	first := w.produce(ctx, positions)
+	first := c.produce(ctx, positions)
 	limited, cancelled := context.WithTimeout(ctx, endTimeout)
 	defer cancelled()
-	if err := w.client.Flush(limited); err != nil || first.first() != nil {
-		return w.abort(ctx, began, errors.New("positions"))
+	if err := c.client.Flush(limited); err != nil || first.first() != nil {
+		return c.abort(ctx, began, errors.New("positions"))
 	}
-	if err := w.fence(limited, shares); err != nil {
-		return w.abort(ctx, began, err)
+	if err := c.fence(limited, shares); err != nil {
+		return c.abort(ctx, began, err)
 	}
-	if err := w.client.EndTransaction(limited, kgo.TryCommit); err != nil {
-		return w.unsettled(began, err)
+	if err := c.client.EndTransaction(limited, kgo.TryCommit); err != nil {
+		return c.classify.failure(began, err)
 	}
-	if err := w.client.BeginTransaction(); err != nil {
-		return w.unsettled(began, err)
+	if err := c.client.BeginTransaction(); err != nil {
+		return c.classify.failure(began, err)
 	}
-	w.at(AfterBegin)
+	c.hooks.at(AfterBegin)
 	rest := records[:0:0]
 	for _, r := range records {
 		if !slices.Contains(positions, r) {
 			rest = append(rest, r)
 		}
 	}
-	promises := w.produce(ctx, rest)
+	promises := c.produce(ctx, rest)
 `}, {"pipeline/commit.go", "	\"fmt\"\n", "	\"fmt\"\n	\"slices\"\n"}}},
 
 	{name: "store before the commit", short: true, scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/commit.go", "	began := time.Now()\n	if err := w.transaction(ctx, shares, records); err != nil {", `	began := time.Now()
+		"pipeline/commit.go", "	began := time.Now()\n	if err := c.transaction(ctx, shares, records); err != nil {", `	began := time.Now()
 	for _, s := range shares {
 		if err := s.task.store.Remember(ofChanges(s.step.Changes), s.task.store.Checkpoint()); err != nil {
 			return err
 		}
 	}
-	if err := w.transaction(ctx, shares, records); err != nil {`}}},
+	if err := c.transaction(ctx, shares, records); err != nil {`}}},
 
 	{name: "offsets outside of the transaction", scene: "TestSceneAZombieIsRefused", edits: []edit{{
-		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n", "	if err := error(nil); err != nil {\n",
+		"pipeline/commit.go", "	if err := c.fence(end, shares); err != nil {\n", "	if err := error(nil); err != nil {\n",
 	}, {
-		"pipeline/commit.go", "	w.p.metrics.commits.WithLabelValues(committed).Inc()\n	w.at(AfterEnd)\n", `	w.p.metrics.commits.WithLabelValues(committed).Inc()
-	w.at(AfterEnd)
-	offsets := map[string]map[int32]kgo.EpochOffset{w.p.opts.Topics.Events: {}}
+		"pipeline/commit.go", "	c.metrics.commits.WithLabelValues(committed).Inc()\n	c.hooks.at(AfterEnd)\n", `	c.metrics.commits.WithLabelValues(committed).Inc()
+	c.hooks.at(AfterEnd)
+	offsets := map[string]map[int32]kgo.EpochOffset{c.topics.Events: {}}
 	for _, s := range shares {
-		offsets[w.p.opts.Topics.Events][s.task.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.step.Next}
+		offsets[c.topics.Events][s.task.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.step.Next}
 	}
-	w.client.CommitOffsetsSync(ctx, offsets, nil)
+	c.client.(*kgo.Client).CommitOffsetsSync(ctx, offsets, nil)
 `}}},
 
 	{name: "what the group says to the offsets is not looked at", scene: "TestSceneAZombieIsRefused", edits: []edit{{
-		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n		return w.abort", "	if err := w.fence(end, shares); err != nil && ctx.Err() != nil {\n		return w.abort"}}},
+		"pipeline/commit.go", "	if err := c.fence(end, shares); err != nil {\n		return c.abort", "	if err := c.fence(end, shares); err != nil && ctx.Err() != nil {\n		return c.abort"}}},
 
 	{name: "a refused generation is taken for success", scene: "TestSceneACommitWithoutItsOffsetsIsNone", edits: []edit{{
 		"pipeline/offsets.go", "		// The next generation has begun, and its answer is on the way to us.\n", "		if refused != nil {\n			return nil\n		}\n"}}},
@@ -109,15 +115,15 @@ var wounds = []wound{
 		"pipeline/offsets.go", "		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {\n", "		first = false\n		if !errors.Is(refused, kerr.IllegalGeneration) && !errors.Is(refused, kerr.UnknownMemberID) || time.Now().After(until) {\n"}}},
 
 	{name: "offsets before all is acknowledged", scene: "TestSceneMessagesThatAreLate", edits: []edit{{
-		"pipeline/commit.go", "	promises := w.produce(ctx, records)\n	w.at(AfterProduce)\n", "	promises := w.produce(ctx, records)\n	w.at(AfterProduce)\n	early := w.fence(ctx, shares)\n",
+		"pipeline/commit.go", "	promises := c.produce(ctx, records)\n	c.hooks.at(AfterProduce)\n", "	promises := c.produce(ctx, records)\n	c.hooks.at(AfterProduce)\n	early := c.fence(ctx, shares)\n",
 	}, {
-		"pipeline/commit.go", "	if err := w.fence(end, shares); err != nil {\n", "	if err := early; err != nil {\n"}}},
+		"pipeline/commit.go", "	if err := c.fence(end, shares); err != nil {\n", "	if err := early; err != nil {\n"}}},
 
 	{name: "unknown is taken for committed", short: true, scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", "		return nil\n"}}},
+		"pipeline/commit.go", "		return c.classify.failure(began, fmt.Errorf(\"end transaction: %w\", err))\n", "		return nil\n"}}},
 
 	{name: "unknown is taken for aborted, and tried again", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/commit.go", "		return w.unsettled(began, fmt.Errorf(\"end transaction: %w\", err))\n", `		again := make([]*kgo.Record, len(records))
+		"pipeline/commit.go", "		return c.classify.failure(began, fmt.Errorf(\"end transaction: %w\", err))\n", `		again := make([]*kgo.Record, len(records))
 		for i, r := range records {
 			again[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
 		}
@@ -128,35 +134,35 @@ var wounds = []wound{
 				}
 			}
 		}
-		if err := w.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
-			return w.unsettled(began, err)
+		if err := c.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
+			return c.classify.failure(began, err)
 		}
-		return w.transaction(ctx, shares, again)
+		return c.transaction(ctx, shares, again)
 `}}},
 
 	{name: "the client goes on after an unknown outcome", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/worker.go", "	if err := w.commit(ctx); err != nil {\n		return err\n	}\n", `	if err := w.commit(ctx); err != nil && (!errors.Is(err, errUnknown) || strings.Contains(err.Error(), "begin")) {
+		"pipeline/consumer.go", "	if err := c.committer.commit(ctx, c.ordered()); err != nil {\n		return err\n	}\n", `	if err := c.committer.commit(ctx, c.ordered()); err != nil && (!errors.Is(err, errUnknown) || strings.Contains(err.Error(), "begin")) {
 		return err
 	} else if err != nil {
-		w.since = time.Time{}
-		return w.client.EndTransaction(ctx, kgo.TryAbort)
+		c.since = time.Time{}
+		return c.client.EndTransaction(ctx, kgo.TryAbort)
 	}
-`}, {"pipeline/worker.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
+`}, {"pipeline/consumer.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
 
 	{name: "promises are not looked at", scene: "TestSceneAMessageThatIsTooLarge", edits: []edit{{
-		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return w.abort", "	_ = promises\n	if err != nil {\n		return w.abort"}}},
+		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return c.abort", "	_ = promises\n	if err != nil {\n		return c.abort"}}},
 
 	{name: "the fold is kept after an abort", scene: "TestSceneAMessageIsRefused", edits: []edit{{
-		"pipeline/commit.go", "	return w.unsettled(began, why)\n}\n\n// unsettled", "	return nil // and the store is told\n}\n\n// unsettled"}}},
+		"pipeline/commit.go", "	return c.classify.failure(began, why)\n}\n\n// settled", "	return nil // and the store is told\n}\n\n// settled"}}},
 
 	{name: "no barrier, the end of what is stable instead", edits: []edit{{
-		"pipeline/restore.go", "	return offset, nil\n}\n\n// replay tells", `	end, err := w.offsetOf(ctx, w.p.admin.ListCommittedOffsets, w.p.opts.Topics.State, partition)
+		"pipeline/restore.go", "	return offset, nil\n}\n\n// replay tells", `	end, err := r.offsetOf(ctx, r.admin.ListCommittedOffsets, r.topics.State, partition)
 	_ = offset
 	return end - 1, err
 }
 
 // replay tells`}, {
-		"pipeline/restore.go", "	offset, err := w.append(ctx, &kgo.Record{\n", "	offset, err := int64(0), error(nil)\n	_ = (&kgo.Record{\n"}}},
+		"pipeline/restore.go", "	offset, err := r.append(ctx, &kgo.Record{\n", "	offset, err := int64(0), error(nil)\n	_ = (&kgo.Record{\n"}}},
 
 	{name: "no barrier, the checkpoint is trusted", edits: []edit{{
 		"pipeline/restore.go", "	for at := from; at <= barrier; {\n", "	for at := from; at <= barrier && kind == \"cold\"; {\n"}}},
@@ -199,32 +205,32 @@ var wounds = []wound{
 		"pipeline/restore.go", "		from := max(first, next-cdr.WindowSize)\n", "		from := max(first, next)\n"}}},
 
 	{name: "a task lives on when its partition is taken", scene: "TestSceneAPartitionComesBack", edits: []edit{{
-		"pipeline/worker.go", "			closing = and(closing, w.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, w.drop(partition))\n			w.start(ctx, partition, e.member, 1)\n", `		}
+		"pipeline/consumer.go", "			closing = and(closing, c.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, c.drop(partition))\n			c.start(ctx, partition, e.member, 1)\n", `		}
 		for _, partition := range e.assigned {
-			if t := w.tasks[partition]; t != nil {
+			if t := c.tasks[partition]; t != nil {
 				t.member = e.member
-				w.restored[partition] = t
-				delete(w.tasks, partition)
+				c.restored[partition] = t
+				delete(c.tasks, partition)
 				continue
 			}
-			closing = and(closing, w.drop(partition))
-			w.start(ctx, partition, e.member, 1)
+			closing = and(closing, c.drop(partition))
+			c.start(ctx, partition, e.member, 1)
 `}}},
 
 	{name: "the group's offset counts, not the position", scene: "TestSceneTheGroupsOffsetsAreMovedByHand", edits: []edit{{
-		"pipeline/worker.go", "		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})\n", `		from := t.next()
-		if group, ok := w.inbox.groupOffset(partition); ok {
+		"pipeline/consumer.go", "		c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})\n", `		from := t.next()
+		if group, ok := c.member.inbox.groupOffset(partition); ok {
 			from = group
 		}
-		w.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: from}}})
+		c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: from}}})
 `}}},
 
 	{name: "a timer fires without a tick in the log", edits: []edit{{
 		"pipeline/tick.go", "		t.ticked = now\n", `		t.ticked = now
 		if err := t.fold.Apply(cdr.Input{Offset: t.next(), Kind: cdr.KindTick, Append: janus.Micros(now.UnixMicro())}); err == nil {
 			t.dirty = true
-			if w.since.IsZero() {
-				w.since = now
+			if c.since.IsZero() {
+				c.since = now
 			}
 			continue
 		}
@@ -235,33 +241,33 @@ var wounds = []wound{
 		if next := t.next(); next > 0 {
 			if err := t.fold.Apply(cdr.Input{Offset: max(next, t.end), Kind: cdr.KindTick, Append: janus.Micros(now.UnixMicro())}); err == nil {
 				t.dirty = true
-				if w.since.IsZero() {
-					w.since = now
+				if c.since.IsZero() {
+					c.since = now
 				}
 			}
 		}
 `}, {"pipeline/tick.go", "	\"januscdr/cdr\"\n", "	\"januscdr/cdr\"\n	\"januscdr/janus\"\n"}}},
 
 	{name: "parked events outside of the transaction", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/commit.go", "			records = append(records, w.parked(t.partition, parked))\n", "			w.p.side.Produce(context.Background(), w.parked(t.partition, parked), nil)\n"}}},
+		"pipeline/commit.go", "			records = append(records, c.parked(t.partition, parked))\n", "			c.plain.Produce(context.Background(), c.parked(t.partition, parked), nil)\n"}, plainClient[0], plainClient[1]}},
 
 	{name: "records outside of the transaction", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/commit.go", "			records = append(records, r)\n", "			w.p.side.Produce(context.Background(), r, nil)\n"}}},
+		"pipeline/commit.go", "			records = append(records, r)\n", "			c.plain.Produce(context.Background(), r, nil)\n"}, plainClient[0], plainClient[1]}},
 
 	{name: "old changelog is deleted before the new one is committed", scene: "TestSceneADeathInARewrite", edits: []edit{{
-		"pipeline/rewrite.go", "	if err := w.transaction(ctx, []*share{s}, records); err != nil {\n", `	var old kadm.Offsets
-	old.AddOffset(w.p.opts.Topics.State, t.partition, t.log.next, -1)
-	w.p.admin.DeleteRecords(ctx, old)
-	if err := w.transaction(ctx, []*share{s}, records); err != nil {
+		"pipeline/rewrite.go", "	if err := r.transaction(ctx, []*share{s}, records); err != nil {\n", `	var old kadm.Offsets
+	old.AddOffset(r.topics.State, t.partition, t.log.next, -1)
+	r.admin.DeleteRecords(ctx, old)
+	if err := r.transaction(ctx, []*share{s}, records); err != nil {
 `}}},
 
 	{name: "the transactional id is not initialised", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
-		"pipeline/worker.go", "	if _, _, err := w.client.ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
+		"pipeline/worker.go", "	if _, _, err := conn.client.ProducerID(ctx); err != nil {\n", "	if err := error(nil); err != nil {\n"}}},
 
 	{name: "another transactional id at each start", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
-		"pipeline/membership.go", "		kgo.TransactionalID(w.name),\n", "		kgo.TransactionalID(fmt.Sprintf(\"%s-%p\", w.name, w.p)),\n",
+		"pipeline/member.go", "		kgo.TransactionalID(m.name),\n", "		kgo.TransactionalID(fmt.Sprintf(\"%s-%p\", m.name, m.plain)),\n",
 	}, {
-		"pipeline/offsets.go", "	req.TransactionalID, req.ProducerID, req.ProducerEpoch = w.name, id, epoch\n", "	req.TransactionalID, req.ProducerID, req.ProducerEpoch = fmt.Sprintf(\"%s-%p\", w.name, w.p), id, epoch\n"}}},
+		"pipeline/offsets.go", "	req.TransactionalID, req.ProducerID, req.ProducerEpoch = c.name, id, epoch\n", "	req.TransactionalID, req.ProducerID, req.ProducerEpoch = c.client.(*kgo.Client).OptValue(kgo.TransactionalID).(string), id, epoch\n"}}},
 
 	{name: "what was folded once is folded again", edits: []edit{{
 		"cdr/partition.go", "	if p.started && in.Offset < p.pos.next {\n", "	if false {\n"}},

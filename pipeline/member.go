@@ -8,105 +8,132 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/kafka"
 )
 
-// How a worker is a member of the group: what the group tells its client, and what the client tells the worker.
+// member is how a worker is in the group: it makes the clients, and hears what the group tells them. What it hears goes
+// to its inbox.
+type member struct {
+	name  string // instance id in the group, and transactional id
+	group string
+	topic string // the event log
+	kafka kafka.Options
+
+	transactionTimeout time.Duration
+	sessionTimeout     time.Duration
+
+	plain    *kgo.Client
+	classify classifier
+	inbox    inbox
+}
+
+const (
+	rebalanceTime = 20 * time.Second // at least; the group waits so long for a transaction to end
+	closeTimeout  = 2 * time.Second
+)
+
+// connection is a client that is a member of the group.
+type connection struct {
+	client  *kgo.Client
+	offsets offsetsAPI
+	kill    func() // ends the client at once
+}
+
+// close closes the client. As a static member it does not leave the group. A rebalance under way is waited for, but
+// not for long: it may be waiting for others that close, too.
+func (c *connection) close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		c.client.CloseAllowingRebalance()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+		c.kill()
+		<-closed
+	}
+	c.kill()
+}
 
 // join makes a client that is a member of the group.
-func (w *worker) join(ctx context.Context) (*kgo.Client, error) {
-	o := w.p.opts
-	lives, kill := context.WithCancel(context.Background())
-	w.kill = kill
-	opts, err := o.Kafka.ClientOpts()
-	if err == nil {
-		if w.offsets, err = w.p.offsetsAPI(ctx); err != nil {
-			err = w.unsettled(time.Now(), err) // the brokers may be away
-		}
-	}
+func (m *member) join(ctx context.Context) (*connection, error) {
+	opts, err := m.kafka.ClientOpts()
 	if err != nil {
-		kill()
 		return nil, fmt.Errorf("make client: %w", err)
 	}
+	offsets, err := askOffsetsAPI(ctx, m.plain)
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", m.classify.failure(time.Now(), err)) // the brokers may be away
+	}
+	lives, kill := context.WithCancel(context.Background())
 	assigned := func(_ context.Context, cl *kgo.Client, partitions map[string][]int32) {
 		cl.PauseFetchPartitions(partitions) // until they are restored
 		member, _ := cl.GroupMetadata()
-		w.inbox.put(event{assigned: partitions[o.Topics.Events], member: member})
+		m.inbox.put(event{assigned: partitions[m.topic], member: member})
 	}
 	revoked := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		w.inbox.joinsSoon()
-		w.inbox.put(event{revoked: partitions[o.Topics.Events]})
+		m.inbox.joinsSoon()
+		m.inbox.put(event{revoked: partitions[m.topic]})
 	}
 	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		w.inbox.put(event{revoked: partitions[o.Topics.Events]})
+		m.inbox.put(event{revoked: partitions[m.topic]})
 	}
-	client, err := kgo.NewClient(append(append(opts, w.offsets.opts()...),
+	client, err := kgo.NewClient(append(append(opts, offsets.opts()...),
 		kgo.WithContext(lives),
 		kgo.DisableAutoCommit(), // offsets go with the transactions
-		kgo.ConsumerGroup(o.Group),
-		kgo.InstanceID(w.name),
-		kgo.TransactionalID(w.name),
-		kgo.TransactionTimeout(o.TransactionTimeout),
-		kgo.ConsumeTopics(o.Topics.Events),
-		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), &w.inbox, w.synced}),
+		kgo.ConsumerGroup(m.group),
+		kgo.InstanceID(m.name),
+		kgo.TransactionalID(m.name),
+		kgo.TransactionTimeout(m.transactionTimeout),
+		kgo.ConsumeTopics(m.topic),
+		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), &m.inbox, m.synced}),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.SessionTimeout(o.SessionTimeout),
-		kgo.HeartbeatInterval(min(time.Second, o.SessionTimeout/4)), // by them members hear that partitions move
-		kgo.RebalanceTimeout(max(rebalanceTime, o.SessionTimeout)),
+		kgo.SessionTimeout(m.sessionTimeout),
+		kgo.HeartbeatInterval(min(time.Second, m.sessionTimeout/4)), // by them members hear that partitions move
+		kgo.RebalanceTimeout(max(rebalanceTime, m.sessionTimeout)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // out of range stops us, it never skips
-		kgo.AdjustFetchOffsetsFn(w.placeholders),
+		kgo.AdjustFetchOffsetsFn(m.placeholders),
 		kgo.OnPartitionsAssigned(assigned),
 		kgo.OnPartitionsRevoked(revoked),
 		kgo.OnPartitionsLost(lost),
-		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { w.inbox.press() }),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { m.inbox.press() }),
 		kgo.FetchMaxBytes(32<<20),
 		kgo.FetchMaxWait(500*time.Millisecond), // so long a task that is handed over may wait for a fetch without it
 		kgo.MaxConcurrentFetches(3),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(50*time.Millisecond), // a flush follows; without a linger the first message would go alone
 		kgo.MaxBufferedRecords(200_000),
-		kgo.WithHooks(w),
+		kgo.WithHooks(m),
 	)...)
 	if err != nil {
 		kill()
 		return nil, fmt.Errorf("make client: %w", err)
 	}
-	return client, nil
-}
-
-// own shows what the group says we have, before its callbacks come.
-func (w *worker) own(owned map[int32]bool) {
-	for partition := range w.p.place.partitions {
-		switch {
-		case !owned[partition]:
-			if w.tasks[partition] == nil {
-				w.p.board.drop(w.number, partition)
-			}
-		case w.tasks[partition] == nil:
-			w.p.board.put(w.number, partition, func(s *PartitionStatus) { s.State = Restoring })
-		}
-	}
-	w.p.board.join(w.number, true)
+	m.inbox.killsWith(kill)
+	return &connection{client: client, offsets: offsets, kill: kill}, nil
 }
 
 // OnGroupManageError hears why the client was thrown out of the group, before it joins again. When another process has
 // our name, it must not: the two would throw each other out for ever.
-func (w *worker) OnGroupManageError(err error) {
+func (m *member) OnGroupManageError(err error) {
 	if !errors.Is(err, kerr.FencedInstanceID) {
 		return
 	}
-	w.inbox.fail(err)
-	w.inbox.kill()
+	m.inbox.fail(err)
+	m.inbox.kill()
 }
 
 // placeholders notes what the group has as offsets, and makes the client know each partition at once. Where it begins to
 // read is said at the hand-over, by the position: until then the partition is paused. A client forgets offsets that are
 // set for a partition of which the group has none.
-func (w *worker) placeholders(_ context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+func (m *member) placeholders(_ context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	for _, partitions := range fetched {
 		for partition, offset := range partitions {
-			w.inbox.noteGroupOffset(partition, offset.EpochOffset().Offset)
+			m.inbox.noteGroupOffset(partition, offset.EpochOffset().Offset)
 			partitions[partition] = kgo.NewOffset().At(0).WithEpoch(-1)
 		}
 	}
@@ -114,12 +141,12 @@ func (w *worker) placeholders(_ context.Context, fetched map[string]map[int32]kg
 }
 
 // synced hears of each assignment as the group says it.
-func (w *worker) synced(assigned map[string][]int32) {
+func (m *member) synced(assigned map[string][]int32) {
 	owned := map[int32]bool{}
-	for _, partition := range assigned[w.p.opts.Topics.Events] {
+	for _, partition := range assigned[m.topic] {
 		owned[partition] = true
 	}
-	w.inbox.put(event{owned: owned})
+	m.inbox.put(event{owned: owned})
 }
 
 // watchful is a balancer that tells when the client asks the group for an assignment, and what it gets.

@@ -1,0 +1,381 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	pollRecords  = 5000
+	pollAtMost   = 5 * time.Second
+	pollHandover = 20 * time.Millisecond
+	restoreTries = 10
+)
+
+// consumer is a worker while one client lives: the tasks of the partitions it was assigned, and what is folded in them
+// and not committed. It belongs to the goroutine of the worker; nobody else touches its tasks. When the client goes, all
+// of this goes.
+type consumer struct {
+	*worker
+	client    *kgo.Client
+	committer *committer
+	rewriter  *rewriter
+
+	tasks    map[int32]*task
+	restores map[int32]*restoring
+	restored map[int32]*task // wait for the client to know the partition
+	running  sync.WaitGroup  // of restores
+	since    time.Time       // when the first record of the next transaction was folded
+	commits  int
+}
+
+func newConsumer(w *worker, conn *connection) *consumer {
+	committer := &committer{commitEnv: w.commitEnv, client: conn.client, offsets: conn.offsets}
+	return &consumer{
+		worker: w, client: conn.client, committer: committer,
+		rewriter: &rewriter{rewriteEnv: w.rewriteEnv, committer: committer},
+		tasks:    map[int32]*task{}, restores: map[int32]*restoring{}, restored: map[int32]*task{},
+	}
+}
+
+// restoring is a restore under way. A later assignment of the same partition makes it worthless.
+type restoring struct {
+	cancel context.CancelFunc
+	tries  int
+	member string // who we were in the group when we got the partition
+}
+
+// pollOnce polls once, folds what came, and commits when it is time.
+func (c *consumer) pollOnce(ctx context.Context) error {
+	fetches := c.poll(ctx)
+	if err := c.hear(ctx); err != nil {
+		return err
+	}
+	if err := c.fetchErrors(ctx, fetches); err != nil {
+		return err
+	}
+	if err := c.fold(fetches); err != nil {
+		return err
+	}
+	now := time.Now()
+	c.tick(ctx, now)
+	if c.commitDue(now) {
+		if err := c.transact(ctx); err != nil {
+			return err
+		}
+	}
+	if c.since.IsZero() {
+		c.member.inbox.letIn()
+		c.client.AllowRebalance()
+	}
+	c.show()
+	return nil
+}
+
+// commitDue tells whether what is folded goes out now: it is time, or enough, or the client waits to tell us of a move.
+func (c *consumer) commitDue(now time.Time) bool {
+	return !c.since.IsZero() &&
+		(now.Sub(c.since) >= c.commitInterval || c.pending() >= c.commitBytes || c.member.inbox.pressed())
+}
+
+// transact commits what was folded. It is not interrupted by a stop.
+func (c *consumer) transact(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := c.committer.commit(ctx, c.ordered()); err != nil {
+		return err
+	}
+	c.since = time.Time{}
+	c.commits++
+	return c.rewriter.rewrite(ctx, c.ordered())
+}
+
+// finish commits the work in hand.
+func (c *consumer) finish(ctx context.Context) error {
+	if c.since.IsZero() {
+		return nil
+	}
+	err := c.transact(ctx)
+	if errors.Is(err, errUnknown) {
+		c.log.Warn("last transaction may be missing, the next start will do it again", "error", err)
+		return nil
+	}
+	return err
+}
+
+// releaseTasks drops everything that belongs to the client.
+func (c *consumer) releaseTasks() error {
+	for _, r := range c.restores {
+		r.cancel()
+	}
+	c.running.Wait()
+	events, _ := c.member.inbox.take()
+	var failed error
+	for _, e := range events {
+		if e.restored != nil && e.restored.task != nil {
+			failed = and(failed, e.restored.task.close())
+		}
+	}
+	for partition := range maps.Clone(c.tasks) {
+		failed = and(failed, c.drop(partition))
+	}
+	for partition := range maps.Clone(c.restored) {
+		failed = and(failed, c.drop(partition))
+	}
+	for partition := range c.partitions {
+		c.board.drop(partition)
+	}
+	return failed
+}
+
+// poll waits for records, and no longer than until something is to be done.
+func (c *consumer) poll(ctx context.Context) kgo.Fetches {
+	now := time.Now()
+	until := now.Add(pollAtMost)
+	if !c.since.IsZero() {
+		until = c.since.Add(c.commitInterval)
+	}
+	if len(c.restored) > 0 {
+		until = earlier(until, now.Add(pollHandover))
+	}
+	for _, t := range c.tasks {
+		if at, wanted := nextTick(t.due, t.seen, t.ticked); wanted {
+			until = earlier(until, at)
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	if !c.member.inbox.watch(cancel) {
+		cancel() // something waits already
+	}
+	return c.client.PollRecords(ctx, pollRecords)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// hear does what the group and the restores have told.
+func (c *consumer) hear(ctx context.Context) error {
+	events, failed := c.member.inbox.take()
+	if failed != nil {
+		return c.classify.fenced(failed)
+	}
+	var closing error
+	for _, e := range events {
+		for _, partition := range e.revoked {
+			c.log.Info("partition was taken from us", "partition", partition)
+			closing = and(closing, c.drop(partition))
+		}
+		for _, partition := range e.assigned {
+			closing = and(closing, c.drop(partition))
+			c.start(ctx, partition, e.member, 1)
+		}
+		if e.owned != nil {
+			c.own(e.owned)
+		}
+		if e.restored != nil {
+			if err := c.arrived(ctx, e.partition, e.restored, e.of); err != nil {
+				return and(err, closing)
+			}
+		}
+	}
+	return and(c.handOver(), closing)
+}
+
+// own shows what the group says we have, before its callbacks come.
+func (c *consumer) own(owned map[int32]bool) {
+	for partition := range c.partitions {
+		switch {
+		case !owned[partition]:
+			if c.tasks[partition] == nil {
+				c.board.drop(partition)
+			}
+		case c.tasks[partition] == nil:
+			c.board.put(partition, func(s *PartitionStatus) { s.State = Restoring })
+		}
+	}
+	c.board.join(true)
+}
+
+// start restores a partition beside us.
+func (c *consumer) start(ctx context.Context, partition int32, member string, tries int) {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &restoring{cancel: cancel, tries: tries, member: member}
+	c.restores[partition] = r
+	c.board.put(partition, func(s *PartitionStatus) {
+		*s = PartitionStatus{Partition: partition, Worker: c.board.worker, State: Restoring, Position: -1, Lag: -1}
+	})
+	log := c.log.With("partition", partition)
+	c.running.Go(func() {
+		if tries > 1 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(min(time.Duration(tries)*200*time.Millisecond, 2*time.Second)):
+			}
+		}
+		t, err := c.restorer.restore(ctx, partition, log)
+		c.member.inbox.put(event{partition: partition, restored: &restored{task: t, err: err}, of: r})
+	})
+}
+
+// arrived takes the outcome of a restore.
+func (c *consumer) arrived(ctx context.Context, partition int32, outcome *restored, of *restoring) error {
+	if c.restores[partition] != of { // taken from us, or assigned anew, in the meantime
+		of.cancel()
+		if outcome.task != nil {
+			return outcome.task.close()
+		}
+		return nil
+	}
+	of.cancel()
+	delete(c.restores, partition)
+	switch {
+	case outcome.err == nil:
+		outcome.task.member = of.member
+		c.restored[partition] = outcome.task
+		return nil
+	case ctx.Err() != nil:
+		return nil
+	case c.classify.permanent(outcome.err) != nil:
+		return c.classify.permanent(outcome.err)
+	case of.tries >= restoreTries:
+		return outcome.err
+	}
+	c.log.Warn("restore failed, trying again", "partition", partition, "error", outcome.err)
+	c.start(ctx, partition, of.member, of.tries+1)
+	return nil
+}
+
+// handOver lets restored tasks begin to read: at their position, whatever the group thinks.
+func (c *consumer) handOver() error {
+	if len(c.restored) == 0 {
+		return nil
+	}
+	topic := c.topic
+	known := c.client.CommittedOffsets()[topic]
+	for partition, t := range c.restored {
+		if _, ok := known[partition]; !ok {
+			continue // the client is still asking the group for its offset, and would forget ours
+		}
+		if group, ok := c.member.inbox.groupOffset(partition); ok && group != t.fold.Next() {
+			if t.fold.Next() < 0 {
+				return fmt.Errorf("start partition %d: %w: group %s has read %s up to %d, but %s knows nothing of it, and to begin anew would bring out all records a second time: if that is wanted, delete the group (kafka-consumer-groups --delete --group %s)",
+					partition, ErrAhead, c.group, topic, group, c.commitEnv.topics.State, c.group)
+			}
+			c.metrics.mismatches.Inc()
+			c.log.Warn("the group's offset is not the position, the position counts", "partition", partition, "group", group, "position", t.fold.Next())
+		}
+		c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})
+		c.client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
+		delete(c.restored, partition)
+		t.seen, t.due = time.Now(), t.fold.Due()
+		c.tasks[partition] = t
+		c.log.Info("task started", "partition", partition, "position", t.next(), "open_sessions", t.fold.OpenSessions())
+	}
+	return nil
+}
+
+// drop ends a task, or the restore of one.
+func (c *consumer) drop(partition int32) error {
+	if r := c.restores[partition]; r != nil {
+		r.cancel()
+		delete(c.restores, partition)
+	}
+	c.board.drop(partition)
+	c.metrics.forget(partition)
+	var failed error
+	for _, held := range []map[int32]*task{c.tasks, c.restored} {
+		if t := held[partition]; t != nil {
+			delete(held, partition)
+			failed = and(failed, t.close())
+		}
+	}
+	return failed
+}
+
+// fold applies what was read.
+func (c *consumer) fold(fetches kgo.Fetches) error {
+	now := time.Now()
+	var failed error
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		t := c.tasks[p.Partition]
+		if t == nil || failed != nil {
+			return // not restored yet: it will be read again from its position
+		}
+		if p.HighWatermark >= 0 {
+			t.end = p.HighWatermark
+		}
+		if len(p.Records) == 0 {
+			return
+		}
+		var read [len(kinds)]int
+		for _, r := range p.Records {
+			in := Input(r)
+			if failed = t.apply(in); failed != nil {
+				var panicked *panicked
+				if errors.As(failed, &panicked) {
+					c.log.Error("fold panicked", "partition", t.partition, "offset", in.Offset, "panic", panicked, "stack", string(panicked.stack))
+				}
+				return
+			}
+			read[in.Kind]++
+		}
+		for kind, n := range read {
+			if n > 0 {
+				c.metrics.inputs.WithLabelValues(kinds[kind]).Add(float64(n))
+			}
+		}
+		t.dirty, t.seen, t.due = true, now, t.fold.Due()
+		if c.since.IsZero() {
+			c.since = now
+		}
+	})
+	return failed
+}
+
+// pending is about how many bytes the next transaction has.
+func (c *consumer) pending() (bytes int) {
+	for _, t := range c.tasks {
+		if t.dirty {
+			bytes += t.fold.Pending()
+		}
+	}
+	return bytes
+}
+
+// ordered are the tasks, in the order of their partitions.
+func (c *consumer) ordered() (tasks []*task) {
+	for _, partition := range slices.Sorted(maps.Keys(c.tasks)) {
+		tasks = append(tasks, c.tasks[partition])
+	}
+	return tasks
+}
+
+// show writes down how the tasks are, as far as it is committed.
+func (c *consumer) show() {
+	for partition, t := range c.tasks {
+		if t.dirty {
+			continue // what is folded is not true yet
+		}
+		next, open := t.next(), t.fold.OpenSessions()
+		lag := max(t.end-next, 0)
+		c.board.put(partition, func(s *PartitionStatus) {
+			s.State, s.Position, s.Lag, s.OpenSessions = Running, next, lag, open
+		})
+		label := strconv.Itoa(int(partition))
+		c.metrics.lag.WithLabelValues(label).Set(float64(lag))
+		c.metrics.position.WithLabelValues(label).Set(float64(next))
+		c.metrics.open.WithLabelValues(label).Set(float64(open))
+	}
+}
