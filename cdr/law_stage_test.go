@@ -227,135 +227,167 @@ func (l *line) perform() {
 	id := strconv.FormatUint(l.number(), 10)
 	switch l.plugin {
 	case janus.PluginEchoTest, janus.PluginNoSIP, "org.example.plugin":
-		for n := rapid.IntRange(0, 2).Draw(l.T, "calls"); n > 0; n-- {
-			up := l.connect(true, func() { l.tells("event", "") })
-			if up {
-				l.media(l.reports())
-			}
-			if n > 1 || l.maybe("hangup") {
-				l.hangup(l.reason(up))
-			}
-		}
+		l.calls()
 	case janus.PluginVideoRoom:
-		if l.maybe("subscriber") {
-			up := l.connect(false, func() {
-				l.tells("subscribing", `,"room":`+room+`,"streams":[{"type":"audio","mid":"0","feed_id":71},{"type":"video","mid":"1","feed_id":72}]`)
-			})
-			if up {
-				l.media(l.reports())
-			}
-			break
-		}
-		l.tells("joined", `,"room":`+room+`,"id":`+id+`,"private_id":9,"display":"Ada"`)
-		for n := rapid.IntRange(0, 2).Draw(l.T, "publishes"); n > 0; n-- {
-			up := l.connect(true, func() { l.tells("configured", `,"room":`+room+`,"id":`+id) })
-			if up {
-				l.tells("published", `,"room":`+room+`,"id":`+id+`,"streams":[]`)
-				l.media(l.reports())
-			}
-			if n > 1 || l.maybe("unpublish") {
-				l.now += l.pause()
-				l.plain(0, 0, "unpublished", `,"room":`+room+`,"id":`+id)
-				l.hangup("Close PC")
-			}
-		}
-		switch {
-		case l.maybe("leaves"):
-			l.now += l.pause()
-			l.plain(0, 0, "leaving", `,"room":`+room+`,"id":`+id)
-		case l.rarely("kicked"):
-			l.now += l.pause()
-			l.plain(0, 0, "kicked", `,"room":`+room+`,"id":`+id)
-		case l.rarely("destroys the room"):
-			l.tells("destroyed", `,"room":`+room)
-		}
+		l.videoRoom(room, id)
 	case janus.PluginAudioBridge:
-		l.tells("joined", `,"room":`+room+`,"id":`+id+`,"display":"Bo"`)
-		up := l.connect(true, func() { l.tells("configured", `,"room":`+room+`,"id":`+id) })
-		if up {
-			l.media(l.reports())
-		}
-		if l.maybe("changes room") {
-			other := rapid.SampledFrom(l.rooms).Draw(l.T, "other room")
-			l.tells("left", `,"room":`+room+`,"id":`+id)
-			room, id = other, strconv.FormatUint(l.number(), 10)
-			l.tells("joined", `,"room":`+room+`,"id":`+id)
-		}
-		if l.maybe("hangup") {
-			l.now += l.pause()
-			l.plain(0, 0, "left", `,"room":`+room+`,"id":`+id)
-			l.hangup(l.reason(up))
-		}
+		l.audioBridge(room, id)
 	case janus.PluginTextRoom:
-		up := l.connect(false, nil)
-		if up {
-			for range rapid.IntRange(0, 2).Draw(l.T, "rooms") {
-				l.tells("join", `,"room":`+room+`,"username":"u`+id+`"`)
-				if l.maybe("leaves") {
-					l.tells("leave", `,"room":`+room+`,"username":"u`+id+`"`)
-				}
-				room = rapid.SampledFrom(l.rooms).Draw(l.T, "room")
-			}
-		}
-		if l.maybe("hangup") {
-			l.hangup(l.reason(up))
-		}
+		l.textRoom(room, id)
 	case janus.PluginStreaming:
-		for n := rapid.IntRange(1, 2).Draw(l.T, "views"); n > 0; n-- {
-			up := l.connect(false, func() { l.tells("starting", `,"id":`+room) })
-			if up && l.maybe("started") {
-				l.tells("started", `,"id":`+room)
-			}
-			if up {
-				l.media(l.reports())
-				l.tells("switching", `,"id":`+l.rooms[0])
-			}
-			if n > 1 || l.maybe("stops") {
-				l.tells("stopping", `,"id":`+room)
-				l.hangup("Close PC")
-			}
-		}
+		l.streaming(room, id)
 	case janus.PluginRecordPlay:
-		var up bool
-		if l.maybe("plays") {
-			l.tells("playout", `,"id":`+id)
-			up = l.connect(false, func() { l.tells("playing", `,"id":`+id) })
-		} else {
-			up = l.connect(true, func() { l.tells("recording", `,"id":`+id) })
-		}
+		l.recordPlay(id)
+	case janus.PluginVideoCall:
+		l.videoCall(id)
+	case janus.PluginSIP:
+		l.sip()
+	}
+}
+
+func (l *line) calls() {
+	for n := rapid.IntRange(0, 2).Draw(l.T, "calls"); n > 0; n-- {
+		up := l.connect(true, func() { l.tells("event", "") })
 		if up {
 			l.media(l.reports())
 		}
-		if l.maybe("stops") {
-			l.tells("stopped", `,"id":`+id)
-			l.hangup("Close PC")
+		if n > 1 || l.maybe("hangup") {
+			l.hangup(l.reason(up))
 		}
-	case janus.PluginVideoCall:
-		l.tells("registered", `,"username":"v`+id+`"`)
-		caller := l.maybe("caller")
-		up := l.connect(caller, func() {
-			if caller {
-				l.tells("calling", "")
-			} else {
-				l.tells("accepted", "")
-			}
+	}
+}
+
+func (l *line) videoRoom(room, id string) {
+	if l.maybe("subscriber") {
+		up := l.connect(false, func() {
+			l.tells("subscribing", `,"room":`+room+`,"streams":[{"type":"audio","mid":"0","feed_id":71},{"type":"video","mid":"1","feed_id":72}]`)
 		})
 		if up {
 			l.media(l.reports())
 		}
-		if l.maybe("hangup") {
-			reason := rapid.SampledFrom([]string{"Explicit hangup", "Remote hangup", "User busy"}).Draw(l.T, "words")
-			l.tells("hangup", fmt.Sprintf(`,"reason":%q`, reason))
-			l.hangup(l.reason(up))
-			if l.maybe("again") {
-				l.tells("hangup", `,"reason":"Remote WebRTC hangup"`)
+		return
+	}
+	l.tells("joined", `,"room":`+room+`,"id":`+id+`,"private_id":9,"display":"Ada"`)
+	for n := rapid.IntRange(0, 2).Draw(l.T, "publishes"); n > 0; n-- {
+		up := l.connect(true, func() { l.tells("configured", `,"room":`+room+`,"id":`+id) })
+		if up {
+			l.tells("published", `,"room":`+room+`,"id":`+id+`,"streams":[]`)
+			l.media(l.reports())
+		}
+		if n > 1 || l.maybe("unpublish") {
+			l.now += l.pause()
+			l.plain(0, 0, "unpublished", `,"room":`+room+`,"id":`+id)
+			l.hangup("Close PC")
+		}
+	}
+	switch {
+	case l.maybe("leaves"):
+		l.now += l.pause()
+		l.plain(0, 0, "leaving", `,"room":`+room+`,"id":`+id)
+	case l.rarely("kicked"):
+		l.now += l.pause()
+		l.plain(0, 0, "kicked", `,"room":`+room+`,"id":`+id)
+	case l.rarely("destroys the room"):
+		l.tells("destroyed", `,"room":`+room)
+	}
+}
+
+func (l *line) audioBridge(room, id string) {
+	l.tells("joined", `,"room":`+room+`,"id":`+id+`,"display":"Bo"`)
+	up := l.connect(true, func() { l.tells("configured", `,"room":`+room+`,"id":`+id) })
+	if up {
+		l.media(l.reports())
+	}
+	if l.maybe("changes room") {
+		other := rapid.SampledFrom(l.rooms).Draw(l.T, "other room")
+		l.tells("left", `,"room":`+room+`,"id":`+id)
+		room, id = other, strconv.FormatUint(l.number(), 10)
+		l.tells("joined", `,"room":`+room+`,"id":`+id)
+	}
+	if l.maybe("hangup") {
+		l.now += l.pause()
+		l.plain(0, 0, "left", `,"room":`+room+`,"id":`+id)
+		l.hangup(l.reason(up))
+	}
+}
+
+func (l *line) textRoom(room, id string) {
+	up := l.connect(false, nil)
+	if up {
+		for range rapid.IntRange(0, 2).Draw(l.T, "rooms") {
+			l.tells("join", `,"room":`+room+`,"username":"u`+id+`"`)
+			if l.maybe("leaves") {
+				l.tells("leave", `,"room":`+room+`,"username":"u`+id+`"`)
 			}
+			room = rapid.SampledFrom(l.rooms).Draw(l.T, "room")
 		}
-	case janus.PluginSIP:
-		l.tells("registered", `,"identity":"sip:ada@example.org"`)
-		for n := rapid.IntRange(1, 3).Draw(l.T, "calls"); n > 0; n-- {
-			l.dial(n > 1)
+	}
+	if l.maybe("hangup") {
+		l.hangup(l.reason(up))
+	}
+}
+
+func (l *line) streaming(room, id string) {
+	for n := rapid.IntRange(1, 2).Draw(l.T, "views"); n > 0; n-- {
+		up := l.connect(false, func() { l.tells("starting", `,"id":`+room) })
+		if up && l.maybe("started") {
+			l.tells("started", `,"id":`+room)
 		}
+		if up {
+			l.media(l.reports())
+			l.tells("switching", `,"id":`+l.rooms[0])
+		}
+		if n > 1 || l.maybe("stops") {
+			l.tells("stopping", `,"id":`+room)
+			l.hangup("Close PC")
+		}
+	}
+}
+
+func (l *line) recordPlay(id string) {
+	var up bool
+	if l.maybe("plays") {
+		l.tells("playout", `,"id":`+id)
+		up = l.connect(false, func() { l.tells("playing", `,"id":`+id) })
+	} else {
+		up = l.connect(true, func() { l.tells("recording", `,"id":`+id) })
+	}
+	if up {
+		l.media(l.reports())
+	}
+	if l.maybe("stops") {
+		l.tells("stopped", `,"id":`+id)
+		l.hangup("Close PC")
+	}
+}
+
+func (l *line) videoCall(id string) {
+	l.tells("registered", `,"username":"v`+id+`"`)
+	caller := l.maybe("caller")
+	up := l.connect(caller, func() {
+		if caller {
+			l.tells("calling", "")
+		} else {
+			l.tells("accepted", "")
+		}
+	})
+	if up {
+		l.media(l.reports())
+	}
+	if l.maybe("hangup") {
+		reason := rapid.SampledFrom([]string{"Explicit hangup", "Remote hangup", "User busy"}).Draw(l.T, "words")
+		l.tells("hangup", fmt.Sprintf(`,"reason":%q`, reason))
+		l.hangup(l.reason(up))
+		if l.maybe("again") {
+			l.tells("hangup", `,"reason":"Remote WebRTC hangup"`)
+		}
+	}
+}
+
+func (l *line) sip() {
+	l.tells("registered", `,"identity":"sip:ada@example.org"`)
+	for n := rapid.IntRange(1, 3).Draw(l.T, "calls"); n > 0; n-- {
+		l.dial(n > 1)
 	}
 }
 
