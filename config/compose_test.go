@@ -35,7 +35,8 @@ func TestTheComposeFileAndTheImageSpeakOurLanguage(t *testing.T) {
 			continue
 		}
 		if c.Origin("kafka.brokers").Kind != Environment || !strings.HasPrefix(c.Admin.Listen, ":") {
-			t.Errorf("%s: brokers %v, admin %s: nobody outside of its container is reached, or reaches it", name, c.Kafka.Brokers, c.Admin.Listen)
+			t.Errorf("%s: brokers %v, admin %s: nobody outside of its container is reached, or reaches it", name,
+				c.Kafka.Brokers, c.Admin.Listen)
 		}
 	}
 

@@ -52,17 +52,21 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 	}
 	want := Config{
 		Kafka: Kafka{Brokers: []string{"127.0.0.1:9092"}, ClientID: "januscdr", Compression: "zstd"},
-		Topics: Topics{Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq", Partitions: 12, Replication: -1,
+		Topics: Topics{Events: "janus.events", CDR: "janus.cdr", State: "janus.cdr.state", DLQ: "janus.dlq", Partitions: 12,
+			Replication:     -1,
 			RetentionEvents: 7 * 24 * time.Hour, RetentionCDR: 90 * 24 * time.Hour, RetentionDLQ: 90 * 24 * time.Hour},
 		Group: "januscdr", Instance: host, Workers: runtime.GOMAXPROCS(0), StateDir: "januscdr-data", StateMinFree: 64 << 20,
-		CommitInterval: 200 * time.Millisecond, CommitBytes: 16 << 20, TransactionTimeout: 10 * time.Second, SessionTimeout: 30 * time.Second,
+		CommitInterval: 200 * time.Millisecond, CommitBytes: 16 << 20, TransactionTimeout: 10 * time.Second,
+		SessionTimeout: 30 * time.Second,
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
 			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit"},
-		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20, DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
-		Sink:   Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
-		Export: Export{Format: "parquet", RotateEvery: time.Hour, RotateSize: 256 << 20, RotateRecords: 1_000_000, Zone: "UTC"},
-		Admin:  Admin{Listen: "127.0.0.1:8091"},
-		Log:    Log{Level: "info", Format: "text"},
+		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20,
+			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
+		Sink: Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
+		Export: Export{Format: "parquet", RotateEvery: time.Hour, RotateSize: 256 << 20, RotateRecords: 1_000_000,
+			Zone: "UTC"},
+		Admin: Admin{Listen: "127.0.0.1:8091"},
+		Log:   Log{Level: "info", Format: "text"},
 	}
 	c.origins = nil
 	if !reflect.DeepEqual(*c, want) {
@@ -119,7 +123,8 @@ ingest:
 `)
 	c := load(t, Sources{File: "c.yaml", Environ: []string{"JANUSCDR_POLICY_GRACE=0s"}})
 	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"kafka-1:9092", "kafka-2:9092"}) || !c.Kafka.TLS.Enabled ||
-		c.Topics.RetentionEvents != 36*time.Hour || c.Ingest.BodyLimit != 8<<20 || c.Ingest.EventLimit != 1<<16 || c.Policy.Grace != 0 {
+		c.Topics.RetentionEvents != 36*time.Hour || c.Ingest.BodyLimit != 8<<20 || c.Ingest.EventLimit != 1<<16 ||
+		c.Policy.Grace != 0 {
 		t.Errorf("got %+v", c)
 	}
 	want := []Sender{{Path: "/events/edge", Emitter: "edge-1"}, {Address: "192.0.2.0/24", Emitter: "lab: 2"}}
@@ -129,9 +134,11 @@ ingest:
 
 	c = load(t, Sources{Environ: []string{
 		"JANUSCDR_KAFKA_BROKERS=a:1, b:2",
-		"JANUSCDR_INGEST_SENDERS=[{user: lab, emitter: edge-2}]", "JANUSCDR_INGEST_AUTH_USER=lab", "JANUSCDR_INGEST_AUTH_PASSWORD=x",
+		"JANUSCDR_INGEST_SENDERS=[{user: lab, emitter: edge-2}]", "JANUSCDR_INGEST_AUTH_USER=lab",
+		"JANUSCDR_INGEST_AUTH_PASSWORD=x",
 	}})
-	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"a:1", "b:2"}) || !reflect.DeepEqual(c.Ingest.Senders, []Sender{{User: "lab", Emitter: "edge-2"}}) {
+	if !reflect.DeepEqual(c.Kafka.Brokers, []string{"a:1", "b:2"}) || !reflect.DeepEqual(c.Ingest.Senders,
+		[]Sender{{User: "lab", Emitter: "edge-2"}}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -155,10 +162,12 @@ policy:
 		{Plugin: "janus.plugin.sip", PartialEvery: &quarter, Chargeable: []string{"SIP_CALL"}, PartialMidnight: "UTC"},
 		{Emitter: "lab-*", Grace: &none, PartialVolume: &volume, Address: "hash"},
 	}
-	if !reflect.DeepEqual(c.Policy.Rules, want) || c.Policy.PartialEvery != 0 || len(c.Policy.Chargeable) != 2 || c.Policy.HashKey != "0123456789abcdef" {
+	if !reflect.DeepEqual(c.Policy.Rules, want) || c.Policy.PartialEvery != 0 || len(c.Policy.Chargeable) != 2 ||
+		c.Policy.HashKey != "0123456789abcdef" {
 		t.Errorf("got %+v", c.Policy)
 	}
-	const line = `  rules: [{plugin: janus.plugin.sip, chargeable: [SIP_CALL], partial_every: 15m, partial_midnight: UTC}, {emitter: "lab-*", grace: 0s, partial_volume: 1GiB, address: hash}] # file c.yaml:6`
+	const line = `  rules: [{plugin: janus.plugin.sip, chargeable: [SIP_CALL], partial_every: 15m, partial_midnight: ` +
+		`UTC}, {emitter: "lab-*", grace: 0s, partial_volume: 1GiB, address: hash}] # file c.yaml:6`
 	text := printed(t, c)
 	if !strings.Contains(text, line+"\n") || strings.Contains(text, "0123456789abcdef") {
 		t.Errorf("printed:\n%s", text)
@@ -172,7 +181,8 @@ policy:
 }
 
 func TestAnEmptyFileSaysNothing(t *testing.T) {
-	for name, content := range map[string]string{"empty": "", "comment": "# nothing\n", "document": "---\n", "section": "kafka:\n"} {
+	for name, content := range map[string]string{"empty": "", "comment": "# nothing\n", "document": "---\n",
+		"section": "kafka:\n"} {
 		t.Run(name, func(t *testing.T) {
 			inFolder(t, "c.yaml", content)
 			load(t, Sources{File: "c.yaml"})
@@ -192,9 +202,10 @@ polcy:
   grace: 3s
 `)
 	wantComplaints(t, Sources{
-		File:    "januscdr.yaml",
-		Environ: []string{"JANUSCDR_KAFKA_BROKER=kafka:9092", "JANUSCDR_WORKERS=many", "JANUSCDR_SOMETHING_ELSE_ALTOGETHER=1"},
-		Flags:   map[string]string{"commit_interval": "fast", "topics.partitions": "0"},
+		File: "januscdr.yaml",
+		Environ: []string{"JANUSCDR_KAFKA_BROKER=kafka:9092", "JANUSCDR_WORKERS=many",
+			"JANUSCDR_SOMETHING_ELSE_ALTOGETHER=1"},
+		Flags: map[string]string{"commit_interval": "fast", "topics.partitions": "0"},
 	},
 		`januscdr.yaml:2: kafka.broker is not a known key; did you mean kafka.brokers?`,
 		`januscdr.yaml:8: polcy is not a known key; did you mean policy?`,
@@ -217,14 +228,20 @@ func TestAMisspeltKeyIsAnErrorThatNamesTheRightOne(t *testing.T) {
 		{"ingest:\n  grace: 1s", "c.yaml:2: ingest.grace is not a known key; did you mean policy.grace?"},
 		{"kafka.brokers: a:1", "c.yaml:1: kafka.brokers is not a known key; write it as sections: kafka: brokers:"},
 		{"colour: blue", "c.yaml:1: colour is not a known key; take it out; `config print` shows all keys"},
-		{"kafka: b:9092", "c.yaml:1: kafka has a value where keys were expected; write a key and a colon, below and further in"},
-		{"group:\n  name: x", "c.yaml:1: group: keys stand where a value was expected; write the value on the line of the key"},
+		{"kafka: b:9092", "c.yaml:1: kafka has a value where keys were expected; write a key and a colon, below and " +
+			"further in"},
+		{"group:\n  name: x",
+			"c.yaml:1: group: keys stand where a value was expected; write the value on the line of the key"},
 		{"group: [x]", "c.yaml:1: group: a list stands where a single value was expected; write the value alone"},
 		{"group: &g x", "c.yaml:1: group: anchors, aliases and tags are not understood here; write the value itself"},
-		{"ingest:\n  senders:\n    - {adress: 192.0.2.1, emitter: a}", "c.yaml:2: ingest.senders: sender 1: adress is not a known key; did you mean address?"},
-		{"ingest:\n  senders: edge", "c.yaml:2: ingest.senders: senders are a list; write [{address: 192.0.2.1, emitter: name}]"},
-		{"group: a\ngroup: b", `c.yaml:2: not YAML: mapping key "group" already defined at [1:1]; mend this line or the one before`},
-		{"group: 'a", "c.yaml:1: not YAML: could not find end character of single-quoted text; mend this line or the one before"},
+		{"ingest:\n  senders:\n    - {adress: 192.0.2.1, emitter: a}",
+			"c.yaml:2: ingest.senders: sender 1: adress is not a known key; did you mean address?"},
+		{"ingest:\n  senders: edge",
+			"c.yaml:2: ingest.senders: senders are a list; write [{address: 192.0.2.1, emitter: name}]"},
+		{"group: a\ngroup: b",
+			`c.yaml:2: not YAML: mapping key "group" already defined at [1:1]; mend this line or the one before`},
+		{"group: 'a", "c.yaml:1: not YAML: could not find end character of single-quoted text; mend this line or the one " +
+			"before"},
 		{"group: a\n---\ngroup: b", "c.yaml:3: not YAML: a second document begins here; mend this line or the one before"},
 		{"- a", "c.yaml:1: the file has a value where keys were expected; write a key and a colon, below and further in"},
 	} {
@@ -237,8 +254,11 @@ func TestAMisspeltKeyIsAnErrorThatNamesTheRightOne(t *testing.T) {
 
 func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
 	inFolder(t, "large.yaml", strings.Repeat("#", maxFile+1))
-	wantComplaints(t, Sources{File: "absent.yaml"}, "absent.yaml: cannot read the configuration: no such file or directory; name another with --config or JANUSCDR_CONFIG")
-	wantComplaints(t, Sources{File: "large.yaml"}, "large.yaml: cannot read the configuration: it is larger than 1MiB; name another with --config or JANUSCDR_CONFIG")
+	wantComplaints(t, Sources{File: "absent.yaml"},
+		"absent.yaml: cannot read the configuration: no such file or directory; name another with --config or "+
+			"JANUSCDR_CONFIG")
+	wantComplaints(t, Sources{File: "large.yaml"},
+		"large.yaml: cannot read the configuration: it is larger than 1MiB; name another with --config or JANUSCDR_CONFIG")
 }
 
 func TestAMistakeInTheFileIsAMistakeAlsoWhenItIsOverridden(t *testing.T) {
@@ -253,92 +273,122 @@ func TestVariablesThatKubernetesMakesOfAServiceOfOurNameAreNoMistake(t *testing.
 		"JANUSCDR_PORT=tcp://10.0.0.1:8090", "JANUSCDR_INGEST_PORT_8090_TCP=tcp://10.0.0.1:8090",
 		"JANUSCDR_INGEST_PORT_8090_TCP_PROTO=tcp", "JANUSCDR_INGEST_PORT_8090_TCP_ADDR=10.0.0.1",
 	}})
-	wantComplaints(t, Sources{Environ: []string{"JANUSCDR_PORT=8090"}}, "JANUSCDR_PORT: not a known variable; unset it; `config print` shows all keys")
+	wantComplaints(t, Sources{Environ: []string{"JANUSCDR_PORT=8090"}},
+		"JANUSCDR_PORT: not a known variable; unset it; `config print` shows all keys")
+}
+
+// misfits are flags that do not fit together, and what is complained about.
+var misfits = map[string]struct {
+	flags map[string]string
+	want  []string
+}{
+	"a transaction that outlives its worker": {map[string]string{"transaction_timeout": "30s"},
+		[]string{"--transaction-timeout: transaction_timeout: transaction_timeout (30s) must be less than " +
+			"session_timeout (30s), so that the transaction of a dead worker is over when another takes its partitions; " +
+			"lower the first or raise the second"}},
+	"a commit that comes too late": {map[string]string{"commit_interval": "20s"},
+		[]string{"--commit-interval: commit_interval: commit_interval (20s) must be less than transaction_timeout (10s)," +
+			" or the brokers abort each transaction before its commit; lower the first or raise the second"}},
+	"a delivery that Janus does not wait for": {map[string]string{"ingest.delivery_timeout": "10s"},
+		[]string{"--ingest-delivery-timeout: ingest.delivery_timeout: 10s is too large; write 100ms to 9.5s"}},
+	"two topics of one name": {map[string]string{"topics.dlq": "janus.cdr"},
+		[]string{"--topics-dlq: topics.dlq: janus.cdr is the name of topics.cdr too; give each topic a name of its own"}},
+	"a topic that Kafka refuses": {map[string]string{"topics.cdr": "call records"},
+		[]string{`--topics-cdr: topics.cdr: "call records" is not a name for a topic; write up to 200 letters, digits, ` +
+			`dots, underscores and dashes`}},
+	"no broker": {map[string]string{"kafka.brokers": ""},
+		[]string{"--kafka-brokers: kafka.brokers: no broker is named; write host:port"}},
+	"a broker without a port": {map[string]string{"kafka.brokers": "kafka-1,kafka-2:none"},
+		[]string{`--kafka-brokers: kafka.brokers: "kafka-1" is not host:port; write host:port, for example kafka-1:9092`,
+			`--kafka-brokers: kafka.brokers: "kafka-2:none" has no port from 1 to 65535; write host:port, for example ` +
+				`kafka-1:9092`}},
+	"TLS files without TLS": {map[string]string{"kafka.tls.server_name": "kafka"},
+		[]string{"--kafka-tls-server-name: kafka.tls.server_name: it is set, but kafka.tls.enabled is false; set " +
+			"kafka.tls.enabled to true or leave this out"}},
+	"a login without a mechanism": {map[string]string{"kafka.sasl.user": "cdr"},
+		[]string{"--kafka-sasl-user: kafka.sasl.user: it is set, but kafka.sasl.mechanism is empty; set " +
+			"kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out"}},
+	"a mechanism without a login": {map[string]string{"kafka.sasl.mechanism": "PLAIN"},
+		[]string{"--kafka-sasl-mechanism: kafka.sasl.mechanism: PLAIN needs a user; set kafka.sasl.user",
+			"--kafka-sasl-mechanism: kafka.sasl.mechanism: PLAIN needs a password; set kafka.sasl.password_file"}},
+	"a mechanism of another spelling": {map[string]string{"kafka.sasl.mechanism": "scram-sha512"},
+		[]string{`--kafka-sasl-mechanism: kafka.sasl.mechanism: "scram-sha512" is not a known word; did you mean ` +
+			`SCRAM-SHA-512?`}},
+	"a certificate without its key": {map[string]string{"kafka.tls.enabled": "true",
+		"kafka.tls.cert_file": "load_test.go"},
+		[]string{"--kafka-tls-cert-file: kafka.tls.cert_file: it comes in a pair with kafka.tls.key_file, which is " +
+			"empty; set both or none"}},
+	"an event larger than any body": {map[string]string{"ingest.body_limit": "64KiB"},
+		[]string{"default: ingest.event_limit: it is 1MiB and thus larger than ingest.body_limit (64KiB), which no " +
+			"event can fill; lower the first or raise the second"}},
+	"bodies that do not fit into what is held": {map[string]string{"ingest.body_limit": "200MiB"},
+		[]string{"default: ingest.inflight_limit: it is 256MiB, not twice ingest.body_limit (200MiB): there must be " +
+			"room for one body and its decompressed form; raise the first or lower the second"}},
+	"a key without its certificate": {map[string]string{"ingest.tls.key_file": "load_test.go"},
+		[]string{"--ingest-tls-key-file: ingest.tls.key_file: it comes in a pair with ingest.tls.cert_file, which is " +
+			"empty; set both or none"}},
+	"a certificate that is not there": {map[string]string{"ingest.tls.cert_file": "absent",
+		"ingest.tls.key_file": "load_test.go"},
+		[]string{"--ingest-tls-cert-file: ingest.tls.cert_file: cannot read absent: no such file or directory; name a " +
+			"file that this process may read"}},
+	"a disk that may be full": {map[string]string{"state_min_free": "0"},
+		[]string{"--state-min-free: state_min_free: 0B is too small; write 1MiB to 1048576GiB"}},
+	"transactions of next to nothing": {map[string]string{"commit_bytes": "1KiB"},
+		[]string{"--commit-bytes: commit_bytes: 1KiB is too small; write 64KiB to 1GiB"}},
+	"a user without a password": {map[string]string{"ingest.auth.user": "janus"},
+		[]string{"--ingest-auth-user: ingest.auth.user: there is a user but no password; set ingest.auth.password_file"}},
+	"a password without a user": {map[string]string{"ingest.auth.password": "x"},
+		[]string{"--ingest-auth-password: ingest.auth.password: there is a password but no user; set ingest.auth.user"}},
+	"silence that is noticed too early": {map[string]string{"policy.leg_silence": "25h"},
+		[]string{"--policy-leg-silence: policy.leg_silence: it is 25h and thus longer than " +
+			"policy.leg_silence_without_statistics (24h), where silence says less; lower the first or raise the second"}},
+	"senders that say too little or the same": {map[string]string{"ingest.senders": "[{path: edge, emitter: a}, " +
+		"{emitter: b}, {address: host, path: /u}, {address: 192.0.2.1, emitter: a}, {address: 192.0.2.1, emitter: b}]"},
+		[]string{`--ingest-senders: ingest.senders: sender 1 has a path "edge"; begin it with a slash: /events/edge-1`,
+			"--ingest-senders: ingest.senders: sender 2 says nothing of who it is; set path, user or address",
+			"--ingest-senders: ingest.senders: sender 3 has no emitter; say which name its events get",
+			`--ingest-senders: ingest.senders: sender 3 has an address "host"; write an IP address or a prefix: 192.0.2.1 ` +
+				`or 192.0.2.0/24`,
+			"--ingest-senders: ingest.senders: sender 5 is the same as sender 4; leave one of them out"}},
+	"personal data that is to be hashed without a key": {map[string]string{"policy.address": "hash",
+		"policy.rules": "[{plugin: 'janus.plugin.*', display_name: hash}]"},
+		[]string{"--policy-address: policy.address: hash needs a key; set policy.hash_key_file, with 16 bytes or more",
+			"--policy-rules: policy.rules: rule 1: hash needs a key; set policy.hash_key_file, with 16 bytes or more"}},
+	"a key that can be guessed": {map[string]string{"policy.hash_key": "secret", "policy.address": "hash"},
+		[]string{"--policy-hash-key: policy.hash_key: it has 6 bytes; set policy.hash_key_file, with 16 bytes or more"}},
+	"a place that does not exist": {map[string]string{"policy.partial_midnight": "Europe/Wien"},
+		[]string{`--policy-partial-midnight: policy.partial_midnight: "Europe/Wien" is no place of the time zone ` +
+			`database; write Europe/Vienna, America/New_York or UTC`}},
+	"parts that are too short": {map[string]string{"policy.partial_every": "1s"},
+		[]string{"--policy-partial-every: policy.partial_every: 1s is too small; write 1m to 365d"}},
+	"a kind of leg that does not exist": {map[string]string{"policy.chargeable": "SIP_CALL,PEERCONNECTION"},
+		[]string{`--policy-chargeable: policy.chargeable: "PEERCONNECTION" is not a known word; did you mean ` +
+			`PEER_CONNECTION?`}},
+	"rules that say nothing": {map[string]string{"policy.rules": "[{plugin: 'janus.plugin.[sip', grace: 1s}, " +
+		"{emitter: edge-1}]"},
+		[]string{`--policy-rules: policy.rules: rule 1: plugin "janus.plugin.[sip" is not a pattern; use *, ? and ` +
+			`[a-z]: janus.plugin.*`,
+			"--policy-rules: policy.rules: rule 2 changes nothing; say what holds instead, or leave it out"}},
+	"a rule with a value out of bounds": {map[string]string{"policy.rules": "[{plugin: janus.plugin.sip, " +
+		"leg_silence: 1s}]"},
+		[]string{"--policy-rules: policy.rules: rule 1: leg_silence: 1s is too small; write 1m to 365d"}},
+	"a rule with a misspelt key": {map[string]string{"policy.rules": "[{plugins: janus.plugin.sip}]"},
+		[]string{"--policy-rules: policy.rules: rule 1: plugins is not a known key; did you mean plugin?"}},
+	"a sender by a user whom nobody checks": {map[string]string{"ingest.senders": "[{user: lab, emitter: a}]"},
+		[]string{`--ingest-senders: ingest.senders: sender 1 has a user "lab" who is not ingest.auth.user, and a name ` +
+			`that is not checked proves nothing; name that user, or a path or address instead`}},
+	"an instance that is no name": {map[string]string{"instance": "a/b", "group": ""},
+		[]string{"--group: group: it is empty; give it a name",
+			`--instance: instance: "a/b" is not a plain name; write up to 200 letters, digits, dots, underscores and dashes`}},
+	"a folder that is a file": {map[string]string{"state_dir": "load_test.go"},
+		[]string{"--state-dir: state_dir: load_test.go is a file; name a folder that this process may write to"}},
+	"an address without a port": {map[string]string{"admin.listen": "localhost"},
+		[]string{`--admin-listen: admin.listen: "localhost" is not host:port; write host:port, or :port for all ` +
+			`interfaces`}},
 }
 
 func TestWhatDoesNotFitTogetherIsAnError(t *testing.T) {
-	for name, scene := range map[string]struct {
-		flags map[string]string
-		want  []string
-	}{
-		"a transaction that outlives its worker": {map[string]string{"transaction_timeout": "30s"},
-			[]string{"--transaction-timeout: transaction_timeout: transaction_timeout (30s) must be less than session_timeout (30s), so that the transaction of a dead worker is over when another takes its partitions; lower the first or raise the second"}},
-		"a commit that comes too late": {map[string]string{"commit_interval": "20s"},
-			[]string{"--commit-interval: commit_interval: commit_interval (20s) must be less than transaction_timeout (10s), or the brokers abort each transaction before its commit; lower the first or raise the second"}},
-		"a delivery that Janus does not wait for": {map[string]string{"ingest.delivery_timeout": "10s"},
-			[]string{"--ingest-delivery-timeout: ingest.delivery_timeout: 10s is too large; write 100ms to 9.5s"}},
-		"two topics of one name": {map[string]string{"topics.dlq": "janus.cdr"},
-			[]string{"--topics-dlq: topics.dlq: janus.cdr is the name of topics.cdr too; give each topic a name of its own"}},
-		"a topic that Kafka refuses": {map[string]string{"topics.cdr": "call records"},
-			[]string{`--topics-cdr: topics.cdr: "call records" is not a name for a topic; write up to 200 letters, digits, dots, underscores and dashes`}},
-		"no broker": {map[string]string{"kafka.brokers": ""},
-			[]string{"--kafka-brokers: kafka.brokers: no broker is named; write host:port"}},
-		"a broker without a port": {map[string]string{"kafka.brokers": "kafka-1,kafka-2:none"},
-			[]string{`--kafka-brokers: kafka.brokers: "kafka-1" is not host:port; write host:port, for example kafka-1:9092`,
-				`--kafka-brokers: kafka.brokers: "kafka-2:none" has no port from 1 to 65535; write host:port, for example kafka-1:9092`}},
-		"TLS files without TLS": {map[string]string{"kafka.tls.server_name": "kafka"},
-			[]string{"--kafka-tls-server-name: kafka.tls.server_name: it is set, but kafka.tls.enabled is false; set kafka.tls.enabled to true or leave this out"}},
-		"a login without a mechanism": {map[string]string{"kafka.sasl.user": "cdr"},
-			[]string{"--kafka-sasl-user: kafka.sasl.user: it is set, but kafka.sasl.mechanism is empty; set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out"}},
-		"a mechanism without a login": {map[string]string{"kafka.sasl.mechanism": "PLAIN"},
-			[]string{"--kafka-sasl-mechanism: kafka.sasl.mechanism: PLAIN needs a user; set kafka.sasl.user",
-				"--kafka-sasl-mechanism: kafka.sasl.mechanism: PLAIN needs a password; set kafka.sasl.password_file"}},
-		"a mechanism of another spelling": {map[string]string{"kafka.sasl.mechanism": "scram-sha512"},
-			[]string{`--kafka-sasl-mechanism: kafka.sasl.mechanism: "scram-sha512" is not a known word; did you mean SCRAM-SHA-512?`}},
-		"a certificate without its key": {map[string]string{"kafka.tls.enabled": "true", "kafka.tls.cert_file": "load_test.go"},
-			[]string{"--kafka-tls-cert-file: kafka.tls.cert_file: it comes in a pair with kafka.tls.key_file, which is empty; set both or none"}},
-		"an event larger than any body": {map[string]string{"ingest.body_limit": "64KiB"},
-			[]string{"default: ingest.event_limit: it is 1MiB and thus larger than ingest.body_limit (64KiB), which no event can fill; lower the first or raise the second"}},
-		"bodies that do not fit into what is held": {map[string]string{"ingest.body_limit": "200MiB"},
-			[]string{"default: ingest.inflight_limit: it is 256MiB, not twice ingest.body_limit (200MiB): there must be room for one body and its decompressed form; raise the first or lower the second"}},
-		"a key without its certificate": {map[string]string{"ingest.tls.key_file": "load_test.go"},
-			[]string{"--ingest-tls-key-file: ingest.tls.key_file: it comes in a pair with ingest.tls.cert_file, which is empty; set both or none"}},
-		"a certificate that is not there": {map[string]string{"ingest.tls.cert_file": "absent", "ingest.tls.key_file": "load_test.go"},
-			[]string{"--ingest-tls-cert-file: ingest.tls.cert_file: cannot read absent: no such file or directory; name a file that this process may read"}},
-		"a disk that may be full": {map[string]string{"state_min_free": "0"},
-			[]string{"--state-min-free: state_min_free: 0B is too small; write 1MiB to 1048576GiB"}},
-		"transactions of next to nothing": {map[string]string{"commit_bytes": "1KiB"},
-			[]string{"--commit-bytes: commit_bytes: 1KiB is too small; write 64KiB to 1GiB"}},
-		"a user without a password": {map[string]string{"ingest.auth.user": "janus"},
-			[]string{"--ingest-auth-user: ingest.auth.user: there is a user but no password; set ingest.auth.password_file"}},
-		"a password without a user": {map[string]string{"ingest.auth.password": "x"},
-			[]string{"--ingest-auth-password: ingest.auth.password: there is a password but no user; set ingest.auth.user"}},
-		"silence that is noticed too early": {map[string]string{"policy.leg_silence": "25h"},
-			[]string{"--policy-leg-silence: policy.leg_silence: it is 25h and thus longer than policy.leg_silence_without_statistics (24h), where silence says less; lower the first or raise the second"}},
-		"senders that say too little or the same": {map[string]string{"ingest.senders": "[{path: edge, emitter: a}, {emitter: b}, {address: host, path: /u}, {address: 192.0.2.1, emitter: a}, {address: 192.0.2.1, emitter: b}]"},
-			[]string{`--ingest-senders: ingest.senders: sender 1 has a path "edge"; begin it with a slash: /events/edge-1`,
-				"--ingest-senders: ingest.senders: sender 2 says nothing of who it is; set path, user or address",
-				"--ingest-senders: ingest.senders: sender 3 has no emitter; say which name its events get",
-				`--ingest-senders: ingest.senders: sender 3 has an address "host"; write an IP address or a prefix: 192.0.2.1 or 192.0.2.0/24`,
-				"--ingest-senders: ingest.senders: sender 5 is the same as sender 4; leave one of them out"}},
-		"personal data that is to be hashed without a key": {map[string]string{"policy.address": "hash", "policy.rules": "[{plugin: 'janus.plugin.*', display_name: hash}]"},
-			[]string{"--policy-address: policy.address: hash needs a key; set policy.hash_key_file, with 16 bytes or more",
-				"--policy-rules: policy.rules: rule 1: hash needs a key; set policy.hash_key_file, with 16 bytes or more"}},
-		"a key that can be guessed": {map[string]string{"policy.hash_key": "secret", "policy.address": "hash"},
-			[]string{"--policy-hash-key: policy.hash_key: it has 6 bytes; set policy.hash_key_file, with 16 bytes or more"}},
-		"a place that does not exist": {map[string]string{"policy.partial_midnight": "Europe/Wien"},
-			[]string{`--policy-partial-midnight: policy.partial_midnight: "Europe/Wien" is no place of the time zone database; write Europe/Vienna, America/New_York or UTC`}},
-		"parts that are too short": {map[string]string{"policy.partial_every": "1s"},
-			[]string{"--policy-partial-every: policy.partial_every: 1s is too small; write 1m to 365d"}},
-		"a kind of leg that does not exist": {map[string]string{"policy.chargeable": "SIP_CALL,PEERCONNECTION"},
-			[]string{`--policy-chargeable: policy.chargeable: "PEERCONNECTION" is not a known word; did you mean PEER_CONNECTION?`}},
-		"rules that say nothing": {map[string]string{"policy.rules": "[{plugin: 'janus.plugin.[sip', grace: 1s}, {emitter: edge-1}]"},
-			[]string{`--policy-rules: policy.rules: rule 1: plugin "janus.plugin.[sip" is not a pattern; use *, ? and [a-z]: janus.plugin.*`,
-				"--policy-rules: policy.rules: rule 2 changes nothing; say what holds instead, or leave it out"}},
-		"a rule with a value out of bounds": {map[string]string{"policy.rules": "[{plugin: janus.plugin.sip, leg_silence: 1s}]"},
-			[]string{"--policy-rules: policy.rules: rule 1: leg_silence: 1s is too small; write 1m to 365d"}},
-		"a rule with a misspelt key": {map[string]string{"policy.rules": "[{plugins: janus.plugin.sip}]"},
-			[]string{"--policy-rules: policy.rules: rule 1: plugins is not a known key; did you mean plugin?"}},
-		"a sender by a user whom nobody checks": {map[string]string{"ingest.senders": "[{user: lab, emitter: a}]"},
-			[]string{`--ingest-senders: ingest.senders: sender 1 has a user "lab" who is not ingest.auth.user, and a name that is not checked proves nothing; name that user, or a path or address instead`}},
-		"an instance that is no name": {map[string]string{"instance": "a/b", "group": ""},
-			[]string{"--group: group: it is empty; give it a name",
-				`--instance: instance: "a/b" is not a plain name; write up to 200 letters, digits, dots, underscores and dashes`}},
-		"a folder that is a file": {map[string]string{"state_dir": "load_test.go"},
-			[]string{"--state-dir: state_dir: load_test.go is a file; name a folder that this process may write to"}},
-		"an address without a port": {map[string]string{"admin.listen": "localhost"},
-			[]string{`--admin-listen: admin.listen: "localhost" is not host:port; write host:port, or :port for all interfaces`}},
-	} {
+	for name, scene := range misfits {
 		t.Run(name, func(t *testing.T) {
 			wantComplaints(t, Sources{Flags: scene.flags}, scene.want...)
 		})
@@ -358,20 +408,24 @@ func TestAPasswordCanComeFromAFile(t *testing.T) {
 		t.Errorf("password %q", c.Kafka.SASL.Password)
 	}
 	wantComplaints(t, sasl("kafka.sasl.password_file", "absent"),
-		"--kafka-sasl-password-file: kafka.sasl.password_file: cannot read absent: no such file or directory; name a file that this process may read")
+		"--kafka-sasl-password-file: kafka.sasl.password_file: cannot read absent: no such file or directory; name a "+
+			"file that this process may read")
 	wantComplaints(t, sasl("kafka.sasl.password_file", "empty"),
 		"--kafka-sasl-password-file: kafka.sasl.password_file: empty is empty; write the secret into it, in one line")
 	wantComplaints(t, sasl("kafka.sasl.password_file", "secret", "kafka.sasl.password", "x"),
-		"--kafka-sasl-password-file: kafka.sasl.password_file: kafka.sasl.password is set too (--kafka-sasl-password); leave one of them out")
+		"--kafka-sasl-password-file: kafka.sasl.password_file: kafka.sasl.password is set too (--kafka-sasl-password); "+
+			"leave one of them out")
 }
 
 func TestAProgramDoesNotLookAtTheSecretsOfAnother(t *testing.T) {
-	s := Sources{Flags: map[string]string{"ingest.auth.user": "janus", "ingest.auth.password_file": "/nowhere/secret"}, Uses: []string{"kafka", "group"}}
+	s := Sources{Flags: map[string]string{"ingest.auth.user": "janus", "ingest.auth.password_file": "/nowhere/secret"},
+		Uses: []string{"kafka", "group"}}
 	if c := load(t, s); c.Ingest.Auth.Password != "" {
 		t.Errorf("password %q", c.Ingest.Auth.Password)
 	}
 	s.Uses = append(s.Uses, "ingest")
-	wantComplaints(t, s, "--ingest-auth-password-file: ingest.auth.password_file: cannot read /nowhere/secret: no such file or directory; name a file that this process may read")
+	wantComplaints(t, s, "--ingest-auth-password-file: ingest.auth.password_file: cannot read /nowhere/secret: no "+
+		"such file or directory; name a file that this process may read")
 }
 
 func TestFlagsHaveTheNamesOfTheKeysAndOnlyThoseInUse(t *testing.T) {
@@ -381,7 +435,8 @@ func TestFlagsHaveTheNamesOfTheKeysAndOnlyThoseInUse(t *testing.T) {
 	if set.Lookup("ingest-listen") != nil {
 		t.Error("a flag of a section that is not in use")
 	}
-	if err := set.Parse([]string{"--config", "c.yaml", "--kafka-brokers=a:1,b:2", "--kafka-tls-enabled", "--group", "flag"}); err != nil {
+	if err := set.Parse([]string{"--config", "c.yaml", "--kafka-brokers=a:1,b:2", "--kafka-tls-enabled", "--group",
+		"flag"}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := flags.Load([]string{"JANUSCDR_WORKERS=4"})

@@ -17,14 +17,8 @@ func printed(t *testing.T, c *Config) string {
 	return b.String()
 }
 
-func TestThePrintedConfigurationSaysWhereEachValueComesFrom(t *testing.T) {
-	inFolder(t, "januscdr.yaml", "topics:\n  partitions: 24\ningest:\n  senders:\n  - {address: '2001:db8::1', emitter: \"edge, 1\"}\n", "secret", "hidden\n")
-	c := load(t, Sources{
-		File:    "januscdr.yaml",
-		Environ: []string{"JANUSCDR_GROUP=blue", "JANUSCDR_KAFKA_SASL_PASSWORD=hidden", "JANUSCDR_KAFKA_SASL_USER=#1"},
-		Flags:   map[string]string{"kafka.sasl.mechanism": "PLAIN", "instance": "cdr-1", "workers": "2", "ingest.auth.user": "janus", "ingest.auth.password_file": "secret"},
-	})
-	const want = `kafka:
+// wantPrinted is what the next test prints.
+const wantPrinted = `kafka:
   brokers: [127.0.0.1:9092] # default
   client_id: januscdr # default
   compression: zstd # default
@@ -120,8 +114,19 @@ log:
   level: info # default
   format: text # default
 `
-	if got := printed(t, c); got != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+
+func TestThePrintedConfigurationSaysWhereEachValueComesFrom(t *testing.T) {
+	inFolder(t, "januscdr.yaml",
+		"topics:\n  partitions: 24\ningest:\n  senders:\n  - {address: '2001:db8::1', emitter: \"edge, 1\"}\n", "secret",
+		"hidden\n")
+	c := load(t, Sources{
+		File:    "januscdr.yaml",
+		Environ: []string{"JANUSCDR_GROUP=blue", "JANUSCDR_KAFKA_SASL_PASSWORD=hidden", "JANUSCDR_KAFKA_SASL_USER=#1"},
+		Flags: map[string]string{"kafka.sasl.mechanism": "PLAIN", "instance": "cdr-1", "workers": "2",
+			"ingest.auth.user": "janus", "ingest.auth.password_file": "secret"},
+	})
+	if got := printed(t, c); got != wantPrinted {
+		t.Errorf("got:\n%s\nwant:\n%s", got, wantPrinted)
 	}
 }
 
@@ -129,7 +134,8 @@ func TestAMachinesOwnDefaultsArePrintedAsComments(t *testing.T) {
 	c := load(t, Sources{})
 	c.Instance, c.Workers = "host-7", 8
 	got := printed(t, c)
-	for _, line := range []string{"\n# instance: host-7 # default, the host name\n", "\n# workers: 8 # default, the number of cores\n"} {
+	for _, line := range []string{"\n# instance: host-7 # default, the host name\n",
+		"\n# workers: 8 # default, the number of cores\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("%q is missing in:\n%s", line, got)
 		}
@@ -137,7 +143,9 @@ func TestAMachinesOwnDefaultsArePrintedAsComments(t *testing.T) {
 }
 
 func TestWhatIsPrintedCanBeUsedAsAFile(t *testing.T) {
-	awkward := []string{"", "a", "null", "true", "007", "1.5", "a: b", "a#b", "a #b", "#", "[x]", "{x", "'", `"`, "x,y", "é", "a\\b", "- a", "&a", "*a", "!t", "%", "@", "`", "~", " lead", "trail ", ":", "?", "|", ">", "\ttab", "0x1F", "2026-01-01", "yes", "=", "a\nb", "192.0.2.1", "192.0.2.0/24", ":8090", "off", "1e3", "/x y"}
+	awkward := []string{"", "a", "null", "true", "007", "1.5", "a: b", "a#b", "a #b", "#", "[x]", "{x", "'", `"`, "x,y",
+		"é", "a\\b", "- a", "&a", "*a", "!t", "%", "@", "`", "~", " lead", "trail ", ":", "?", "|", ">", "\ttab", "0x1F",
+		"2026-01-01", "yes", "=", "a\nb", "192.0.2.1", "192.0.2.0/24", ":8090", "off", "1e3", "/x y"}
 	for _, s := range awkward {
 		c := load(t, Sources{})
 		c.Kafka.ClientID, c.Kafka.TLS.ServerName = s, s
@@ -158,7 +166,8 @@ func TestWhatIsPrintedCanBeUsedAsAFile(t *testing.T) {
 	}
 	inFolder(t, "c.yaml", b.String())
 	load(t, Sources{File: "c.yaml"})
-	if !strings.Contains(b.String(), "  # how to log in to Kafka; empty: not at all\n  mechanism") && !strings.Contains(b.String(), "    # how to log in to Kafka; empty: not at all\n    mechanism") {
+	if !strings.Contains(b.String(), "  # how to log in to Kafka; empty: not at all\n  mechanism") &&
+		!strings.Contains(b.String(), "    # how to log in to Kafka; empty: not at all\n    mechanism") {
 		t.Errorf("no description above a key in:\n%s", b.String())
 	}
 }
@@ -179,7 +188,8 @@ func TestDurationsAndSizesAreReadAsTheyAreWritten(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for d, want := range map[time.Duration]string{0: "0s", 90 * 24 * time.Hour: "90d", 24 * time.Hour: "24h", 36 * time.Hour: "36h", 10 * time.Minute: "10m", 90 * time.Second: "1m30s", time.Hour + time.Second: "1h0m1s"} {
+	for d, want := range map[time.Duration]string{0: "0s", 90 * 24 * time.Hour: "90d", 24 * time.Hour: "24h",
+		36 * time.Hour: "36h", 10 * time.Minute: "10m", 90 * time.Second: "1m30s", time.Hour + time.Second: "1h0m1s"} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("%d is written %s, want %s", d, got, want)
 		}
@@ -198,7 +208,8 @@ func TestDurationsAndSizesAreReadAsTheyAreWritten(t *testing.T) {
 
 func TestTheNearestWordIsTheOneThatWasMeant(t *testing.T) {
 	words := []string{"zstd", "lz4", "gzip", "snappy", "none"}
-	for word, want := range map[string]string{"zst": "zstd", "zsdt": "zstd", "ZSTD": "zstd", "snapy": "snappy", "brotli": "", "": "", "gzpi": "gzip"} {
+	for word, want := range map[string]string{"zst": "zstd", "zsdt": "zstd", "ZSTD": "zstd", "snapy": "snappy",
+		"brotli": "", "": "", "gzpi": "gzip"} {
 		if got := Nearest(word, words); got != want {
 			t.Errorf("for %q: %q, want %q", word, got, want)
 		}

@@ -226,13 +226,15 @@ var table = []*key{
 		about: "form of the files"},
 	{name: "export.rotate_every", def: "1h", min: sec, max: day, at: func(c *Config) any { return &c.Export.RotateEvery },
 		about: "a file is complete after this time; records are not seen before"},
-	{name: "export.rotate_size", def: "256MiB", min: 1 << 10, max: 1 << 40, at: func(c *Config) any { return &c.Export.RotateSize },
+	{name: "export.rotate_size", def: "256MiB", min: 1 << 10, max: 1 << 40,
+		at:    func(c *Config) any { return &c.Export.RotateSize },
 		about: "a file is complete when it has this size, about"},
 	{name: "export.rotate_records", def: "1000000", min: 1, max: 1 << 40,
 		at:    func(c *Config) any { return &c.Export.RotateRecords },
 		about: "a file is complete when it has so many records, about"},
 	{name: "export.zone", def: "UTC", zone: true, at: func(c *Config) any { return &c.Export.Zone },
-		about: "place of the days, for example Europe/Vienna: files are complete at its midnight, and lie in folders by its days"},
+		about: "place of the days, for example Europe/Vienna: files are complete at its midnight, and lie in folders by " +
+			"its days"},
 
 	{name: "admin.listen", def: "127.0.0.1:8091", at: func(c *Config) any { return &c.Admin.Listen },
 		about: "address of /healthz, /readyz and /metrics; empty: none"},

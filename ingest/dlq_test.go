@@ -62,7 +62,8 @@ func TestAnEventThatWillNeverDoIsParkedAndItsNeighboursAreDelivered(t *testing.T
 		{"a timestamp in seconds", with(`1790000000000001`, `1790000000`)},
 		{"a timestamp in milliseconds", with(`1790000000000001`, `1790000000000`)},
 		{"bytes that are no UTF-8", with(`attached`, "att\xff\xfeached")},
-		{"deeper than anybody nests", with(`"attached"`, strings.Repeat("[", janus.MaxDepth)+strings.Repeat("]", janus.MaxDepth))},
+		{"deeper than anybody nests", with(`"attached"`, strings.Repeat("[", janus.MaxDepth)+strings.Repeat("]",
+			janus.MaxDepth))},
 		{"a number", `17`},
 		{"a text", `"event"`},
 		{"null", `null`},
@@ -106,8 +107,10 @@ func TestABodyThatWillNeverDoIsParkedAsAWhole(t *testing.T) {
 		{"cut off and large", large, CodeNotJSON, nil},
 		{"something behind the end", []byte("[" + good + "] x"), CodeNotJSON, nil},
 		{"NUL bytes", make([]byte, 100), CodeNotJSON, nil},
-		{"a NUL byte in a text", []byte("[" + good + "," + strings.Replace(good, "attached", "att\x00ached", 1) + "]"), CodeNotJSON, nil},
-		{"an event of 10 000 levels", []byte(strings.Replace(good, `"attached"`, strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000), 1)), "", nil},
+		{"a NUL byte in a text", []byte("[" + good + "," + strings.Replace(good, "attached", "att\x00ached", 1) + "]"),
+			CodeNotJSON, nil},
+		{"an event of 10 000 levels", []byte(strings.Replace(good, `"attached"`, strings.Repeat("[",
+			10_000)+strings.Repeat("]", 10_000), 1)), "", nil},
 		{"20 000 levels", []byte(strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)), CodeNotJSON, nil},
 		{"more events than anybody groups", []byte("[" + strings.Repeat("{},", maxEvents) + "{}]"), CodeTooMany, nil},
 		{"gzip, cut off", zip(t, []byte(good))[:50], CodeGzip, gzipped},
@@ -150,7 +153,10 @@ func TestAnEventOverTheLimitIsParkedUnderItsKey(t *testing.T) {
 		t.Fatal("the events of this test have another length than it thinks")
 	}
 	s := open(t, func(o *Options) { o.Kafka.Compression = "none" })
-	s.accepted([]byte("["+atLimit+","+over+","+attached(42, 2)+"]"), func(r *http.Request) { r.Header.Set("Expect", "100-continue") })
+	s.accepted([]byte("["+atLimit+","+over+","+attached(42, 2)+"]"), func(r *http.Request) {
+		r.Header.Set("Expect",
+			"100-continue")
+	})
 	events := s.events()
 	if len(events) != 2 || string(events[0].Value) != atLimit || string(events[1].Value) != attached(42, 2) {
 		t.Fatalf("%d events, want the one at the limit and the small one", len(events))
@@ -206,7 +212,8 @@ func TestABodyOf100MegabytesIsParkedWithoutBeingHeld(t *testing.T) {
 				t.Fatalf("%d parked, want 1", len(parked))
 			}
 			r := parked[0]
-			if header(r, HeaderError) != "body_limit" || header(r, HeaderLength) != strconv.Itoa(size) || header(r, HeaderSHA256) != want {
+			if header(r, HeaderError) != "body_limit" || header(r, HeaderLength) != strconv.Itoa(size) || header(r,
+				HeaderSHA256) != want {
 				t.Errorf("parked as %v", r.Headers)
 			}
 			if len(r.Value) != maxHead {
@@ -255,7 +262,8 @@ func TestWhatCannotBeParkedIsNotAnswered(t *testing.T) {
 func TestAReasonIsShortAndValidText(t *testing.T) {
 	p := DeadLetter{Reason: strings.Repeat("é", maxReason)}
 	for _, h := range p.headers("") {
-		if h.Key == kafka.HeaderReason && (len(h.Value) > maxReason || !strings.HasPrefix(fmt.Sprintf("%q", h.Value), `"éé`) || bytes.ContainsRune(h.Value, '\uFFFD')) {
+		if h.Key == kafka.HeaderReason && (len(h.Value) > maxReason || !strings.HasPrefix(fmt.Sprintf("%q", h.Value),
+			`"éé`) || bytes.ContainsRune(h.Value, '\uFFFD')) {
 			t.Errorf("%d bytes: %.40q", len(h.Value), h.Value)
 		}
 	}

@@ -281,11 +281,13 @@ func gzipped(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }
 
 // attached is an event of a session; n makes it another one.
 func attached(session uint64, n int) string {
-	return fmt.Sprintf(`{"emitter":"j1","type":2,"timestamp":%d,"session_id":%d,"handle_id":%d,"event":{"name":"attached","plugin":"janus.plugin.echotest"}}`,
+	return fmt.Sprintf(`{"emitter":"j1","type":2,"timestamp":%d,"session_id":%d,"handle_id":%d,`+
+		`"event":{"name":"attached","plugin":"janus.plugin.echotest"}}`,
 		1790000000000000+n, session, 7000+n)
 }
 
-const serverStarted = `{"emitter":"j1","type":256,"subtype":1,"timestamp":1790000000000000,"event":{"status":"started","info":{}}}`
+const serverStarted = `{"emitter":"j1","type":256,"subtype":1,"timestamp":1790000000000000,` +
+	`"event":{"status":"started","info":{}}}`
 
 func TestABodyIsAnsweredWhenItsEventsStandInTheLogByteForByte(t *testing.T) {
 	one, two := attached(11, 1), strings.ReplaceAll(attached(12, 2), `,"`, ",\n\t \"")
@@ -297,11 +299,13 @@ func TestABodyIsAnsweredWhenItsEventsStandInTheLogByteForByte(t *testing.T) {
 		{"a single object", one, []string{one}},
 		{"indented", " [\n    " + two + ",\n    " + one + "\n]\n", []string{two, one}},
 		{"nothing", "[]", nil},
-		{"an escape that another writer would not choose", `{"emitter":"\u006a1\/","type":1,"timestamp":1790000000000000,"session_id":5,"event":{"name":"created"}}`,
+		{"an escape that another writer would not choose",
+			`{"emitter":"\u006a1\/","type":1,"timestamp":1790000000000000,"session_id":5,"event":{"name":"created"}}`,
 			[]string{`{"emitter":"\u006a1\/","type":1,"timestamp":1790000000000000,"session_id":5,"event":{"name":"created"}}`}},
 		{"a type that nobody knows yet", `{"emitter":"j1","type":512,"timestamp":1790000000000000,"event":{"new":true}}`,
 			[]string{`{"emitter":"j1","type":512,"timestamp":1790000000000000,"event":{"new":true}}`}},
-		{"the largest session id", strings.Replace(one, `:11,`, `:9223372036854775807,`, 1), []string{strings.Replace(one, `:11,`, `:9223372036854775807,`, 1)}},
+		{"the largest session id", strings.Replace(one, `:11,`, `:9223372036854775807,`, 1), []string{strings.Replace(one,
+			`:11,`, `:9223372036854775807,`, 1)}},
 	} {
 		for _, compressed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, gzip %v", scene.name, compressed), func(t *testing.T) {
@@ -362,7 +366,8 @@ func TestEachEventLiesInThePartitionOfItsSession(t *testing.T) {
 }
 
 func TestAnEventThatConcernsOthersIsCopiedToEachOtherPartition(t *testing.T) {
-	kicked := `{"emitter":"j1","type":64,"timestamp":1790000000000000,"session_id":77,"handle_id":1,"event":{"plugin":"janus.plugin.videoroom","data":{"event":"kicked","room":1,"id":2}}}`
+	kicked := `{"emitter":"j1","type":64,"timestamp":1790000000000000,"session_id":77,"handle_id":1,` +
+		`"event":{"plugin":"janus.plugin.videoroom","data":{"event":"kicked","room":1,"id":2}}}`
 	nameless := `{"type":256,"subtype":2,"timestamp":1790000000000000,"event":{"status":"shutdown","signum":15}}`
 	for _, scene := range []struct{ name, event, key, assigned string }{
 		{"with a session", kicked, "77", ""},
@@ -563,7 +568,10 @@ func TestABodyThatFindsNoRoomIsLeftWithoutAnAnswer(t *testing.T) {
 	if err := s.server.receiver.reader.budget.take(ctx, 1); !errors.Is(err, errBusy) {
 		t.Fatalf("got %v, want no room", err)
 	}
-	s.until("slow senders are left after the delivery timeout", func() bool { return s.count("bodies_total", "aborted") == 2 })
+	s.until("slow senders are left after the delivery timeout", func() bool {
+		return s.count("bodies_total",
+			"aborted") == 2
+	})
 	s.accepted([]byte(attached(1, 1)))
 }
 
@@ -684,20 +692,25 @@ func TestAPortInUseIsOneClearLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = second.Run(s.context())
-	if err == nil || !strings.Contains(err.Error(), web.Listen) || !strings.Contains(err.Error(), "another process listens there") ||
+	if err == nil || !strings.Contains(err.Error(), web.Listen) || !strings.Contains(err.Error(),
+		"another process listens there") ||
 		!strings.Contains(err.Error(), "--ingest-listen") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestWrongOptionsAreAllNamedAtOnce(t *testing.T) {
-	_, err := New(Options{Sources: []Source{&HTTP{Path: "events", Password: "x"}}, EventLimit: 64 << 20, Delivery: 11 * time.Second,
-		Rules: []SenderRule{{Emitter: "e"}, {User: "nobody", Emitter: "e"}, {Address: "300.1.1.1", Emitter: "e"}, {Path: "/x"}}})
+	_, err := New(Options{Sources: []Source{&HTTP{Path: "events", Password: "x"}}, EventLimit: 64 << 20,
+		Delivery: 11 * time.Second,
+		Rules: []SenderRule{{Emitter: "e"}, {User: "nobody", Emitter: "e"}, {Address: "300.1.1.1", Emitter: "e"},
+			{Path: "/x"}}})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"does not begin with a slash", "password without a user", "event limit", "delivery timeout", "names of the topics",
-		"partitions", "rule 1: it fits everybody", `http: sender rule 2: user "nobody"`, `rule 3: address "300.1.1.1"`, "rule 4: the emitter's name is missing"} {
+	for _, want := range []string{"does not begin with a slash", "password without a user", "event limit",
+		"delivery timeout", "names of the topics",
+		"partitions", "rule 1: it fits everybody", `http: sender rule 2: user "nobody"`, `rule 3: address "300.1.1.1"`,
+		"rule 4: the emitter's name is missing"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}
@@ -709,7 +722,8 @@ func TestSendersAreHeldUntilAllIsPrepared(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir(), registry: prometheus.NewRegistry(), web: &HTTP{Listen: "127.0.0.1:0"}}
 	s.startBroker("")
 	o := Options{
-		Kafka: kafka.Options{Brokers: s.broker.Addrs()}, Topics: kafka.Topics{Events: "events", DLQ: "dlq", Partitions: 4, Embedded: true},
+		Kafka: kafka.Options{Brokers: s.broker.Addrs()}, Topics: kafka.Topics{Events: "events", DLQ: "dlq", Partitions: 4,
+			Embedded: true},
 		Sources: []Source{s.web}, Registerer: s.registry,
 		Prepare: func(context.Context) error { close(listens); <-prepared; return nil },
 	}
@@ -766,7 +780,10 @@ func TestAFailureIsToldUntilItIsOver(t *testing.T) {
 func TestSignsOfLifeGoToEachPartition(t *testing.T) {
 	s := open(t, nil)
 	s.accepted([]byte(attached(1, 1)))
-	s.until("a sign of life is acknowledged in each partition", func() bool { return s.count("alive_total", "acknowledged") == 4 })
+	s.until("a sign of life is acknowledged in each partition", func() bool {
+		return s.count("alive_total",
+			"acknowledged") == 4
+	})
 	seen := map[int32]int{}
 	for _, r := range s.records("events") {
 		if header(r, kafka.HeaderKind) != kafka.KindAlive {

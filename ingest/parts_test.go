@@ -185,7 +185,8 @@ func TestASenderThatFailsAllTheTimeIsHeldBackInTheLog(t *testing.T) {
 		what   string
 		held   int
 		ok     bool
-	}{{0, "a", 0, true}, {1, "a", 0, false}, {1, "b", 0, true}, {9, "a", 0, false}, {10, "a", 2, true}, {11, "a", 0, false}} {
+	}{{0, "a", 0, true}, {1, "a", 0, false}, {1, "b", 0, true}, {9, "a", 0, false}, {10, "a", 2, true},
+		{11, "a", 0, false}} {
 		held, ok := q.permit(step.what, start.Add(time.Duration(step.second)*time.Second))
 		if held != step.held || ok != step.ok {
 			t.Errorf("at %d s: %d held back, %v, want %d, %v", step.second, held, ok, step.held, step.ok)
