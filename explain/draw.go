@@ -56,27 +56,54 @@ type shape struct {
 }
 
 // markRows say in which row of a lane the marks of a kind stand.
-var markRows = map[Kind]int{KindHandle: 0, KindSignal: 0, KindPlugin: 1, KindConnect: 2, KindMedia: 3, KindSession: 0, KindElsewhere: 1, KindTime: 2}
+var markRows = map[Kind]int{
+	KindHandle: 0, KindSignal: 0, KindSession: 0, KindPlugin: 1, KindElsewhere: 1, KindConnect: 2, KindTime: 2,
+	KindMedia: 3,
+}
+
+// canvas draws a story, lane below lane.
+type canvas struct {
+	*drawing
+	story    *Story
+	from, to janus.Micros // what is seen
+	y        float64      // where the next lane begins
+}
 
 // draw makes the picture of a story.
 func draw(s *Story) *drawing {
-	from, to := s.Begin, s.End
-	reach := func(b Bar) {
+	c := &canvas{
+		drawing: &drawing{Width: drawWidth, AxisY: axisHeight}, story: s, y: axisHeight + 8,
+	}
+	c.from, c.to = scope(s)
+	c.session()
+	for i := range s.Handles {
+		c.handle(&s.Handles[i])
+	}
+	c.Height = c.y
+	c.ticks()
+	return c.drawing
+}
+
+// scope is from when to when the picture goes: a bit more than what happened, and where an end is not certain, as much
+// again at the most, for it may lie hours away.
+func scope(s *Story) (from, to janus.Micros) {
+	from, to = s.Begin, s.End
+	latest := janus.Micros(0)
+	reach := func(b *Bar) {
 		if b.Start != 0 {
 			from = min(from, b.Start)
 		}
 		to = max(to, b.End)
 	}
-	latest := janus.Micros(0)
-	for _, b := range s.Sessions {
-		reach(b)
-		latest = max(latest, b.Latest)
+	for i := range s.Sessions {
+		reach(&s.Sessions[i])
+		latest = max(latest, s.Sessions[i].Latest)
 	}
-	for _, h := range s.Handles {
-		reach(h.Bar)
-		for _, l := range h.Legs {
-			reach(l)
-			latest = max(latest, l.Latest)
+	for i := range s.Handles {
+		reach(&s.Handles[i].Bar)
+		for j := range s.Handles[i].Legs {
+			reach(&s.Handles[i].Legs[j])
+			latest = max(latest, s.Handles[i].Legs[j].Latest)
 		}
 	}
 	for i := range s.Timeline {
@@ -86,119 +113,154 @@ func draw(s *Story) *drawing {
 	}
 	from -= (to - from) / 100
 	to += (to - from) / 50
-	if latest > to { // an end that nobody told may lie hours away
+	if latest > to {
 		to = min(latest, to+(to-from))
 	}
-	to = max(to, from+1000)
-	d := &drawing{Width: drawWidth, AxisY: axisHeight}
-	x := func(t janus.Micros) float64 {
-		part := float64(min(max(t, from), to)-from) / float64(to-from)
-		return round(drawMargin + part*(drawWidth-2*drawMargin))
-	}
-	y := float64(axisHeight + 8)
+	return from, max(to, from+1000)
+}
 
-	bar := func(b Bar, y, h float64, class string) {
-		end := b.End
-		if b.Open || end == 0 {
-			end = to
-		}
-		rect := func(class string, a, z janus.Micros, title string) {
-			w := math.Max(x(z)-x(a), leastWidth)
-			d.Bars = append(d.Bars, shape{Class: class, X: x(a), Y: y, W: round(w), H: h, Title: title})
-		}
-		title := b.Name + ": " + barWords(b)
-		switch {
-		case class == "thin" || class == "session":
-			rect(class, b.Start, end, title)
-		case b.Answer == 0:
-			rect("setup", b.Start, end, title)
-		default:
-			if b.Answer > b.Start {
-				rect("setup", b.Start, b.Answer, title)
-			}
-			if b.Chargeable {
-				rect("answered", b.Answer, end, title)
-			} else {
-				rect("answered free", b.Answer, end, title)
-			}
-		}
-		if b.Latest > b.Earliest && b.Earliest != 0 && class != "thin" {
-			rect("unsure", b.Earliest, b.Latest, b.Name+": the true end lies between "+clockTime(b.Earliest)+" and "+clockTime(b.Latest))
-		}
-	}
-	marks := func(y float64, fits func(*Entry) bool) (rows int) {
-		for i := range s.Timeline {
-			e := &s.Timeline[i]
-			if !fits(e) {
-				continue
-			}
-			row := markRows[e.Kind]
-			rows = max(rows, row+1)
-			cy := y + float64(row)*markStep + markStep/2
-			text := relative(e.Time-s.Begin) + "  " + e.Text
-			for _, b := range e.Because {
-				text += "\n→ " + b.Text
-			}
-			m := shape{Class: "mark " + string(e.Kind), Href: fmt.Sprintf("#e%d", i+1), Title: text, Path: markPath(e.Kind, x(e.Time), cy)}
-			if e.Until > e.Time && x(e.Until)-x(e.Time) > 1 {
-				m.Path += fmt.Sprintf("M%g %gV%gH%gV%gZ", x(e.Time), cy-1, cy+1, x(e.Until), cy-1) // turned as the mark is, or they would cut holes
-			}
-			d.Marks = append(d.Marks, m)
-		}
-		return rows
-	}
-	name := func(text string, dim bool) {
-		d.Labels = append(d.Labels, label{X: drawMargin, Y: y + 12, Text: text, Dim: dim})
-		y += labelSpace
-	}
+// x is where a moment stands; what is outside stands at the edge.
+func (c *canvas) x(t janus.Micros) float64 {
+	part := float64(min(max(t, c.from), c.to)-c.from) / float64(c.to-c.from)
+	return round(drawMargin + part*(drawWidth-2*drawMargin))
+}
 
-	name("session "+s.Session, false)
-	for _, b := range s.Sessions {
-		bar(b, y, barHeight, "session")
+// session draws the lane of the session.
+func (c *canvas) session() {
+	c.label("session "+c.story.Session, false)
+	for i := range c.story.Sessions {
+		b := &c.story.Sessions[i]
+		c.stretch("session", b, barHeight)
+		c.unsure(b)
 	}
-	y += barHeight + 3
-	y += float64(marks(y, func(e *Entry) bool { return e.Handle == "" })*markStep) + laneGap
-	for _, h := range s.Handles {
-		title := h.Name + ", " + pluginName(h.Plugin)
-		if h.OpaqueID != "" {
-			title += ", " + h.OpaqueID
-		}
-		name(title, false)
-		bar(h.Bar, y, thinHeight, "thin")
-		y += thinHeight + 3
-		y += float64(marks(y, func(e *Entry) bool { return e.handleID.String() == h.ID && e.Handle != "" })*markStep) + 7
-		kinds, lanes := []string{}, map[string][]Bar{}
-		for _, l := range h.Legs {
-			if lanes[l.Kind] == nil {
-				kinds = append(kinds, l.Kind)
-			}
-			lanes[l.Kind] = append(lanes[l.Kind], l)
-		}
-		for _, k := range kinds {
-			legs := lanes[k]
-			kind := legs[0].Name
-			if len(legs) > 1 {
-				kind = fmt.Sprintf("%s to %d", kind, len(legs))
-			}
-			name(kind, true)
-			for _, l := range legs {
-				bar(l, y, barHeight, "leg")
-			}
-			y += barHeight + 4
-		}
-		y += laneGap
+	c.y += barHeight + 3
+	c.marks(func(e *Entry) bool { return e.Handle == "" })
+	c.y += laneGap
+}
+
+// handle draws the lanes of a handle: its own, and one for each kind of leg.
+func (c *canvas) handle(h *Handle) {
+	title := h.Name + ", " + pluginName(h.Plugin)
+	if h.OpaqueID != "" {
+		title += ", " + h.OpaqueID
 	}
-	d.Height = y
-	d.ticks(s.Begin, from, to, x)
-	return d
+	c.label(title, false)
+	c.stretch("thin", &h.Bar, thinHeight)
+	c.y += thinHeight + 3
+	c.marks(func(e *Entry) bool { return e.handleID.String() == h.ID && e.Handle != "" })
+	c.y += 7
+	var kinds []string
+	lanes := map[string][]*Bar{}
+	for i := range h.Legs {
+		l := &h.Legs[i]
+		if lanes[l.Kind] == nil {
+			kinds = append(kinds, l.Kind)
+		}
+		lanes[l.Kind] = append(lanes[l.Kind], l)
+	}
+	for _, kind := range kinds {
+		legs := lanes[kind]
+		name := legs[0].Name
+		if len(legs) > 1 {
+			name = fmt.Sprintf("%s to %d", name, len(legs))
+		}
+		c.label(name, true)
+		for _, l := range legs {
+			c.leg(l)
+		}
+		c.y += barHeight + 4
+	}
+	c.y += laneGap
+}
+
+// label names what is drawn below it.
+func (c *canvas) label(text string, dim bool) {
+	c.Labels = append(c.Labels, label{X: drawMargin, Y: c.y + 12, Text: text, Dim: dim})
+	c.y += labelSpace
+}
+
+// leg draws a leg: its setup, the time for which it was answered, and where its end is not certain.
+func (c *canvas) leg(b *Bar) {
+	title := barTitle(b)
+	if b.Answer == 0 {
+		c.rect("setup", b.Start, c.end(b), barHeight, title)
+	} else {
+		if b.Answer > b.Start {
+			c.rect("setup", b.Start, b.Answer, barHeight, title)
+		}
+		class := "answered free"
+		if b.Chargeable {
+			class = "answered"
+		}
+		c.rect(class, b.Answer, c.end(b), barHeight, title)
+	}
+	c.unsure(b)
+}
+
+// stretch draws a bar of one colour.
+func (c *canvas) stretch(class string, b *Bar, height float64) {
+	c.rect(class, b.Start, c.end(b), height, barTitle(b))
+}
+
+// unsure draws where the true end may lie.
+func (c *canvas) unsure(b *Bar) {
+	if b.Earliest != 0 && b.Latest > b.Earliest {
+		c.rect("unsure", b.Earliest, b.Latest, barHeight,
+			b.Name+": the true end lies between "+clockTime(b.Earliest)+" and "+clockTime(b.Latest))
+	}
+}
+
+// end is where a bar ends; one without an end goes on to the edge.
+func (c *canvas) end(b *Bar) janus.Micros {
+	if b.Open || b.End == 0 {
+		return c.to
+	}
+	return b.End
+}
+
+func (c *canvas) rect(class string, from, to janus.Micros, height float64, title string) {
+	width := math.Max(c.x(to)-c.x(from), leastWidth)
+	c.Bars = append(c.Bars, shape{Class: class, X: c.x(from), Y: c.y, W: round(width), H: height, Title: title})
+}
+
+// marks draws the marks of the entries that fit, in as many rows as they need.
+func (c *canvas) marks(fits func(*Entry) bool) {
+	rows := 0
+	for i := range c.story.Timeline {
+		e := &c.story.Timeline[i]
+		if !fits(e) {
+			continue
+		}
+		row := markRows[e.Kind]
+		rows = max(rows, row+1)
+		y := c.y + float64(row)*markStep + markStep/2
+		text := relative(e.Time-c.story.Begin) + "  " + e.Text
+		for _, b := range e.Because {
+			text += "\n→ " + b.Text
+		}
+		path := markPath(e.Kind, c.x(e.Time), y)
+		if e.Until > e.Time && c.x(e.Until)-c.x(e.Time) > 1 {
+			// Turned as the mark is, or they would cut holes.
+			path += fmt.Sprintf("M%g %gV%gH%gV%gZ", c.x(e.Time), y-1, y+1, c.x(e.Until), y-1)
+		}
+		c.Marks = append(c.Marks,
+			shape{Class: "mark " + string(e.Kind), Href: fmt.Sprintf("#e%d", i+1), Title: text, Path: path})
+	}
+	c.y += float64(rows * markStep)
 }
 
 func round(f float64) float64 { return math.Round(f*10) / 10 }
 
+// tickUnits are steps of the axis, from a millisecond to ten days; each may be taken once, twice or five times.
+var tickUnits = []janus.Micros{
+	1000, 10_000, 100_000, 1e6, 10e6, 60e6, 600e6, 3600e6, 36000e6, 86400e6, 864000e6,
+}
+
 // ticks puts moments on the axis, counted from the beginning of the story, ten at the most.
-func (d *drawing) ticks(begin, from, to janus.Micros, x func(janus.Micros) float64) {
+func (c *canvas) ticks() {
+	begin, from, to := c.story.Begin, c.from, c.to
 	step := janus.Micros(0)
-	for _, unit := range []janus.Micros{1000, 10_000, 100_000, 1e6, 10e6, 60e6, 600e6, 3600e6, 36000e6, 86400e6, 864000e6} {
+	for _, unit := range tickUnits {
 		for _, times := range []janus.Micros{1, 2, 5} {
 			if step == 0 && (to-from)/(unit*times) <= 10 {
 				step = unit * times
@@ -213,7 +275,7 @@ func (d *drawing) ticks(begin, from, to janus.Micros, x func(janus.Micros) float
 		if step >= 1e6 {
 			text = strings.TrimSuffix(text, ".000")
 		}
-		d.Ticks = append(d.Ticks, tick{X: x(t), Label: text, Last: x(t) > drawWidth-60})
+		c.Ticks = append(c.Ticks, tick{X: c.x(t), Label: text, Last: c.x(t) > drawWidth-60})
 	}
 }
 
@@ -232,8 +294,8 @@ func markPath(kind Kind, x, y float64) string {
 	return fmt.Sprintf("M%g %ga3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0Z", round(x-3.5), round(y))
 }
 
-// barWords are the moments of a bar in words.
-func barWords(b Bar) string {
+// barTitle is the name of a bar and its moments in words.
+func barTitle(b *Bar) string {
 	words := []string{"from " + clockTime(b.Start)}
 	if b.Answer != 0 {
 		words = append(words, "answered "+clockTime(b.Answer))
@@ -244,5 +306,5 @@ func barWords(b Bar) string {
 	case b.End != 0:
 		words = append(words, "to "+clockTime(b.End))
 	}
-	return strings.Join(words, ", ")
+	return b.Name + ": " + strings.Join(words, ", ")
 }
