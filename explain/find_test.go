@@ -21,8 +21,9 @@ func TestASessionIsFoundByWhateverOneHasOfIt(t *testing.T) {
 	}
 	call := s.Records[0]
 	for name, q := range map[string]Query{
-		"record_id": {ID: call.RecordID}, "the beginning of it": {ID: call.RecordID[:8]}, "in capitals": {ID: strings.ToUpper(call.RecordID[:8])},
-		"cdr_id": {ID: field(call, "cdr_id")}, "session_uid": {ID: field(call, "session_uid")},
+		"record_id": {ID: call.RecordID}, "the beginning of it": {ID: call.RecordID[:8]},
+		"in capitals": {ID: strings.ToUpper(call.RecordID[:8])},
+		"cdr_id":      {ID: field(call, "cdr_id")}, "session_uid": {ID: field(call, "session_uid")},
 		"Call-ID": {CallID: field(call, "sip_call_id")}, "opaque id": {OpaqueID: "sip-acct-77"},
 		"session id and emitter": {ID: session, Emitter: "janus-par-01"},
 	} {
@@ -47,17 +48,21 @@ func complaint(t *testing.T, lines [][]byte, q Query) string {
 
 func TestASessionThatIsNotThereSaysWhichIs(t *testing.T) {
 	lines := recordings.Events("1.1-f_sip")
-	for want, q := range map[string]Query{
-		"no session fits id 513319679772148 among 1 session in 149 events; did you mean 5133196797721488?":            {ID: "513319679772148"},
-		"no session fits id 5133196797721489 among 1 session in 149 events; did you mean 5133196797721488?":           {ID: "5133196797721489"},
-		"no session fits id 5133 among 1 session in 149 events; did you mean 5133196797721488?":                       {ID: "5133"},
-		"no session fits id deadbeef among 1 session in 149 events":                                                   {ID: "deadbeef"},
-		`no session fits room "7001" among 1 session in 149 events`:                                                   {Room: "7001"},
-		`no session fits opaque id "none" on emitter "other": it has no sessions; there are sessions of janus-par-01`: {OpaqueID: "none", Emitter: "other"},
+	const among, meant = " among 1 session in 149 events", "; did you mean 5133196797721488?"
+	for _, scene := range []struct {
+		q    Query
+		want string
+	}{
+		{Query{ID: "513319679772148"}, "id 513319679772148" + among + meant},
+		{Query{ID: "5133196797721489"}, "id 5133196797721489" + among + meant},
+		{Query{ID: "5133"}, "session id 5133" + among + meant},
+		{Query{ID: "deadbeef"}, "id deadbeef" + among},
+		{Query{Room: "7001"}, `room "7001"` + among},
+		{Query{OpaqueID: "none", Emitter: "other"},
+			`opaque id "none" on emitter "other": it has no sessions; there are sessions of janus-par-01`},
 	} {
-		got := strings.Replace(complaint(t, lines, q), "session id 5133 ", "id 5133 ", 1)
-		if got != want {
-			t.Errorf("%+v: %s", q, got)
+		if got := complaint(t, lines, scene.q); got != "no session fits "+scene.want {
+			t.Errorf("%+v: %s", scene.q, got)
 		}
 	}
 	if got := complaint(t, nil, Query{ID: "123456"}); got != "no session fits id 123456: there are no events" {
@@ -67,7 +72,10 @@ func TestASessionThatIsNotThereSaysWhichIs(t *testing.T) {
 
 func TestSeveralThatFitAreListedWithWhatCameOfThem(t *testing.T) {
 	got := complaint(t, recordings.Events("1.1-c_videoroom"), Query{Room: "7001"})
-	for _, want := range []string{"4 sessions fit room \"7001\"; name one by its id:\n", "\n  1621078475626805 on janus-par-01, ", "\n      participant "} {
+	for _, want := range []string{
+		"4 sessions fit room \"7001\"; name one by its id:\n", "\n  1621078475626805 on janus-par-01, ",
+		"\n      participant ",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
 		}
@@ -81,10 +89,12 @@ func TestTheSameSessionIdOnTwoServersNeedsTheServer(t *testing.T) {
 		twice = append(twice, bytes.ReplaceAll(b, []byte("janus-par-01"), []byte("other")))
 	}
 	session := firstSession(t, lines)
-	if got := complaint(t, twice, Query{ID: session}); !strings.Contains(got, "name one by its id and --emitter") || !strings.Contains(got, "on other, ") {
+	got := complaint(t, twice, Query{ID: session})
+	if !strings.Contains(got, "name one by its id and --emitter") || !strings.Contains(got, "on other, ") {
 		t.Error(got)
 	}
-	if s := tellLines(t, "events", twice, Query{ID: session, Emitter: "other"}); s.Emitter != "other" || len(s.Records) == 0 {
+	s := tellLines(t, "events", twice, Query{ID: session, Emitter: "other"})
+	if s.Emitter != "other" || len(s.Records) == 0 {
 		t.Errorf("%s: %d records", s.Emitter, len(s.Records))
 	}
 }
@@ -109,7 +119,10 @@ func TestAServerWithAVeryLongNameIsFoundAndItsStoryTold(t *testing.T) {
 }
 
 func TestAQueryThatMakesNoSenseIsRefused(t *testing.T) {
-	for _, q := range []Query{{}, {ID: "abc"}, {ID: "12g4567"}, {ID: strings.Repeat("a", 33)}, {ID: "123", Room: "1"}, {CallID: "x", OpaqueID: "y"}, {ID: "-1"}} {
+	for _, q := range []Query{
+		{}, {ID: "abc"}, {ID: "12g4567"}, {ID: strings.Repeat("a", 33)}, {ID: "123", Room: "1"},
+		{CallID: "x", OpaqueID: "y"}, {ID: "-1"},
+	} {
 		if q.Check() == nil {
 			t.Errorf("%+v passes", q)
 		}
