@@ -2,6 +2,7 @@ package explain
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -46,23 +47,24 @@ func masked(s string) string {
 	return headers.ReplaceAllString(password.ReplaceAllString(s, "$1:…@"), "$1?…")
 }
 
-// safe is a record as it may be shown.
+// safe is a record as it may be shown. What the program itself writes (ids, the topic) stays as it is; a test holds
+// the list to the fields of the record.
 func safe(r *cdr.Record) cdr.Record {
 	c := *r
 	for _, s := range []*string{
-		&c.Emitter, &c.Plugin, &c.OpaqueID, &c.CallingParty, &c.CalledParty, &c.DisplayName, &c.RoomID, &c.ParticipantID,
-		&c.SIPCallID, &c.SIPReason, &c.Transport, &c.RemoteAddress, &c.LocalCandType, &c.RemoteCandType, &c.ICEProtocol, &c.Diagnostics,
+		&c.Emitter, &c.Plugin, &c.OpaqueID, &c.CallingParty, &c.CalledParty, &c.DisplayName, &c.RoomID,
+		&c.ParticipantID, &c.SIPCallID, &c.SIPReason, &c.Transport, &c.RemoteAddress, &c.LocalCandType,
+		&c.RemoteCandType, &c.ICEProtocol, &c.Diagnostics,
 	} {
 		*s = clean(*s)
 	}
-	c.Feeds = nil
-	for _, f := range r.Feeds {
-		c.Feeds = append(c.Feeds, clean(f))
+	c.Feeds = slices.Clone(r.Feeds)
+	for i := range c.Feeds {
+		c.Feeds[i] = clean(c.Feeds[i])
 	}
-	c.Streams = nil
-	for _, s := range r.Streams {
-		s.Mid, s.Codec = clean(s.Mid), clean(s.Codec)
-		c.Streams = append(c.Streams, s)
+	c.Streams = slices.Clone(r.Streams)
+	for i := range c.Streams {
+		c.Streams[i].Mid, c.Streams[i].Codec = clean(c.Streams[i].Mid), clean(c.Streams[i].Codec)
 	}
 	return c
 }
