@@ -41,12 +41,14 @@ func TestThePageFitsPhonesAndScreens(t *testing.T) {
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, measure) })
 		server := httptest.NewServer(mux)
 		t.Cleanup(server.Close)
-		out, err := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir="+t.TempDir(),
-			"--virtual-time-budget=5000", "--dump-dom", server.URL+"/").Output()
+		out, err := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu",
+			"--hide-scrollbars", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=5000", "--dump-dom",
+			server.URL+"/").Output()
 		if err != nil {
 			t.Fatalf("chromium: %v", err)
 		}
-		results := regexp.MustCompile(`width (\d+): page (\d+), drawing (\d+) in (\d+)`).FindAllStringSubmatch(string(out), -1)
+		line := regexp.MustCompile(`width (\d+): page (\d+), drawing (\d+) in (\d+)`)
+		results := line.FindAllStringSubmatch(string(out), -1)
 		if len(results) != 3 {
 			t.Fatalf("%s: chromium measured %q", scene.name, out)
 		}
@@ -69,7 +71,8 @@ for (const width of [320, 390, 1200]) {
   frame.onload = () => {
     const page = frame.contentDocument.documentElement, box = frame.contentDocument.querySelector(".picture");
     const p = document.createElement("p");
-    p.textContent = "width " + width + ": page " + page.scrollWidth + ", drawing " + box.scrollWidth + " in " + box.clientWidth;
+    p.textContent = "width " + width + ": page " + page.scrollWidth +
+      ", drawing " + box.scrollWidth + " in " + box.clientWidth;
     document.body.append(p);
   };
   frame.src = "/page";

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"januscdr/janus"
@@ -41,7 +42,8 @@ func (d *connecting) text() string {
 	}
 	switch {
 	case d.local > 0 && d.remote > 0:
-		parts = append(parts, fmt.Sprintf("%s of Janus and %d of the client", many(d.local, "candidate", "candidates"), d.remote))
+		parts = append(parts,
+			fmt.Sprintf("%s of Janus and %d of the client", many(d.local, "candidate", "candidates"), d.remote))
 	case d.local > 0:
 		parts = append(parts, many(d.local, "candidate", "candidates")+" of Janus")
 	case d.remote > 0:
@@ -99,21 +101,21 @@ func (d *flowing) join(later digest) bool {
 
 func (d *flowing) text() string { return states(d.states) }
 
-// slow are lossy links.
-type slow struct {
+// slowLinks are lossy links.
+type slowLinks struct {
 	count, up int
 	lost      int64
 }
 
-func (d *slow) join(later digest) bool {
-	l, ok := later.(*slow)
+func (d *slowLinks) join(later digest) bool {
+	l, ok := later.(*slowLinks)
 	if ok {
 		d.count, d.up, d.lost = d.count+l.count, d.up+l.up, d.lost+l.lost
 	}
 	return ok
 }
 
-func (d *slow) text() string {
+func (d *slowLinks) text() string {
 	text := many(d.count, "slow link", "slow links") + ", " + many(d.lost, "packet", "packets") + " lost"
 	switch d.up {
 	case 0:
@@ -168,7 +170,7 @@ func (v *volume) same(o *volume) bool {
 // maxVolumes bounds the streams that a line of the story keeps apart.
 const maxVolumes = 64
 
-func reported(b *janus.MediaReport, at janus.Micros) *reports {
+func newReports(b *janus.MediaReport, at janus.Micros) *reports {
 	d := &reports{count: 1, first: at, last: at}
 	for i := range b.Streams {
 		if len(d.streams) == maxVolumes {
@@ -176,7 +178,9 @@ func reported(b *janus.MediaReport, at janus.Micros) *reports {
 		}
 		s := &b.Streams[i]
 		bytes := [2]int64{s.BytesReceived, s.BytesSent}
-		d.streams = append(d.streams, volume{media: media(s.Media), mid: clean(s.Mid), layer: s.Layer, first: bytes, last: bytes, lost: s.Lost})
+		d.streams = append(d.streams, volume{
+			media: mediumName(s.Media), mid: clean(s.Mid), layer: s.Layer, first: bytes, last: bytes, lost: s.Lost,
+		})
 	}
 	return d
 }
@@ -189,17 +193,14 @@ func (d *reports) join(later digest) bool {
 	d.count += l.count
 	for i := range l.streams {
 		v := &l.streams[i]
-		known := false
-		for j := range d.streams {
-			if o := &d.streams[j]; o.same(v) {
-				o.last, o.lost, known = v.last, v.lost, true
-				if j == 0 {
-					d.last, d.steps = l.last, d.steps+1
-				}
-				break
+		j := slices.IndexFunc(d.streams, func(o volume) bool { return o.same(v) })
+		switch {
+		case j >= 0:
+			d.streams[j].last, d.streams[j].lost = v.last, v.lost
+			if j == 0 {
+				d.last, d.steps = l.last, d.steps+1
 			}
-		}
-		if !known && len(d.streams) < maxVolumes {
+		case len(d.streams) < maxVolumes:
 			d.streams = append(d.streams, *v)
 		}
 	}
@@ -208,46 +209,53 @@ func (d *reports) join(later digest) bool {
 
 func (d *reports) text() string {
 	text := many(d.count, "report", "reports")
-	if d.steps > 0 {
-		text += ", " + span(((d.last-d.first)/janus.Micros(d.steps)+50_000)/100_000*100_000) + " apart"
-		if d.last-d.first < 100_000*janus.Micros(d.steps) {
-			text = many(d.count, "report", "reports")
-		}
+	if steps := janus.Micros(d.steps); steps > 0 && d.last-d.first >= 100_000*steps {
+		text += ", " + span(((d.last-d.first)/steps+50_000)/100_000*100_000) + " apart"
 	}
 	var parts []string
 	for _, name := range []string{"audio", "video", "data"} {
-		var v volume
-		n := 0
-		for i := range d.streams {
-			if s := &d.streams[i]; s.media == name {
-				n++
-				for way := range v.first {
-					v.first[way] += s.first[way]
-					v.last[way] += s.last[way]
-				}
-				v.lost += s.lost
-			}
+		if part := d.carried(name); part != "" {
+			parts = append(parts, part)
 		}
-		if n == 0 {
-			continue
-		}
-		part := name
-		if n > 1 {
-			part = fmt.Sprintf("%d × %s", n, name)
-		}
-		part += " " + grown("in", v.first[0], v.last[0]) + ", " + grown("out", v.first[1], v.last[1])
-		if v.first == [2]int64{} && v.last == [2]int64{} {
-			part = "no " + name
-		}
-		if v.lost > 0 {
-			part += ", " + many(v.lost, "packet", "packets") + " lost"
-		}
-		parts = append(parts, part)
 	}
 	if len(parts) == 0 {
 		return text
 	}
 	return text + ": " + strings.Join(parts, "; ")
+}
+
+// carried sums up the streams of a medium; "" when there are none.
+func (d *reports) carried(medium string) string {
+	var sum volume
+	n := 0
+	for i := range d.streams {
+		s := &d.streams[i]
+		if s.media != medium {
+			continue
+		}
+		n++
+		for way := range sum.first {
+			sum.first[way] += s.first[way]
+			sum.last[way] += s.last[way]
+		}
+		sum.lost += s.lost
+	}
+	name := medium
+	if n > 1 {
+		name = fmt.Sprintf("%d × %s", n, medium)
+	}
+	switch {
+	case n == 0:
+		return ""
+	case sum.first == [2]int64{} && sum.last == [2]int64{}:
+		name = "no " + medium
+	default:
+		name += " " + grown("in", sum.first[0], sum.last[0]) + ", " + grown("out", sum.first[1], sum.last[1])
+	}
+	if sum.lost > 0 {
+		name += ", " + many(sum.lost, "packet", "packets") + " lost"
+	}
+	return name
 }
 
 // grown is a volume at the first and at the last report.

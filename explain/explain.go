@@ -1,14 +1,23 @@
-// Package explain tells what happened in one session, and why its records say what they say: for whoever has to answer
-// the customer who asks about one call.
+// Package explain tells what happened in one session, and why its records say what they say: for whoever has to
+// answer a customer who asks about one call.
 //
-// It folds the log again with package cdr, listens to what the fold concludes (cdr.Partition.Trace), and puts events and
-// conclusions into plain words. It promises that the records it shows are those that the fold makes of that log under
-// that policy; that secrets in events (tokens, PINs, SDP, SIP messages but for their first line, passwords in SIP URIs)
-// are never shown; and that text chosen by clients can steer neither a terminal nor a browser. It touches nothing: no
-// disk, no network, no clock. The same log gives the same bytes.
+// It folds the log again with package cdr, listens to what the fold concludes (cdr.Partition.Trace), and puts events
+// and conclusions into plain words. It promises that the records it shows are those that the fold makes of that log
+// under that policy; that secrets in events (tokens, PINs, SDP, SIP messages but for their first line, passwords in SIP
+// URIs) are never shown; and that text chosen by clients can steer neither a terminal nor a browser. It touches nothing:
+// no disk, no network, no clock. The same log gives the same bytes.
 //
-// find.go finds the session that is asked for, tell.go makes the Story, says.go words the events, rules.go the
-// conclusions, outcome.go the records; text.go and page.go write it down, draw.go draws it.
+// A story is made in this order:
+//
+//  1. Find looks for the session that a Query names, by id or by what its events and records say (query.go, find.go,
+//     survey.go).
+//  2. Tell folds its partition and collects its events and the conclusions about it (collect.go), groups them in a
+//     timeline (group.go), and learns of its handles and legs (parts.go) and of what is worth noticing (notes.go).
+//  3. All of it is put into words: events (describe.go, describe_plugin.go, digest.go), conclusions (rules.go,
+//     sentence.go), records (outcome.go, billing.go, fields.go). The Story (story.go) has them all (write.go).
+//  4. Text, JSON and Page write a Story down; a page has a drawing (draw.go).
+//
+// Every text that somebody outside chose goes through clean before it gets into a Story (safe.go).
 package explain
 
 import (

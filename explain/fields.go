@@ -88,7 +88,8 @@ func streams(r *cdr.Record) (value, reads string) {
 		if s.Codec != "" {
 			part += " (" + s.Codec + ")"
 		}
-		part += fmt.Sprintf(": %s in, %s out, %s lost, %s", size(s.BytesReceived), size(s.BytesSent), decimal(s.Lost), many(s.Samples, "report", "reports"))
+		part += fmt.Sprintf(": %s in, %s out, %d lost, %s", size(s.BytesReceived), size(s.BytesSent), s.Lost,
+			many(s.Samples, "report", "reports"))
 		if s.RTT.Known {
 			part += fmt.Sprintf(", round trip %d–%d ms", s.RTT.Min, s.RTT.Max)
 		}
@@ -99,5 +100,3 @@ func streams(r *cdr.Record) (value, reads string) {
 	}
 	return many(len(r.Streams), "stream", "streams"), strings.Join(parts, "; ")
 }
-
-func decimal(n int64) string { return fmt.Sprintf("%d", n) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func firstDifference(got, want []byte) string {
 			if i < len(w) {
 				old = w[i]
 			}
-			return "line " + decimal(int64(i+1)) + "\n- " + old + "\n+ " + g[i]
+			return "line " + strconv.Itoa(i+1) + "\n- " + old + "\n+ " + g[i]
 		}
 	}
 	return "it ends earlier"

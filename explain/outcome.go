@@ -10,107 +10,128 @@ import (
 
 // outcome is what came of a leg, in one sentence. The record is one that may be shown.
 func outcome(r *cdr.Record) string {
-	if r.LegKind == cdr.SIPCall {
-		return sipOutcome(r)
-	}
 	start := clockTime(r.StartTime)
-	var what string
 	switch r.LegKind {
+	case cdr.SIPCall:
+		return sipOutcome(r)
 	case cdr.RoomMembership:
 		who := "the client"
 		if r.ParticipantID != "" {
 			who = "participant " + r.ParticipantID
 		}
-		what = who + named(r.DisplayName) + " joined room " + r.RoomID + " at " + start + " and stayed " + span(janus.Micros(r.Duration))
-		return what + "; " + howEnded(r)
-	case cdr.StreamView:
-		what = "viewing" + inRoom(" mountpoint ", r.RoomID)
-	case cdr.Recording:
-		what = "recording"
-		if r.Role == cdr.Player {
-			what = "playing recording"
-		}
-		what += inRoom(" ", r.RoomID)
-	default:
-		what = pluginName(r.Plugin) + " PeerConnection"
-		switch r.Role {
-		case cdr.Publisher, cdr.Subscriber:
-			what += " as " + strings.ToLower(r.Role.String())
-		case cdr.Caller:
-			what += " of the caller"
-		case cdr.Callee:
-			what += " of the callee"
-		}
-		if r.LegKind == cdr.PeerConnection && r.Role != cdr.Viewer {
-			what += inRoom(" in room ", r.RoomID)
-		}
-		what += named(r.DisplayName)
+		return fmt.Sprintf("%s joined room %s at %s and stayed %s; %s", who+inBrackets(r.DisplayName), r.RoomID, start,
+			span(janus.Micros(r.Duration)), howEnded(r))
 	}
+	what := whatLeg(r)
 	if r.AnswerTime == 0 {
-		return fmt.Sprintf("%s tried at %s, never up for %s; %s", what, start, span(janus.Micros(r.HoldingDuration)), howEnded(r))
+		return fmt.Sprintf("%s tried at %s, never up for %s; %s", what, start, span(janus.Micros(r.HoldingDuration)),
+			howEnded(r))
 	}
-	return fmt.Sprintf("%s at %s, up after %s for %s; %s", what, start, span(janus.Micros(r.SetupDuration)), span(lasted(r)), howEnded(r))
+	return fmt.Sprintf("%s at %s, up after %s for %s; %s", what, start, span(janus.Micros(r.SetupDuration)),
+		span(answeredFor(r)), howEnded(r))
 }
 
-// lasted is the answered time of the leg up to the end of the record.
-func lasted(r *cdr.Record) janus.Micros { return janus.Micros(r.CumulativeDuration) }
+// whatLeg says what a leg is that is neither a call nor a membership.
+func whatLeg(r *cdr.Record) string {
+	switch r.LegKind {
+	case cdr.StreamView:
+		return "viewing" + inRoom(" mountpoint ", r.RoomID)
+	case cdr.Recording:
+		if r.Role == cdr.Player {
+			return "playing recording" + inRoom(" ", r.RoomID)
+		}
+		return "recording" + inRoom(" ", r.RoomID)
+	}
+	what := pluginName(r.Plugin) + " PeerConnection"
+	switch r.Role {
+	case cdr.Publisher, cdr.Subscriber:
+		what += " as " + strings.ToLower(r.Role.String())
+	case cdr.Caller:
+		what += " of the caller"
+	case cdr.Callee:
+		what += " of the callee"
+	}
+	if r.LegKind == cdr.PeerConnection && r.Role != cdr.Viewer {
+		what += inRoom(" in room ", r.RoomID)
+	}
+	return what + inBrackets(r.DisplayName)
+}
 
-func sipOutcome(r *cdr.Record) string {
-	caller, called := r.CallingParty, r.CalledParty
-	local, remote := "the client", "the other side"
+// answeredFor is the answered time of the leg up to the end of the record.
+func answeredFor(r *cdr.Record) janus.Micros { return janus.Micros(r.CumulativeDuration) }
+
+// parties are the two sides of a SIP call, as people call them.
+type parties struct {
+	caller, called string
+	local, remote  string // the client of Janus, and who it speaks with
+}
+
+func partiesOf(r *cdr.Record) parties {
+	p := parties{local: "the client", remote: "the other side"}
 	switch r.Direction {
 	case cdr.Originating:
-		local, remote = orElse(user(caller), local), orElse(called, remote)
-		caller, called = local, remote
+		p.local, p.remote = orElse(sipUser(r.CallingParty), p.local), orElse(r.CalledParty, p.remote)
+		p.caller, p.called = p.local, p.remote
 	case cdr.Terminating:
-		local, remote = orElse(user(called), local), orElse(caller, remote)
-		caller, called = remote+named(r.DisplayName), local
+		p.local, p.remote = orElse(sipUser(r.CalledParty), p.local), orElse(r.CallingParty, p.remote)
+		p.caller, p.called = p.remote+inBrackets(r.DisplayName), p.local
 	default:
-		caller, called = orElse(caller, "somebody"), orElse(called, "somebody")
+		p.caller, p.called = orElse(r.CallingParty, "somebody"), orElse(r.CalledParty, "somebody")
 	}
-	text := caller + " called " + called + " at " + clockTime(r.StartTime)
-	if r.AnswerTime != 0 {
-		text += ", answered after " + span(janus.Micros(r.SetupDuration)) + ", spoke " + span(lasted(r)) + "; "
-		if r.EndBasis != cdr.EndSIPHangup {
-			return text + howEnded(r)
+	return p
+}
+
+func sipOutcome(r *cdr.Record) string {
+	p := partiesOf(r)
+	text := p.caller + " called " + p.called + " at " + clockTime(r.StartTime)
+	switch {
+	case r.AnswerTime == 0:
+		text += ": " + p.whyUnanswered(r) + " after " + span(janus.Micros(r.HoldingDuration))
+		if r.EndBasis == cdr.EndSIPHangup {
+			return text
 		}
-		switch r.DisconnectInitiator {
-		case cdr.ByLocal:
-			text += local + " hung up"
-		case cdr.ByRemote:
-			text += remote + " hung up"
-		default:
-			text += "ended by " + initiator(r.DisconnectInitiator)
-		}
-		return text + inBrackets(r.Diagnostics)
+		return text + "; " + howEnded(r)
+	case r.EndBasis == cdr.EndSIPHangup:
+		return text + answered(r) + p.whoHungUp(r) + inBrackets(r.Diagnostics)
 	}
-	why := ""
-	if r.SIPFinalCode != 0 {
-		why = strings.TrimSpace(fmt.Sprintf("%d %s", r.SIPFinalCode, r.SIPReason))
+	return text + answered(r) + howEnded(r)
+}
+
+func answered(r *cdr.Record) string {
+	return ", answered after " + span(janus.Micros(r.SetupDuration)) + ", spoke " + span(answeredFor(r)) + "; "
+}
+
+func (p *parties) whoHungUp(r *cdr.Record) string {
+	switch r.DisconnectInitiator {
+	case cdr.ByLocal:
+		return p.local + " hung up"
+	case cdr.ByRemote:
+		return p.remote + " hung up"
 	}
+	return "ended by " + initiatorName(r.DisconnectInitiator)
+}
+
+func (p *parties) whyUnanswered(r *cdr.Record) string {
+	why := "it failed"
 	switch r.Disposition {
 	case cdr.Busy:
-		text += ": " + remote + " was busy"
+		why = p.remote + " was busy"
 	case cdr.Rejected:
-		who := remote
+		why = p.remote + " refused"
 		if r.DisconnectInitiator == cdr.ByLocal {
-			who = local
+			why = p.local + " refused"
 		}
-		text += ": " + who + " refused"
 	case cdr.Cancelled:
-		text += ": " + local + " gave up before an answer"
+		why = p.local + " gave up before an answer"
 	case cdr.Missed:
-		text += ": missed"
+		why = "missed"
 	case cdr.NoAnswer:
-		text += ": no answer"
-	default:
-		text += ": it failed"
+		why = "no answer"
 	}
-	text += inBrackets(why) + " after " + span(janus.Micros(r.HoldingDuration))
-	if r.EndBasis != cdr.EndSIPHangup {
-		text += "; " + howEnded(r)
+	if r.SIPFinalCode == 0 {
+		return why
 	}
-	return text
+	return why + inBrackets(strings.TrimSpace(fmt.Sprintf("%d %s", r.SIPFinalCode, r.SIPReason)))
 }
 
 func orElse(s, other string) string {
@@ -118,13 +139,6 @@ func orElse(s, other string) string {
 		return other
 	}
 	return s
-}
-
-func named(name string) string {
-	if name == "" {
-		return ""
-	}
-	return " (" + name + ")"
 }
 
 func inRoom(word, room string) string {
@@ -141,8 +155,8 @@ func inBrackets(s string) string {
 	return " (" + s + ")"
 }
 
-// user is the user of a SIP URI.
-func user(uri string) string {
+// sipUser is the user of a SIP URI.
+func sipUser(uri string) string {
 	rest, ok := strings.CutPrefix(uri, "sips:")
 	if !ok {
 		rest, ok = strings.CutPrefix(uri, "sip:")
@@ -204,8 +218,8 @@ func howEnded(r *cdr.Record) string {
 	return "it goes on" // a part
 }
 
-// initiator is who ended something.
-func initiator(v cdr.Initiator) string {
+// initiatorName is who ended something.
+func initiatorName(v cdr.Initiator) string {
 	switch v {
 	case cdr.ByLocal:
 		return "the client"
@@ -223,8 +237,8 @@ func initiator(v cdr.Initiator) string {
 	return "nobody knows whom"
 }
 
-// cause is why a part was cut.
-func cause(v cdr.Cause) string {
+// partReason is why a part was cut.
+func partReason(v cdr.Cause) string {
 	switch v {
 	case cdr.CauseTimeLimit:
 		return "the time for one part is over"
@@ -234,65 +248,4 @@ func cause(v cdr.Cause) string {
 		return "a new day begins"
 	}
 	return v.String()
-}
-
-// sure says what the confidence of a record comes from, and what the uncertainty means.
-func sure(r *cdr.Record) string {
-	if r.Confidence == cdr.Exact {
-		if r.AnswerTime == 0 {
-			return "Start and end were told by Janus, to the microsecond."
-		}
-		return "Start, answer and end were told by Janus, to the microsecond."
-	}
-	var parts []string
-	if r.StartMissing {
-		switch {
-		case r.RecordType == cdr.SessionSummary:
-			parts = append(parts, "The creation of the session was not seen: it may be older.")
-		case r.AnswerBasis == cdr.AnswerFirstEvidence:
-			parts = append(parts, "Its answer was not seen: it counts from the first media that were reported, and may have begun earlier.")
-		default:
-			parts = append(parts, "What opens such a leg was not seen: it may have begun earlier.")
-		}
-	}
-	if r.ClockSuspect {
-		parts = append(parts, "The clock of the server was set while it was open: durations may be wrong by that step.")
-	}
-	if early := r.EndTime - r.EndEarliestTime; r.EndTime != 0 && early > 0 {
-		parts = append(parts, fmt.Sprintf("It counts until %s, because Janus held it until then; the client gave its last sign at %s, so it may have been gone up to %s before.",
-			clockTime(r.EndTime), clockTime(r.EndEarliestTime), span(early)))
-	}
-	if late := r.EndLatestTime - r.EndTime; r.EndTime != 0 && (late > 0 || r.EndMissing) {
-		text := fmt.Sprintf("Its end was not seen. It counts until its last event at %s", clockTime(r.EndTime))
-		if late > 0 {
-			text += fmt.Sprintf("; the true end lies up to %s later, at %s at the latest", span(late), clockTime(r.EndLatestTime))
-		}
-		parts = append(parts, text+".")
-	}
-	if r.AnswerTime != 0 && r.EndTime != 0 && r.EndEarliestTime != r.EndLatestTime {
-		answered := lasted(r)
-		least := max(answered-(r.EndTime-max(r.EndEarliestTime, r.AnswerTime)), 0)
-		most := answered + r.EndLatestTime - r.EndTime
-		parts = append(parts, fmt.Sprintf("Between %s and %s were answered; the record says %s.", span(least), span(most), span(answered)))
-	}
-	return strings.Join(parts, " ")
-}
-
-// money says what of a record is charged.
-func money(r *cdr.Record) string {
-	switch {
-	case r.RecordType == cdr.SessionSummary:
-		return "A summary: never charged, never added to its legs."
-	case !r.Chargeable && r.Plugin == janus.PluginSIP:
-		return "Not chargeable: by policy another leg of this handle carries these minutes, by default the SIP call."
-	case !r.Chargeable:
-		return "Not chargeable: by policy another leg of this handle carries these minutes, by default the PeerConnection."
-	case r.AnswerTime == 0:
-		return "Chargeable, but not answered: 0 s."
-	}
-	text := fmt.Sprintf("Chargeable: %s (duration %d µs)", span(janus.Micros(r.Duration)), r.Duration)
-	if r.RecordSequenceNumber > 0 {
-		text += fmt.Sprintf(", part %d; with the parts before it %s", r.RecordSequenceNumber, span(lasted(r)))
-	}
-	return text + "."
 }

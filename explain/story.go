@@ -82,20 +82,21 @@ const (
 
 // Entry is a line of the timeline: one event, several of one kind, or time that passed.
 type Entry struct {
-	Time     janus.Micros `json:"time"`            // of the first event; for KindTime about when, in the emitter's clock
-	Until    janus.Micros `json:"until,omitempty"` // of the last event, where there are several
-	About    bool         `json:"about,omitempty"` // Time is not an event's
-	First    int64        `json:"first_offset"`
-	Last     int64        `json:"last_offset"`
-	Count    int          `json:"count"`
-	Kind     Kind         `json:"kind"`
-	Handle   string       `json:"handle,omitempty"` // its name
-	Text     string       `json:"text"`
-	Because  []Conclusion `json:"concluded,omitempty"`
-	handleID janus.HandleID
-	digest   digest
-	drawn    []conclusion
-	ends     bool // the file ended
+	Time    janus.Micros `json:"time"`            // of the first event; for KindTime about when, in the emitter's clock
+	Until   janus.Micros `json:"until,omitempty"` // of the last event, where there are several
+	About   bool         `json:"about,omitempty"` // Time is not an event's
+	First   int64        `json:"first_offset"`
+	Last    int64        `json:"last_offset"`
+	Count   int          `json:"count"`
+	Kind    Kind         `json:"kind"`
+	Handle  string       `json:"handle,omitempty"` // its name
+	Text    string       `json:"text"`
+	Because []Conclusion `json:"concluded,omitempty"`
+
+	handleID    janus.HandleID
+	digest      digest // makes Text, where events are told together
+	conclusions []conclusion
+	atEnd       bool // the file ended
 }
 
 // Conclusion is what the program concluded, and why.
@@ -108,7 +109,7 @@ type Conclusion struct {
 type RuleUsed struct {
 	Rule    string `json:"rule"`
 	Means   string `json:"means"`
-	Money   string `json:"money"`
+	Billing string `json:"money"`   // what follows for the invoice
 	Section string `json:"section"` // of docs/records.md
 }
 
@@ -117,9 +118,9 @@ type Account struct {
 	Title      string  `json:"title"`
 	RecordID   string  `json:"record_id"`
 	Text       string  `json:"text"`
-	Money      string  `json:"money"`
+	Billing    string  `json:"money"` // what of it is charged
 	Confidence string  `json:"confidence"`
-	Sure       string  `json:"sure"` // what the confidence comes from, and what the uncertainty means
+	Certainty  string  `json:"sure"` // what the confidence comes from, and what the uncertainty means
 	Fields     []Field `json:"fields"`
 }
 

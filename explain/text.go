@@ -72,8 +72,8 @@ func (p *printer) title(text, aside string) {
 func (p *printer) head(s *Story) {
 	p.block("", 0, bold, "Session "+s.Session+" on "+s.Emitter)
 	p.block("", 0, "", s.Headline)
-	where := fmt.Sprintf("%s, offsets %d to %d of %s", many(s.Events, "event", "events"), s.From.First, s.From.Last, s.From.Name)
-	p.block("", 0, dim, where)
+	p.block("", 0, dim, fmt.Sprintf("%s, offsets %d to %d of %s", many(s.Events, "event", "events"), s.From.First,
+		s.From.Last, s.From.Name))
 	for _, h := range s.Handles {
 		text := h.Name + ": " + h.ID + ", " + pluginName(h.Plugin)
 		if h.OpaqueID != "" {
@@ -130,7 +130,8 @@ func (p *printer) timeline(s *Story) {
 		if e.Kind == KindTime || e.Kind == KindElsewhere {
 			colour = dim
 		}
-		prefix := p.paint(dim, fmt.Sprintf("%s%11s  %s", about, relative(e.Time-s.Begin), clockTime(e.Time))) + "  " + pad(where, 9) + " "
+		when := fmt.Sprintf("%s%11s  %s", about, relative(e.Time-s.Begin), clockTime(e.Time))
+		prefix := p.paint(dim, when) + "  " + pad(where, 9) + " "
 		p.block(prefix, textAt, colour, text)
 		for _, b := range e.Because {
 			p.block(strings.Repeat(" ", textAt)+p.paint(cyan, "→ "), textAt+2, cyan, b.Text)
@@ -151,14 +152,15 @@ func (p *printer) records(s *Story) {
 		p.line("  none yet")
 	}
 	for _, a := range s.Records {
-		p.line("  %s  %s  %s", p.paint(bold, a.Title), p.paint(dim, a.RecordID), p.paint(sureColour(a.Confidence), a.Confidence))
+		p.line("  %s  %s  %s", p.paint(bold, a.Title), p.paint(dim, a.RecordID),
+			p.paint(confidenceColour(a.Confidence), a.Confidence))
 		p.block("    ", 4, "", a.Text)
-		p.block("    ", 4, "", a.Money)
-		p.block("    ", 4, dim, a.Sure)
+		p.block("    ", 4, "", a.Billing)
+		p.block("    ", 4, dim, a.Certainty)
 	}
 }
 
-func sureColour(confidence string) string {
+func confidenceColour(confidence string) string {
 	switch confidence {
 	case "EXACT":
 		return green
@@ -182,12 +184,12 @@ func (p *printer) notices(s *Story) {
 func (p *printer) rules(s *Story) {
 	p.title("The rules, and what they mean for money", "")
 	for _, r := range s.Rules {
-		if strings.HasPrefix(r.Money, "None") {
+		if strings.HasPrefix(r.Billing, "None") {
 			continue
 		}
 		p.block("  "+p.paint(bold, r.Rule)+" ", 4, "", "")
 		p.block("    ", 4, "", r.Means)
-		p.block("    ", 4, dim, r.Money)
+		p.block("    ", 4, dim, r.Billing)
 	}
 }
 
@@ -238,8 +240,9 @@ func columns(s string) (n int) {
 	for _, r := range s {
 		switch {
 		case r >= 0x300 && r <= 0x36f || r == 0x200d || r >= 0xfe00 && r <= 0xfe0f:
-		case r >= 0x1100 && r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 || r >= 0xf900 && r <= 0xfaff ||
-			r >= 0xfe30 && r <= 0xfe4f || r >= 0xff00 && r <= 0xff60 || r >= 0x1f300 && r <= 0x1faff || r >= 0x20000 && r <= 0x3fffd:
+		case r >= 0x1100 && r <= 0x115f, r >= 0x2e80 && r <= 0xa4cf, r >= 0xac00 && r <= 0xd7a3, r >= 0xf900 && r <= 0xfaff,
+			r >= 0xfe30 && r <= 0xfe4f, r >= 0xff00 && r <= 0xff60, r >= 0x1f300 && r <= 0x1faff,
+			r >= 0x20000 && r <= 0x3fffd:
 			n += 2
 		default:
 			n++

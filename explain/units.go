@@ -39,9 +39,11 @@ func span(m janus.Micros) string {
 	case m < 60_000_000:
 		return fmt.Sprintf("%s%s s", sign, short(float64(m)/1e6, 2))
 	case m < 3600_000_000:
-		return strings.TrimSuffix(fmt.Sprintf("%s%d min %s s", sign, m/60_000_000, short(float64(m%60_000_000)/1e6, 1)), " 0 s")
+		text := fmt.Sprintf("%s%d min %s s", sign, m/60_000_000, short(float64(m%60_000_000)/1e6, 1))
+		return strings.TrimSuffix(text, " 0 s")
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(fmt.Sprintf("%s%d h %d min %d s", sign, m/3600_000_000, m%3600_000_000/60_000_000, m%60_000_000/1_000_000), " 0 s"), " 0 min")
+	text := fmt.Sprintf("%s%d h %d min %d s", sign, m/3600_000_000, m%3600_000_000/60_000_000, m%60_000_000/1_000_000)
+	return strings.TrimSuffix(strings.TrimSuffix(text, " 0 s"), " 0 min")
 }
 
 func short(f float64, digits int) string {
