@@ -63,8 +63,13 @@ func (m *manual) takes(flag string, command ...string) bool {
 	return regexp.MustCompile(`(?m)^ +--` + flag + `\b`).MatchString(m.help(command...))
 }
 
-func TestCommandsAndFlagsOnThePagesExist(t *testing.T) {
+func TestWhatThePagesLetOneTypeExists(t *testing.T) {
 	m := newManual(t)
+	t.Run("commands and flags", m.hasCommandsOfThePages)
+	t.Run("settings", m.hasSettingsOfThePages)
+}
+
+func (m *manual) hasCommandsOfThePages(t *testing.T) {
 	seen := 0
 	for _, page := range pages(t) {
 		for line := range strings.Lines(read(t, page)) {
@@ -93,8 +98,7 @@ func TestCommandsAndFlagsOnThePagesExist(t *testing.T) {
 	}
 }
 
-func TestSettingsOnThePagesExist(t *testing.T) {
-	m := newManual(t)
+func (m *manual) hasSettingsOfThePages(t *testing.T) {
 	keys, err := m.says("config", "keys")
 	if err != nil {
 		t.Fatalf("cdr config keys: %v", err)
