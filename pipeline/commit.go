@@ -260,9 +260,6 @@ func (c *committer) abort(ctx context.Context, began time.Time, why error) error
 	if err != nil {
 		c.log.Debug("transaction was not aborted in order", "error", err)
 	}
-	if errors.Is(why, ErrTooLarge) {
-		return why // again and again
-	}
 	return c.classify.failure(began, why)
 }
 
