@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/script"
 	"januscdr/janus"
 )
 
@@ -241,7 +242,7 @@ func daytime(t janus.Micros) string {
 		return ""
 	}
 	day := ""
-	d := time.Duration(t-midnight) * time.Microsecond
+	d := time.Duration(t-script.Midnight) * time.Microsecond
 	if n := d / (24 * time.Hour); n > 0 && n < 1000 {
 		day, d = fmt.Sprintf("%dd", n), d%(24*time.Hour)
 	} else if n != 0 || d < 0 {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/script"
 )
 
 // A client may open handle after handle, with names as long as it likes. Its session must not grow into a record that the
@@ -27,7 +28,7 @@ func TestTheStateOfAGreedyClientStaysSmall(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("event session=7 handle=%d media audio mid=%d received=1234567 sent=1234567 rtt=30", h, i))
 		}
 	}
-	acts, err := newScript(nil).read(lines)
+	acts, err := script.New(nil).Read(lines)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +40,11 @@ func TestTheStateOfAGreedyClientStaysSmall(t *testing.T) {
 		if _, err := stays.play(policy, part); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := moves.play(policy, append(part[:len(part):len(part)], act{what: actRestart})); err != nil {
+		if _, err := moves.play(policy, append(part[:len(part):len(part)], script.Act{Kind: script.Restart})); err != nil {
 			t.Fatal(err)
 		}
 	}
-	end := []act{{what: actFlush}}
+	end := []script.Act{{Kind: script.Flush}}
 	one, err := stays.play(policy, end)
 	if err != nil {
 		t.Fatal(err)

@@ -11,10 +11,11 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/script"
 )
 
 // The stories in testdata/stories are scripts of what a Janus server says, and the records that follow. Each file has
-// scenes (how something usually begins) and stories; what a line of them means is in story_script_test.go, what a record
+// scenes (how something usually begins) and stories; what a line of them means is told by package script, what a record
 // shows in story_show_test.go. After a look at each changed line, `go test ./cdr -run TestStories -rewrite` takes over
 // what the program says now.
 //
@@ -60,7 +61,7 @@ func TestStories(t *testing.T) {
 // book is one file of stories; its partitions are those of the story at hand.
 type book struct {
 	scenes  map[string][]string
-	script  *script
+	script  *script.Script
 	worlds  []*world
 	laws    laws
 	reached map[cdr.TraceRule]bool
@@ -68,7 +69,7 @@ type book struct {
 
 // begin begins a new story with an empty log.
 func (b *book) begin() {
-	b.script = newScript(b.scenes)
+	b.script = script.New(b.scenes)
 	b.worlds = []*world{
 		{name: "in one step", limit: maxState, reached: b.reached},
 		{name: "with a step after every record", limit: maxState, steps: true},
@@ -79,13 +80,17 @@ func (b *book) begin() {
 
 // tell plays lines and says which records followed.
 func (b *book) tell(lines []string) (string, error) {
-	acts, err := b.script.read(lines)
+	acts, err := b.script.Read(lines)
 	if err != nil {
+		return "", err
+	}
+	var shown shown
+	if err := shown.read(b.script.Show); err != nil {
 		return "", err
 	}
 	var first told
 	for i, w := range b.worlds {
-		said, err := w.play(b.script.policy, acts)
+		said, err := w.play(b.script.Policy, acts)
 		if err != nil {
 			return "", fmt.Errorf("played %s: %w", w.name, err)
 		}
@@ -101,7 +106,7 @@ func (b *book) tell(lines []string) (string, error) {
 	if err := b.laws.check(first.records); err != nil {
 		return "", err
 	}
-	return first.show(b.script.shown), nil
+	return first.show(shown), nil
 }
 
 // world is a partition with the states that it has committed and the log that it has read.
@@ -123,7 +128,7 @@ type told struct {
 	parked  []cdr.Parked
 }
 
-func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
+func (w *world) play(policy cdr.Policy, acts []script.Act) (told, error) {
 	var said told
 	take := func(step cdr.Step, err error) error { return errors.Join(err, w.take(&said, step)) }
 	if w.fold == nil {
@@ -133,14 +138,14 @@ func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
 	}
 	for _, a := range acts {
 		var err error
-		switch a.what {
-		case actRecord:
-			a.record.Offset = int64(len(w.log))
-			w.log = append(w.log, a.record)
-			err = take(w.fold.Apply(a.record))
-		case actFlush:
+		switch a.Kind {
+		case script.Append:
+			a.Input.Offset = int64(len(w.log))
+			w.log = append(w.log, a.Input)
+			err = take(w.fold.Apply(a.Input))
+		case script.Flush:
 			err = take(w.fold.Flush())
-		case actRestart:
+		case script.Restart:
 			if err = take(w.fold.Step(), nil); err == nil {
 				err = w.open(policy, w.fold.States())
 			}
@@ -152,7 +157,7 @@ func (w *world) play(policy cdr.Policy, acts []act) (told, error) {
 			err = w.open(policy, w.fold.States())
 		}
 		if err != nil {
-			return said, fmt.Errorf("%s: %w", a.line, err)
+			return said, fmt.Errorf("%s: %w", a.Line, err)
 		}
 	}
 	if w.starts.wrong != nil {

@@ -4,8 +4,8 @@
 // It folds the log again with package cdr, listens to what the fold concludes (cdr.Partition.Trace), and puts events
 // and conclusions into plain words. It promises that the records it shows are those that the fold makes of that log
 // under that policy; that secrets in events (tokens, PINs, SDP, SIP messages but for their first line, passwords in SIP
-// URIs) are never shown; and that text chosen by clients can steer neither a terminal nor a browser. It touches nothing:
-// no disk, no network, no clock. The same log gives the same bytes.
+// URIs) are never shown; and that text chosen by clients can steer neither a terminal nor a browser. It touches
+// nothing: no disk, no network, no clock. The same log gives the same bytes.
 //
 // A story is made in this order:
 //
