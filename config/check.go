@@ -205,7 +205,7 @@ func (c *Config) checkTopics(complain complain) {
 	taken := map[string]string{}
 	for _, t := range []struct{ key, name string }{
 		{"topics.events", c.Topics.Events}, {"topics.cdr", c.Topics.CDR},
-		{"topics.state", c.Topics.State}, {"topics.dlq", c.Topics.DLQ},
+		{"topics.state", c.Topics.State}, {"topics.dlq", c.Topics.DLQ}, {"copy.to", c.Copy.To},
 	} {
 		if !isName(t.name) || t.name == "." || t.name == ".." {
 			complain(t.key, fmt.Sprintf("%q is not a name for a topic", t.name), plainName)

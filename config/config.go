@@ -29,6 +29,7 @@ type Config struct {
 	Ingest Ingest
 	Sink   Sink
 	Export Export
+	Copy   Copy
 	Admin  Admin
 	Log    Log
 
@@ -159,6 +160,13 @@ type Export struct {
 	RotateSize    Size
 	RotateRecords int
 	Zone          string // a place of the time zone database
+}
+
+// Copy says to which topic records are copied, and which.
+type Copy struct {
+	To     string
+	Format string   // json or cloudevents
+	Where  []string // terms that hold for all
 }
 
 // Admin says where health and metrics are served; an empty Listen serves none.

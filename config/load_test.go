@@ -65,6 +65,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 		Sink: Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
 		Export: Export{Format: "parquet", RotateEvery: time.Hour, RotateSize: 256 << 20, RotateRecords: 1_000_000,
 			Zone: "UTC"},
+		Copy:  Copy{To: "janus.cdr.json", Format: "json"},
 		Admin: Admin{Listen: "127.0.0.1:8091"},
 		Log:   Log{Level: "info", Format: "text"},
 	}

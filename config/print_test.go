@@ -107,6 +107,11 @@ export:
   rotate_records: 1000000 # default
   zone: UTC # default
 
+copy:
+  to: janus.cdr.json # default
+  format: json # default
+  where: [] # default
+
 admin:
   listen: 127.0.0.1:8091 # default
 

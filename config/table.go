@@ -236,6 +236,13 @@ var table = []*key{
 		about: "place of the days, for example Europe/Vienna: files are complete at its midnight, and lie in folders by " +
 			"its days"},
 
+	{name: "copy.to", def: "janus.cdr.json", at: func(c *Config) any { return &c.Copy.To },
+		about: "topic that `cdr copy` writes to, for readers that know no Avro and no transactions"},
+	{name: "copy.format", def: "json", words: []string{"json", "cloudevents"}, at: func(c *Config) any { return &c.Copy.Format },
+		about: "form of the copies: JSON, without or with the headers of CloudEvents"},
+	{name: "copy.where", at: func(c *Config) any { return &c.Copy.Where },
+		about: "terms that must hold for a record that is copied: chargeable, !end_missing, record_type=LEG, disposition!=BUSY; empty: all"},
+
 	{name: "admin.listen", def: "127.0.0.1:8091", at: func(c *Config) any { return &c.Admin.Listen },
 		about: "address of /healthz, /readyz and /metrics; empty: none"},
 	{name: "log.level", def: "info", words: []string{"trace", "debug", "info", "warn", "error", "off"},

@@ -62,6 +62,9 @@ type Step struct{ From, To int64 }
 // Fresh is the From of the first step in a partition of which the target holds nothing.
 const Fresh = -1
 
+// Latest is a position of a target that wants no record but those that come from now on.
+const Latest = -2
+
 // Target keeps records together with the position behind them. It is used by one goroutine.
 type Target interface {
 	// Positions returns what the target holds: the origin, and the next offset by partition; a zero origin when it holds

@@ -134,13 +134,8 @@ func (s *Sink) session(ctx context.Context) error {
 	defer f.client.Close()
 
 	w := &writer{
-		Sink:     s,
-		origin:   now,
-		admin:    client,
-		position: map[int32]int64{},
-		goal:     map[int32]int64{},
-		feed:     f,
-		began:    time.Now(),
+		Sink: s, origin: now, admin: client, feed: f, began: time.Now(),
+		from: from, position: map[int32]int64{}, goal: map[int32]int64{},
 	}
 	for partition, r := range ranges {
 		w.position[partition] = Fresh
@@ -195,6 +190,8 @@ func (s *Sink) begin(held map[int32]int64, ranges map[int32]kafka.Range) (map[in
 		r := ranges[partition]
 		offset, ok := held[partition]
 		switch {
+		case ok && offset == Latest:
+			offset = r.To
 		case !ok:
 			offset = r.From
 			if r.From > 0 {

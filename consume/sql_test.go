@@ -414,14 +414,17 @@ func BenchmarkSink(b *testing.B) {
 	where := map[string]string{
 		"sqlite":   filepath.Join(b.TempDir(), "records.sqlite"),
 		"postgres": os.Getenv(postgresVariable),
+		"parquet":  filepath.Join(b.TempDir(), "records"),
+		"topic":    "copies",
 	}
-	for _, kind := range []string{"sqlite", "postgres"} {
+	for _, kind := range []string{"sqlite", "postgres", "parquet", "topic"} {
 		b.Run(kind, func(b *testing.B) {
 			if where[kind] == "" {
 				b.Skip("no PostgreSQL: " + postgresVariable + " names none")
 			}
 			c := newCluster(b)
 			c.bulk(b.N)
+			c.copied()
 			k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: kind, Place: where[kind], Once: true, NewTopic: true}
 			b.ResetTimer()
 			if err := k.run(b); err != nil {

@@ -20,6 +20,7 @@ import (
 	"januscdr/consume/files"
 	"januscdr/consume/postgres"
 	"januscdr/consume/sqlite"
+	"januscdr/consume/topic"
 	"januscdr/kafka"
 )
 
@@ -35,6 +36,16 @@ type task struct {
 	Records  int    // in a batch
 	Once     bool
 	NewTopic bool
+	FromAll  bool
+	Where    []string
+}
+
+func (k task) filter() consume.Filter {
+	f, err := consume.ParseFilter(k.Where)
+	if err != nil {
+		panic(err)
+	}
+	return f
 }
 
 func TestMain(m *testing.M) {
@@ -84,6 +95,11 @@ func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
 	case "csv", "jsonl", "avro", "parquet":
 		target = files.New(files.Options{Dir: k.Place, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
 			Records: 4 * int64(k.Records), Log: log})
+	case "topic":
+		target = topic.New(
+			topic.Options{Kafka: kafka.Options{Brokers: k.Brokers}, Topic: k.Place, Format: "cloudevents", Filter: k.filter(),
+				Settle: 20 * time.Millisecond, NewTopic: k.NewTopic, FromAll: k.FromAll, Log: log},
+		)
 	default:
 		panic("no target " + k.Kind)
 	}
@@ -168,6 +184,10 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 	c.t.Logf("seed %d", seed)
 	chance := rand.New(rand.NewPCG(seed, 1))
 	k.Brokers, k.Topic = c.opts.Brokers, c.topic
+	life := 60 * time.Millisecond // of a sink, on average
+	if k.Kind == "topic" {
+		life = 200 * time.Millisecond // it waits for stragglers first
+	}
 	done := make(chan struct{})
 	written := make(chan struct{})
 	go func() { // records keep coming until the kills are over
@@ -189,7 +209,7 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 		case err := <-p.ended:
 			c.t.Errorf("a sink ended by itself: %v\n%s", err, p.log)
 			p.ended <- nil
-		case <-time.After(time.Duration(chance.ExpFloat64() * float64(60*time.Millisecond))):
+		case <-time.After(time.Duration(chance.ExpFloat64() * float64(life))):
 		}
 		if strike != nil && n%10 == 9 {
 			strike()

@@ -19,6 +19,7 @@ type writer struct {
 	origin   Origin
 	admin    *kgo.Client
 	feed     *feed
+	from     map[int32]int64 // where reading began
 	position map[int32]int64 // of what the target took; Fresh where it holds nothing
 	goal     map[int32]int64 // where the topic ended at the start
 	began    time.Time
@@ -82,7 +83,7 @@ func (w *writer) reached() bool {
 		return false
 	}
 	for partition, goal := range w.goal {
-		if max(w.position[partition], w.batch.Steps[partition].To) < goal {
+		if max(w.from[partition], w.position[partition], w.batch.Steps[partition].To) < goal {
 			return false
 		}
 	}

@@ -29,6 +29,7 @@ bills reads that topic.`,
 	}
 	root.AddGroup(
 		&cobra.Group{ID: "work", Title: "Processing:"},
+		&cobra.Group{ID: "bring", Title: "Bringing records elsewhere:"},
 		&cobra.Group{ID: "look", Title: "Looking:"},
 		&cobra.Group{ID: "setup", Title: "Setting up:"},
 	)
@@ -38,7 +39,8 @@ bills reads that topic.`,
 			root.AddCommand(cmd)
 		}
 	}
-	add("work", newDemo(environ), newRun(environ), newAssemble(environ), newSink(environ), newExport(environ))
+	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
+	add("bring", newSink(environ), newExport(environ), newCopy(environ))
 	add("look", newCheck(environ), newTail(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newConfig(environ), wiring.Healthcheck("cdr", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
