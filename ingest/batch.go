@@ -20,6 +20,7 @@ type Batch struct {
 	Parked  []DeadLetter
 
 	delivery *delivery // made by the first Publish of KafkaPublisher
+	spooled  bool      // safe in the spool
 }
 
 // outcome is what becomes of the batch once it is safe.

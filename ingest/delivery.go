@@ -9,8 +9,9 @@ import (
 
 // delivery is a batch on its way to Kafka: its records and what is known of them.
 type delivery struct {
-	records []kgo.Record
-	size    int64 // bytes in memory
+	records   []kgo.Record
+	size      int64 // bytes in memory
+	fromSpool bool
 
 	mu      sync.Mutex
 	handed  bool          // to the producer, at least once
@@ -20,6 +21,22 @@ type delivery struct {
 	decided chan struct{} // closed when the fate of all records of a try is known
 	onAcks  func(error)   // called then, for the publisher
 	onDone  func(error)   // and after that, for whoever asked by OnDone
+}
+
+func (d *delivery) add(topic string, partition int32, key, value []byte, headers []kgo.RecordHeader) {
+	d.records = append(d.records,
+		kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value, Headers: headers})
+	d.size += int64(len(key) + len(value) + recordOverhead)
+}
+
+// underway is closed when the fate of the last try is known; nil when nothing is on its way.
+func (d *delivery) underway() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pending > 0 {
+		return d.decided
+	}
+	return nil
 }
 
 // unacknowledged are the records to write. What a failed try left behind in a record is wiped.

@@ -3,9 +3,10 @@
 // which knows none (receiver.go); one for the way out (publisher.go).
 //
 // It promises that nothing is ever lost that it called safe: a body is when every event of it is acknowledged by Kafka
-// or parked in the dead letter topic, and else its sender is made to send it again. The order of one sender is kept.
-// Everything it holds in memory is bounded. It touches the network and what its sources touch: it listens for senders,
-// and writes to Kafka through package kafka.
+// or parked in the dead letter topic, or fsynced in the spool on the way to there (spooled.go), and else its sender is
+// made to send it again. The order of one sender is kept. Everything it holds in memory is bounded. It touches the
+// network and what its sources touch, and the directory of the spool: it listens for senders, and writes to Kafka
+// through package kafka.
 package ingest
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"januscdr/kafka"
+	"januscdr/spool"
 )
 
 // What holds when an option is zero, and bounds that are no options.
@@ -45,6 +47,10 @@ type Options struct {
 	EventLimit  int64         // bytes of one event; 1 MiB when 0
 	Delivery    time.Duration // from the beginning of a body to its outcome; 8 s when 0
 	InflightMax int64         // bytes of bodies held at a time, and of records on their way to Kafka; 256 MiB when 0
+
+	// Spool is where events wait that Kafka does not take; nil: they are left with the sender. Bodies are then taken before
+	// Kafka was ever there, and Prepare is called beside.
+	Spool *spool.Options
 
 	// Prepare is called when the sources are open and before the first body is looked at: to wait for Kafka and to check
 	// the topics. Senders are held meanwhile, because one that is refused tries for 3 s and then drops what it has. Nil:
@@ -117,6 +123,7 @@ type Server struct {
 	options   Options
 	log       hclog.Logger
 	publisher *KafkaPublisher
+	spooled   *spooledPublisher // nil: without a spool
 	receiver  *Receiver
 	ended     chan error // what ended the work of the sources, once: an error, or nil when all are at their end
 	left      atomic.Int32
@@ -124,6 +131,8 @@ type Server struct {
 	taking    sync.WaitGroup // the sources
 	stopAlive context.CancelFunc
 	working   sync.WaitGroup
+
+	stopForward context.CancelFunc
 }
 
 // New makes a server and its producer; nothing is connected or opened yet. The error names all options that are wrong.
@@ -137,8 +146,15 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make ingest: %w", err)
 	}
-	return &Server{options: o, log: o.Log, publisher: publisher, receiver: newReceiver(o, publisher),
-		ended: make(chan error, len(o.Sources)+1)}, nil
+	s := &Server{options: o, log: o.Log, publisher: publisher, ended: make(chan error, len(o.Sources)+1)}
+	if o.Spool == nil {
+		s.receiver = newReceiver(o, publisher)
+		return s, nil
+	}
+	s.spooled = newSpooledPublisher(publisher, o)
+	s.receiver = newReceiver(o, s.spooled)
+	newSpoolMetrics(o.Registerer, s.Spool)
+	return s, nil
 }
 
 // Start opens the sources, prepares, and serves in the background. After an error nothing is left running. The context
@@ -148,7 +164,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, s.Stop())
 	}
-	if s.options.Prepare != nil {
+	if s.spooled != nil {
+		s.prepareBeside()
+	} else if s.options.Prepare != nil {
 		if err := s.options.Prepare(ctx); err != nil {
 			return errors.Join(err, s.Stop())
 		}
@@ -160,10 +178,42 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// open opens the sources, and lets each begin as soon as it is open; bodies are held until they are admitted.
+// prepareBeside waits for Kafka while bodies go to the spool, then forwards what is there. A Kafka that is there gets a
+// moment, so that the first bodies need no disk.
+func (s *Server) prepareBeside() {
+	ctx, stop := context.WithCancel(context.Background())
+	s.stopForward = stop
+	s.working.Go(func() {
+		if s.options.Prepare != nil {
+			if err := s.options.Prepare(ctx); err != nil {
+				if ctx.Err() == nil {
+					s.ended <- err
+				}
+				return
+			}
+		}
+		close(s.spooled.prepared)
+		s.spooled.forward(ctx)
+	})
+	moment, cancel := context.WithTimeout(ctx, s.spooled.patience)
+	defer cancel()
+	select {
+	case <-s.spooled.prepared:
+	case <-moment.Done():
+	}
+}
+
+// open opens the spool and the sources, and lets each begin as soon as it is open; bodies are held until they are admitted.
 func (s *Server) open() (pairs [][]any, err error) {
 	alive, stopAlive := context.WithCancel(context.Background())
 	s.stopAlive = stopAlive
+	s.stopTake = func() {}
+	s.stopForward = func() {}
+	if s.spooled != nil {
+		if err := s.spooled.open(); err != nil {
+			return nil, err
+		}
+	}
 	s.working.Go(func() { s.publisher.keepAlive(alive) })
 	take, stopTake := context.WithCancel(context.Background())
 	s.stopTake = stopTake
@@ -188,18 +238,32 @@ func (s *Server) open() (pairs [][]any, err error) {
 // that is asked for nothing because it told of a failure would never know that it is over.
 func (s *Server) LastFailure() string { return s.receiver.failure.now(time.Now()) }
 
+// Spool tells how the spool is; false when there is none, or none yet.
+func (s *Server) Spool() (spool.Stats, bool) {
+	if s.spooled == nil {
+		return spool.Stats{}, false
+	}
+	return s.spooled.stats()
+}
+
 // Stop ends in order: nothing new is taken, bodies in hand get up to 3 s for their answer, what is on its way to Kafka
-// up to 1 s more. What is not answered by then never will be, and its sender tries again.
+// up to 1 s more. What is not answered by then never will be, and its sender tries again. What waits in the spool stays
+// there.
 func (s *Server) Stop() error {
 	s.log.Info("ingest stops")
 	s.receiver.stop()
 	s.stopTake()
 	s.taking.Wait()
 	s.stopAlive()
+	s.stopForward()
 	s.working.Wait()
 	s.publisher.Close(flushTimeout)
+	var err error
+	if s.spooled != nil {
+		err = s.spooled.close()
+	}
 	s.log.Info("ingest stopped")
-	return nil
+	return err
 }
 
 // Close frees what New made, of a server that is never started.

@@ -1,9 +1,12 @@
 package ingest
 
 import (
+	"math"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"januscdr/janus"
+	"januscdr/spool"
 )
 
 // bodyFate is what became of a body, for the count.
@@ -28,6 +31,7 @@ const (
 	RefusedBuffer      Refusal = "buffer"      // too many bytes on their way to Kafka already
 	RefusedKafka       Refusal = "kafka"       // Kafka refused
 	RefusedTimeout     Refusal = "timeout"     // Kafka did not acknowledge in time
+	RefusedSpool       Refusal = "spool"       // nor did the spool take it: it is full, or its disk fails
 	RefusedStarting    Refusal = "starting"    // Kafka was not there yet, or its topics not checked
 	RefusedStopping    Refusal = "stopping"    // we are told to stop
 )
@@ -35,7 +39,7 @@ const (
 var (
 	fates    = []bodyFate{fateAcknowledged, fateRepeated, fateUnacknowledged, fateRefused, fateAborted}
 	refusals = []Refusal{RefusedPath, RefusedCredentials, RefusedBusy, RefusedBuffer, RefusedKafka, RefusedTimeout,
-		RefusedStarting, RefusedStopping}
+		RefusedSpool, RefusedStarting, RefusedStopping}
 )
 
 func metricName(n string) string { return "januscdr_ingest_" + n }
@@ -80,6 +84,74 @@ func (m *receiverMetrics) body(source string, f bodyFate) {
 
 func (m *receiverMetrics) refuse(source string, why Refusal) {
 	m.refused.WithLabelValues(source, string(why)).Inc()
+}
+
+// spoolMetrics are the numbers of the spool, asked for at each scrape.
+type spoolMetrics struct {
+	stats   func() (spool.Stats, bool)
+	records []spoolNumber
+}
+
+type spoolNumber struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(spool.Stats) float64
+}
+
+func newSpoolMetrics(reg prometheus.Registerer, stats func() (spool.Stats, bool)) {
+	m := &spoolMetrics{stats: stats}
+	number := func(kind prometheus.ValueType, name, help string, of func(spool.Stats) float64) {
+		m.records = append(m.records, spoolNumber{prometheus.NewDesc(metricName("spool_"+name), help, nil, nil), kind, of})
+	}
+	gauge := func(name, help string, of func(spool.Stats) float64) { number(prometheus.GaugeValue, name, help, of) }
+	counter := func(name, help string, of func(spool.Stats) float64) { number(prometheus.CounterValue, name, help, of) }
+	gauge("events", "Events that wait on disk for Kafka.", func(s spool.Stats) float64 { return float64(s.Records) })
+	gauge("bytes", "Bytes of the events that wait on disk.", func(s spool.Stats) float64 { return float64(s.Bytes) })
+	gauge("disk_bytes", "Bytes of the spool's files; at most spool_max_bytes.",
+		func(s spool.Stats) float64 { return float64(s.DiskBytes) })
+	gauge("max_bytes", "Bytes that the spool may take.", func(s spool.Stats) float64 { return float64(s.MaxBytes) })
+	gauge("oldest_seconds", "Age of the oldest event that waits; 0 when none does.",
+		func(s spool.Stats) float64 { return s.Oldest.Seconds() })
+	gauge("left_seconds", "Time until the spool refuses, if all goes on like now; +Inf if it does not come to that.",
+		func(s spool.Stats) float64 {
+			if s.Left == spool.Never {
+				return math.Inf(1)
+			}
+			return s.Left.Seconds()
+		})
+	gauge("failing", "1 when the last write, position or read of the spool failed.", func(s spool.Stats) float64 {
+		if s.Trouble != nil {
+			return 1
+		}
+		return 0
+	})
+	counter("appended_total", "Events that were made safe on disk.",
+		func(s spool.Stats) float64 { return float64(s.Counts.Appended) })
+	counter("forwarded_total", "Events of the spool that are in Kafka.",
+		func(s spool.Stats) float64 { return float64(s.Counts.Acknowledged) })
+	counter("refused_total", "Events that the spool did not take: it was full, or its disk failed.",
+		func(s spool.Stats) float64 { return float64(s.Counts.Refused + s.Counts.Failed) })
+	counter("damaged_total", "Events that were safe on disk and cannot be read any more.",
+		func(s spool.Stats) float64 { return float64(s.Counts.Damaged.Records) })
+	if reg != nil {
+		reg.MustRegister(m)
+	}
+}
+
+func (m *spoolMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, n := range m.records {
+		to <- n.desc
+	}
+}
+
+func (m *spoolMetrics) Collect(to chan<- prometheus.Metric) {
+	s, ok := m.stats()
+	if !ok {
+		return
+	}
+	for _, n := range m.records {
+		to <- prometheus.MustNewConstMetric(n.desc, n.kind, n.of(s))
+	}
 }
 
 // publisherMetrics are the counters of what is written. Labels come from closed sets only.

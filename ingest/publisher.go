@@ -95,6 +95,13 @@ func (p *KafkaPublisher) Publish(ctx context.Context, b *Batch) error {
 	if b.delivery == nil {
 		b.delivery = p.route(b)
 	}
+	if decided := b.delivery.underway(); decided != nil { // since a try that was not waited for to its end
+		select {
+		case <-decided:
+		case <-ctx.Done():
+			return fmt.Errorf("write a batch: %w", errUnacknowledged)
+		}
+	}
 	records := b.delivery.unacknowledged()
 	if len(records) == 0 {
 		return nil
@@ -140,7 +147,7 @@ func (p *KafkaPublisher) acknowledged(b *Batch) {
 	last := ""
 	for i, e := range b.Events {
 		p.metrics.event(e.Type)
-		if i == 0 || e.Emitter != last {
+		if !b.delivery.fromSpool && (i == 0 || e.Emitter != last) { // what waited is no sign of life of now
 			p.alive.saw(e.Emitter, now)
 			last = e.Emitter
 		}
@@ -179,37 +186,48 @@ func (p *KafkaPublisher) route(b *Batch) *delivery {
 			count += int(p.partitions) - 1
 		}
 	}
-	var ofEvent []kgo.RecordHeader // shared, read only
-	if b.Emitter != "" {
-		ofEvent = []kgo.RecordHeader{{Key: kafka.HeaderEmitter, Value: []byte(b.Emitter)}}
-	}
-	ofCopy := append([]kgo.RecordHeader{copyHeader}, ofEvent...)
-
-	// Record.Timestamp is never set: time in the log is that of the brokers.
+	ofEvent := headersOfEvent(b.Emitter)
 	d := &delivery{records: make([]kgo.Record, 0, count)}
-	add := func(topic string, partition int32, key, value []byte, headers []kgo.RecordHeader) {
-		d.records = append(d.records,
-			kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value, Headers: headers})
-		d.size += int64(len(key) + len(value) + recordOverhead)
-	}
 	for _, e := range b.Events {
-		own := p.partition(e.Key)
-		add(p.events, own, e.Key, e.Value, ofEvent)
-		if !e.Everyone {
-			continue
-		}
-		for other := range p.partitions {
-			if other != own {
-				add(p.events, other, e.Key, e.Value, ofCopy)
-			}
-		}
+		p.routeEvent(d, e, ofEvent)
 	}
 	for _, parked := range b.Parked {
-		// The dead letter topic may have another number of partitions than ours; 0 is always there. What is parked is
-		// little, and is read by people.
-		add(p.dlq, 0, parked.Key, parked.Value, parked.headers(b.Emitter))
+		p.routeLetter(d, parked, parked.headers(b.Emitter))
 	}
 	return d
+}
+
+// recordHeaders are those of the record of an event, and of its copies; shared, read only.
+type recordHeaders struct{ own, copied []kgo.RecordHeader }
+
+// headersOfEvent are the headers for an emitter's name that a rule assigned, or none.
+func headersOfEvent(assigned string) recordHeaders {
+	var h recordHeaders
+	if assigned != "" {
+		h.own = []kgo.RecordHeader{{Key: kafka.HeaderEmitter, Value: []byte(assigned)}}
+	}
+	h.copied = append([]kgo.RecordHeader{copyHeader}, h.own...)
+	return h
+}
+
+// routeEvent adds the records of an event. Record.Timestamp is never set: time in the log is that of the brokers.
+func (p *KafkaPublisher) routeEvent(d *delivery, e Event, headers recordHeaders) {
+	own := p.partition(e.Key)
+	d.add(p.events, own, e.Key, e.Value, headers.own)
+	if !e.Everyone {
+		return
+	}
+	for other := range p.partitions {
+		if other != own {
+			d.add(p.events, other, e.Key, e.Value, headers.copied)
+		}
+	}
+}
+
+// routeLetter adds the record of a dead letter. Its topic may have another number of partitions than ours; 0 is always
+// there. What is parked is little, and is read by people.
+func (p *KafkaPublisher) routeLetter(d *delivery, letter DeadLetter, headers []kgo.RecordHeader) {
+	d.add(p.dlq, 0, letter.Key, letter.Value, headers)
 }
 
 var _ Publisher = (*KafkaPublisher)(nil)

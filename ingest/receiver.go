@@ -16,7 +16,7 @@ type Result string
 // The results. Delivered and Parked mean that all of the body is safe; it need not come again, and would not be written
 // again if it did so soon.
 const (
-	Delivered Result = "delivered" // all of its events are in the log
+	Delivered Result = "delivered" // all of its events are in the log, or in the spool on the way there
 	Parked    Result = "parked"    // so are those that can be understood, and the rest is in the dead letter topic
 	TryAgain  Result = "try_again" // not all of it is safe: the sender must send it again, unchanged
 )
@@ -226,6 +226,8 @@ func (r *Receiver) Refuse(from Sender, why Refusal) Outcome {
 func (r *Receiver) unacknowledged(from Sender, err error) Outcome {
 	why := RefusedKafka
 	switch {
+	case errors.Is(err, errNotSpooled):
+		why = RefusedSpool
 	case errors.Is(err, errNoRoom):
 		why = RefusedBuffer
 	case errors.Is(err, errUnacknowledged):

@@ -45,7 +45,8 @@ var rooms = []room{
 		tests: []string{"statestore", "kafka/embedded", "internal/fixtures/broker"}},
 	{name: "consume", rooms: []string{"janus", "cdr", "avro", "kafka"},
 		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
-	{name: "ingest", rooms: []string{"janus", "kafka"}, tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
+	{name: "ingest", rooms: []string{"janus", "kafka", "spool"},
+		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
 	{name: "admin"},
 	{name: "config", rooms: []string{"internal/spelling"}},
 
@@ -60,7 +61,7 @@ var rooms = []room{
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"internal/fixtures/broker"}},
 
 	{name: "test/arch"},
-	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline"}},
+	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline", "spool"}},
 	{name: "test/e2e", tests: []string{"*"}},
 	{name: "test/simulation", tests: []string{"*"}},
 

@@ -15,6 +15,7 @@ import (
 	"januscdr/ingest"
 	"januscdr/kafka"
 	"januscdr/pipeline"
+	"januscdr/spool"
 )
 
 var (
@@ -54,6 +55,7 @@ var measuring = map[string]func(r prometheus.Registerer) error{
 			Kafka:      kafka.Options{Brokers: []string{"127.0.0.1:1"}},
 			Topics:     kafka.Topics{Events: "events", DLQ: "dlq", Partitions: 1},
 			Sources:    []ingest.Source{&ingest.HTTP{}},
+			Spool:      &spool.Options{},
 			Registerer: r,
 		})
 		if err == nil {
