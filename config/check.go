@@ -121,6 +121,9 @@ func (c *Config) checkSecrets(complain complain) {
 	if a := c.Ingest.Auth; a.User != "" && a.Password == "" && a.PasswordFile == "" {
 		complain("ingest.auth.user", "there is a user but no password", "set ingest.auth.password_file")
 	}
+	if c.Spool.Dir == "" && c.Spool.KeyFile != "" {
+		complain("spool.key_file", "there is a key but no spool", "set spool.dir")
+	}
 	c.checkHash(complain)
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 
 	Policy Policy
 	Ingest Ingest
+	Spool  Spool
 	Sink   Sink
 	Export Export
 	Copy   Copy
@@ -114,6 +115,14 @@ type Ingest struct {
 	TLS             Certificate
 	Auth            Auth
 	Senders         []Sender
+}
+
+// Spool says where events wait while Kafka does not take them, and how many.
+type Spool struct {
+	Dir      string // empty: nowhere
+	MaxBytes Size
+	MaxAge   time.Duration // 0: no bound
+	KeyFile  string        // empty: not encrypted
 }
 
 // Certificate is what a server shows, with its key; none: no TLS.

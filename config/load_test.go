@@ -62,7 +62,8 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 			EmitterSilence: time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20,
 			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
-		Sink: Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
+		Spool: Spool{MaxBytes: 10 << 30, MaxAge: 7 * 24 * time.Hour},
+		Sink:  Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
 		Export: Export{Format: "parquet", RotateEvery: time.Hour, RotateSize: 256 << 20, RotateRecords: 1_000_000,
 			Zone: "UTC"},
 		Copy:  Copy{To: "janus.cdr.json", Format: "json"},
@@ -494,4 +495,19 @@ func TestFilesOfOtherFoldersAreNamedAsTheyWereGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantComplaints(t, Sources{File: path}, path+":1: grup is not a known key; did you mean group?")
+}
+
+func TestAKeyWithoutASpoolIsAMistake(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile("keys", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantComplaints(t, Sources{Flags: map[string]string{"spool.key_file": "keys"}},
+		"--spool-key-file: spool.key_file: there is a key but no spool; set spool.dir")
+	c := load(t, Sources{Flags: map[string]string{
+		"spool.dir": "s", "spool.key_file": "keys", "spool.max_age": "0", "spool.max_bytes": "1MiB"}})
+	if c.Spool != (Spool{Dir: "s", KeyFile: "keys", MaxBytes: 1 << 20}) {
+		t.Errorf("%+v", c.Spool)
+	}
 }

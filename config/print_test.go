@@ -89,6 +89,12 @@ ingest:
     password_file: secret # flag --ingest-auth-password-file
   senders: [{address: "2001:db8::1", emitter: "edge, 1"}] # file januscdr.yaml:4
 
+spool:
+  dir: "" # default
+  max_bytes: 10GiB # default
+  max_age: 7d # default
+  key_file: "" # default
+
 sink:
   batch_records: 5000 # default
   batch_delay: 1s # default

@@ -205,6 +205,19 @@ var table = []*key{
 		about: "names for senders: a list of {path, user, address, emitter}; who matches all that is set gets the " +
 			"emitter's name"},
 
+	{name: "spool.dir", at: func(c *Config) any { return &c.Spool.Dir },
+		about: "folder where ingest keeps events while Kafka does not take them; of this process alone; " +
+			"empty: they are left with Janus"},
+	{name: "spool.max_bytes", def: "10GiB", min: 1 << 20, max: 1 << 44,
+		at:    func(c *Config) any { return &c.Spool.MaxBytes },
+		about: "bytes that the spool may take; when it is full, bodies are left without an answer"},
+	{name: "spool.max_age", def: "7d", min: minute, max: 365 * day, zero: true,
+		at:    func(c *Config) any { return &c.Spool.MaxAge },
+		about: "when an event has waited for so long, the spool takes no more; 0: however long"},
+	{name: "spool.key_file", file: true, at: func(c *Config) any { return &c.Spool.KeyFile },
+		about: "file of keys that encrypt the spool, one a line, 32 bytes in hexadecimal or base64; " +
+			"the first writes, all read; empty: not encrypted"},
+
 	{name: "sink.batch_records", def: "5000", min: 1, max: 100000, at: func(c *Config) any { return &c.Sink.BatchRecords },
 		about: "records that a sink writes in one transaction; more cost less each, and take memory"},
 	{name: "sink.batch_delay", def: "1s", min: 10 * ms, max: minute, at: func(c *Config) any { return &c.Sink.BatchDelay },

@@ -48,13 +48,13 @@ type Options struct {
 	Delivery    time.Duration // from the beginning of a body to its outcome; 8 s when 0
 	InflightMax int64         // bytes of bodies held at a time, and of records on their way to Kafka; 256 MiB when 0
 
-	// Spool is where events wait that Kafka does not take; nil: they are left with the sender. Bodies are then taken before
-	// Kafka was ever there, and Prepare is called beside.
+	// Spool is where events wait that Kafka does not take; nil: they are left with the sender. With a spool bodies are
+	// taken before Kafka was ever there, and Prepare is called beside.
 	Spool *spool.Options
 
-	// Prepare is called when the sources are open and before the first body is looked at: to wait for Kafka and to check
-	// the topics. Senders are held meanwhile, because one that is refused tries for 3 s and then drops what it has. Nil:
-	// all is prepared.
+	// Prepare is called when the sources are open and before the first body is looked at: to wait for Kafka and to
+	// check the topics. Senders are held meanwhile, because one that is refused tries for 3 s and then drops what it
+	// has. Nil: all is prepared.
 	Prepare func(ctx context.Context) error
 
 	Log        hclog.Logger          // nil: silent
@@ -203,7 +203,8 @@ func (s *Server) prepareBeside() {
 	}
 }
 
-// open opens the spool and the sources, and lets each begin as soon as it is open; bodies are held until they are admitted.
+// open opens the spool and the sources, and lets each begin as soon as it is open; bodies are held until they are
+// admitted.
 func (s *Server) open() (pairs [][]any, err error) {
 	alive, stopAlive := context.WithCancel(context.Background())
 	s.stopAlive = stopAlive

@@ -28,8 +28,8 @@ var errNotSpooled = errors.New("the spool did not take it")
 
 // spooledPublisher is the Publisher that keeps batches on disk when Kafka does not take them. As long as all that was
 // kept is in Kafka, batches go there directly. One that is not acknowledged within 2 s goes to the spool, and so does
-// each after it until the spool is empty again. So what one sender sends keeps its order: it gets its answer for a batch
-// before it sends the next. What was on its way to Kafka when it went to the spool can come twice.
+// each after it until the spool is empty again. So what one sender sends keeps its order: it gets its answer for a
+// batch before it sends the next. What was on its way to Kafka when it went to the spool can come twice.
 type spooledPublisher struct {
 	kafka    *KafkaPublisher
 	options  spool.Options

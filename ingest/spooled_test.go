@@ -40,7 +40,8 @@ func plain(r *kgo.Record) string {
 }
 
 func TestWhatWentThroughTheSpoolStandsInTheTopicsLikeAllElse(t *testing.T) {
-	bodies := []string{"[" + attached(1, 1) + "," + attached(2, 2) + "]", serverStarted, "no json", `[{"a":1},` + attached(3, 3) + "]"}
+	bodies := []string{"[" + attached(1, 1) + "," + attached(2, 2) + "]", serverStarted, "no json",
+		`[{"a":1},` + attached(3, 3) + "]"}
 	assign := func(o *Options) { o.Rules = []SenderRule{{Address: "127.0.0.0/8", Emitter: "edge-1"}} }
 
 	direct := open(t, assign)

@@ -104,7 +104,8 @@ func TestASpoolIsAQueueBeforeAndAfterReopening(t *testing.T) {
 			"": func(t *rapid.T) {
 				st := s.Stats()
 				waits := len(queue) > 0
-				if st.Records != int64(len(queue)) || s.Empty() == waits || (st.Bytes > 0) != waits || st.Counts.Damaged.Places > 0 {
+				if st.Records != int64(len(queue)) || s.Empty() == waits || (st.Bytes > 0) != waits ||
+					st.Counts.Damaged.Places > 0 {
 					t.Fatalf("%d wait, the numbers are %+v", len(queue), st)
 				}
 				var disk int64

@@ -50,7 +50,10 @@ func TestTheBoundsOfASettingAreThoseOfTheReceiver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := options(c, all, hclog.NewNullLogger())
+		o, err := options(c, all, hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
 		server, err := ingest.New(o)
 		if err != nil {
 			t.Errorf("the receiver refuses what the configuration allows: %v", err)

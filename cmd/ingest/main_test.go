@@ -61,10 +61,16 @@ type program struct {
 
 func start(t *testing.T, broker *embedded.Broker, args ...string) *program {
 	t.Helper()
+	return startAt(t, broker.Addrs()[0], args...)
+}
+
+// startAt starts one whose broker may be away.
+func startAt(t *testing.T, broker string, args ...string) *program {
+	t.Helper()
 	p := &program{said: &bytes.Buffer{}, lines: make(chan string, 1000), ended: make(chan error, 1)}
 	p.cmd = exec.Command(os.Args[0], args...)
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = []string{asProgram + "=1", "HOME=" + p.cmd.Dir, "JANUSCDR_KAFKA_BROKERS=" + broker.Addrs()[0],
+	p.cmd.Env = []string{asProgram + "=1", "HOME=" + p.cmd.Dir, "JANUSCDR_KAFKA_BROKERS=" + broker,
 		"JANUSCDR_TOPICS_PARTITIONS=3"}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -335,7 +341,10 @@ func TestWhatHoldsBodiesReachesTheRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options(c, all, hclog.NewNullLogger())
+	o, err := options(c, all, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if o.InflightMax != 512<<20 || o.BodyLimit != 16<<20 || o.EventLimit != 64<<10 ||
 		o.Delivery != 5*time.Second || o.Sources[0].(*ingest.HTTP).TLS != nil {
 		t.Errorf("%+v", o)

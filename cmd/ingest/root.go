@@ -22,7 +22,8 @@ func newRoot(environ []string) *cobra.Command {
 event unchanged to the Kafka topic janus.events. A body is answered when Kafka has acknowledged all of
 it. What is not safe is left without an answer, because Janus takes any answer as delivered, and sends
 again only when there is none. For the same reason there must be no proxy in between that answers by
-itself.
+itself. With spool.dir, what Kafka does not take waits on disk: it is answered when it is fsynced there,
+and goes to Kafka, in order, when that is back.
 
 In janus.eventhandler.sampleevh.jcfg:
   general: {
@@ -40,7 +41,8 @@ standard output by its number, in one line of JSON:
   {"line":1,"outcome":"delivered","events":2}
   {"line":2,"outcome":"parked","events":1,"parked":1,"reason":"not_event"}
   {"line":3,"outcome":"try_again","reason":"timeout"}
-Delivered and parked lines are safe: all of a line is in janus.events, or in part in janus.dlq. One that
+Delivered and parked lines are safe: all of a line is in janus.events, or in part in janus.dlq (or in the
+spool, if there is one: it goes on from there when ingest runs next). One that
 must be sent again, or has no answer, is not. Lines are taken one after the other, at the speed of Kafka;
 arrays make it faster. One longer than ingest.body_limit is parked. It ends with the input: with 0 if
 all lines are safe, else 1. Health and metrics are served only if admin.listen is set.
@@ -52,7 +54,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
   ingest --stdin < events.jsonl            write the events of a file
   ingest healthcheck --ready               ask the one that runs whether it works`,
 	}
-	flags := config.Bind(root.Flags(), "kafka", "topics", "ingest", "admin", "log")
+	flags := config.Bind(root.Flags(), "kafka", "topics", "ingest", "spool", "admin", "log")
 	root.Flags().BoolVar(&create, "create-topics", false, "make topics that are missing")
 	root.Flags().BoolVar(&stdin, "stdin", false, "take events from standard input, a line each, not by HTTP")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -66,13 +68,21 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 			if err != nil {
 				return &cli.UsageError{Err: err}
 			}
-			return run(cmd.Context(), c, options(c, sources, log), create)
+			o, err := options(c, sources, log)
+			if err != nil {
+				return &cli.UsageError{Err: err}
+			}
+			return run(cmd.Context(), c, o, create)
 		}
 		if c.Origin("admin.listen").Kind == config.Default {
 			c.Admin.Listen = "" // a receiver that stays has that address
 		}
 		lines := &ingest.Stdin{In: cmd.InOrStdin(), Out: cmd.OutOrStdout()}
-		if err := run(cmd.Context(), c, options(c, []ingest.Source{lines}, log), create); err != nil {
+		o, err := options(c, []ingest.Source{lines}, log)
+		if err != nil {
+			return &cli.UsageError{Err: err}
+		}
+		if err := run(cmd.Context(), c, o, create); err != nil {
 			return err
 		}
 		return cmd.Context().Err() // it is done only if nobody stopped it

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +20,7 @@ import (
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 	"januscdr/kafka"
+	"januscdr/spool"
 )
 
 // run receives events until it is told to stop.
@@ -51,15 +54,22 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 			Gatherer: registry,
 			Log:      o.Log.Named("admin"),
 			Ready: func() admin.Readiness {
-				switch failure := server.LastFailure(); {
-				case !prepared.Load():
-					return admin.Readiness{Reasons: []string{"kafka has not answered yet, or its topics are not checked"}}
-				case ctx.Err() != nil:
-					return admin.Readiness{Reasons: []string{"it stops"}}
-				case failure != "":
-					return admin.Readiness{Reasons: []string{failure}}
+				var r admin.Readiness
+				stats, spools := server.Spool()
+				if spools {
+					r.Details = detailsOf(stats, prepared.Load())
 				}
-				return admin.Readiness{Ready: true}
+				switch failure := server.LastFailure(); {
+				case !prepared.Load() && !spools:
+					r.Reasons = []string{notPrepared}
+				case ctx.Err() != nil:
+					r.Reasons = []string{"it stops"}
+				case failure != "":
+					r.Reasons = []string{failure}
+				default:
+					r.Ready = true
+				}
+				return r
 			},
 		})
 		if err != nil {
@@ -87,7 +97,7 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 }
 
 // options are those of the room, from the configuration.
-func options(c *config.Config, sources []ingest.Source, log hclog.Logger) ingest.Options {
+func options(c *config.Config, sources []ingest.Source, log hclog.Logger) (ingest.Options, error) {
 	o := ingest.Options{
 		Kafka:       wiring.Kafka(c, log),
 		Topics:      written(wiring.Topics(c)),
@@ -101,8 +111,58 @@ func options(c *config.Config, sources []ingest.Source, log hclog.Logger) ingest
 	for _, s := range c.Ingest.Senders {
 		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
 	}
-	return o
+	if c.Spool.Dir == "" {
+		return o, nil
+	}
+	o.Spool = &spool.Options{Dir: c.Spool.Dir, MaxBytes: int64(c.Spool.MaxBytes), MaxAge: c.Spool.MaxAge}
+	if c.Spool.KeyFile == "" {
+		return o, nil
+	}
+	text, err := os.ReadFile(c.Spool.KeyFile)
+	if err != nil {
+		return o, fmt.Errorf("spool.key_file: %w", err)
+	}
+	if o.Spool.Keys, err = spool.ParseKeys(text); err != nil {
+		return o, fmt.Errorf("spool.key_file: %s: %w", c.Spool.KeyFile, err)
+	}
+	return o, nil
 }
+
+// spooled is what /readyz shows of the spool.
+type spooled struct {
+	Events    int64   `json:"events"`
+	Bytes     int64   `json:"bytes"`
+	DiskBytes int64   `json:"disk_bytes"`
+	MaxBytes  int64   `json:"max_bytes"`
+	Oldest    string  `json:"oldest"`
+	In        float64 `json:"events_in_per_second"`
+	Out       float64 `json:"events_out_per_second"`
+	Left      string  `json:"left_until_full"`
+	Trouble   string  `json:"trouble,omitempty"`
+}
+
+type details struct {
+	Kafka string  `json:"kafka,omitempty"`
+	Spool spooled `json:"spool"`
+}
+
+func detailsOf(s spool.Stats, prepared bool) details {
+	d := details{Spool: spooled{Events: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
+		Oldest: s.Oldest.Round(time.Second).String(), In: s.RecordsIn, Out: s.RecordsOut,
+		Left: "it is not filling"}}
+	if s.Left != spool.Never {
+		d.Spool.Left = s.Left.Round(time.Second).String()
+	}
+	if s.Trouble != nil {
+		d.Spool.Trouble = s.Trouble.Error()
+	}
+	if !prepared {
+		d.Kafka = notPrepared
+	}
+	return d
+}
+
+const notPrepared = "kafka has not answered yet, or its topics are not checked"
 
 // sources are those that the configuration asks for.
 func sources(c *config.Config) ([]ingest.Source, error) {
