@@ -8,9 +8,31 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"januscdr/statestore"
 )
+
+// Whether an error is permanent, so that it would come again whatever we try, is a property of the error: one in its chain
+// says so with a method Permanent. Errors of this package and of others do, as they like; nobody has to list them here.
+//
+// An error that says nothing is taken for one that passes: the client and all tasks are dropped, the changelog is asked, and
+// work begins again. That is safe, since nothing goes on from memory, and what does not pass is seen as warnings, 10 s apart
+// at most, and in the counter of transactions of unknown outcome. The other way round, a code of the brokers that nobody has
+// seen before would stop all work until a person comes. (A restore that fails is tried ten times.)
+
+// permanentError is an error that would come again.
+type permanentError struct{ error }
+
+func (permanentError) Permanent() bool { return true }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// permanent makes a permanent error of its own.
+func permanent(text string) error { return permanentError{errors.New(text)} }
+
+// isPermanent tells whether an error, or one that it wraps, says that it would come again.
+func isPermanent(err error) bool {
+	var says interface{ Permanent() bool }
+	return errors.As(err, &says) && says.Permanent()
+}
 
 // classifier tells failures that would come again from those that pass, and says what to do about the former.
 type classifier struct {
@@ -37,26 +59,31 @@ func (c classifier) failure(began time.Time, why error) error {
 	return fmt.Errorf("%w: %w", errUnknown, why)
 }
 
-// permanent is the error when trying again would not help, else nil.
+// permanent is the error when trying again would not help, else nil. To what the brokers refuse for good it adds the
+// remedy, and from then on the error says itself that it is permanent.
 func (c classifier) permanent(err error) error {
-	for _, sentinel := range []error{ErrBroken, ErrAhead, ErrOutOfRange, ErrFenced, ErrTooLarge, ErrForeign, ErrVersion, statestore.ErrForeign, statestore.ErrFull} {
-		if errors.Is(err, sentinel) {
-			return err
-		}
+	if isPermanent(err) {
+		return err
 	}
-	for _, refused := range []error{kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.SaslAuthenticationFailed} {
+	for _, refused := range []error{
+		kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed,
+		kerr.ClusterAuthorizationFailed, kerr.SaslAuthenticationFailed,
+	} {
 		if errors.Is(err, refused) {
-			return fmt.Errorf("kafka does not let us: grant read on the events and the group %s, write on the other topics, and write on the transactional ids that begin with %s-%s-: %w",
-				c.group, c.group, c.instance, err)
+			return permanentError{fmt.Errorf("kafka does not let us: grant read on the events and the group %s, "+
+				"write on the other topics, and write on the transactional ids that begin with %s-%s-: %w",
+				c.group, c.group, c.instance, err)}
 		}
 	}
 	switch {
 	case errors.Is(err, kerr.FencedInstanceID):
 		return c.fenced(err)
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		return fmt.Errorf("the brokers do not allow a transaction timeout of %v: lower it, or raise transaction.max.timeout.ms there: %w", c.transactionTimeout, err)
+		return permanentError{fmt.Errorf("the brokers do not allow a transaction timeout of %v: "+
+			"lower it, or raise transaction.max.timeout.ms there: %w", c.transactionTimeout, err)}
 	case errors.Is(err, kerr.InvalidSessionTimeout):
-		return fmt.Errorf("the brokers do not allow a session timeout of %v: see group.min.session.timeout.ms and group.max.session.timeout.ms there: %w", c.sessionTimeout, err)
+		return permanentError{fmt.Errorf("the brokers do not allow a session timeout of %v: "+
+			"see group.min.session.timeout.ms and group.max.session.timeout.ms there: %w", c.sessionTimeout, err)}
 	}
 	return nil
 }

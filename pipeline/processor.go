@@ -71,15 +71,15 @@ type HeaderNames struct {
 	Policy  string // fingerprint of the policy
 }
 
-// Errors that end a Processor and that a caller may choose by.
+// Errors that end a Processor and that a caller may choose by. They are permanent: to try again would not help.
 var (
-	ErrFenced     = errors.New("another process has taken over our instance name")
-	ErrOutOfRange = errors.New("events were deleted before they were read")
-	ErrAhead      = errors.New("kafka has lost data that it acknowledged")
-	ErrBroken     = errors.New("state is broken")
-	ErrTooLarge   = errors.New("record is too large for its topic")
-	ErrForeign    = errors.New("changelog belongs to another event log")
-	ErrVersion    = errors.New("states are of another version of this program")
+	ErrFenced     = permanent("another process has taken over our instance name")
+	ErrOutOfRange = permanent("events were deleted before they were read")
+	ErrAhead      = permanent("kafka has lost data that it acknowledged")
+	ErrBroken     = permanent("state is broken")
+	ErrTooLarge   = permanent("record is too large for its topic")
+	ErrForeign    = permanent("changelog belongs to another event log")
+	ErrVersion    = permanent("states are of another version of this program")
 )
 
 const (

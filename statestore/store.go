@@ -55,13 +55,22 @@ const statePrefix = 's'
 
 var checkpointKey = []byte{'m'}
 
-// Errors that a caller may choose by.
+// Errors that a caller may choose by. ErrForeign and ErrFull are permanent, and say so with a method Permanent: to try again
+// helps only when a person has done something.
 var (
-	ErrInUse   = errors.New("in use by another process")
-	ErrForeign = errors.New("belongs to another topic")
-	ErrFull    = errors.New("disk is full")
-	ErrClosed  = errors.New("store is closed")
+	ErrInUse         = errors.New("in use by another process")
+	ErrForeign error = permanent("belongs to another topic")
+	ErrFull    error = permanent("disk is full")
+	ErrClosed        = errors.New("store is closed")
 )
+
+// permanent is an error that would come again.
+type permanent string
+
+func (e permanent) Error() string { return string(e) }
+
+// Permanent is true.
+func (permanent) Permanent() bool { return true }
 
 // Store is the states of one partition. Its methods may be called from several goroutines; Remember, Reset and Close
 // from one at a time.
