@@ -10,9 +10,20 @@ import (
 	"januscdr/cdr"
 )
 
-// A partition of the changelog holds the states of one task under their keys, the position as the last record of each
-// transaction, and under this key the barriers of those who took it over.
-const barrierKey = "b"
+// A partition of the changelog holds what belongs to one task. What a key is of is told by its first byte:
+//
+//	p  position   cdr       how far the fold has come: the last record of each transaction
+//	e  emitter    cdr
+//	s  session    cdr
+//	b  barrier    pipeline  left by each worker that takes the partition over, up to which it restores
+//	o  origin     pipeline  the event log that the position is of, and the group
+//
+// A state store has all of them but barriers. In its database the letter 's' stands before each, and the letter 'm' alone
+// is the key of its checkpoint.
+const (
+	barrierKey = "b"
+	originKey  = "o"
+)
 
 // isBarrier tells a barrier from what belongs to the fold.
 func isBarrier(key []byte) bool { return string(key) == barrierKey }

@@ -14,8 +14,7 @@ import (
 )
 
 // Positions are numbers, and mean something in one event log only. So each partition of the changelog says which one it
-// belongs to, under this key, beside the states.
-const originKey = "o"
+// belongs to, under originKey, beside the states.
 
 // origin is the event log that a changelog belongs to, and the group that works on both.
 type origin struct {
