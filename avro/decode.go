@@ -21,8 +21,8 @@ var (
 // short or begin otherwise, ErrOtherSchema when the fingerprint is not that of our schema, and else what is wrong with
 // which field. What a record claims of its own size is not believed, so that broken bytes take no memory.
 //
-// Avro needs the schema of the writer to read, so a message with another fingerprint cannot be read here; a reader with
-// the schemas of all programs that wrote can.
+// Avro needs the schema of the writer to read. Ours and those of earlier releases are known here: what an older program
+// wrote reads as a record whose newer fields are null. That of a newer one cannot be read.
 func Decode(b []byte) (cdr.Record, error) {
 	if len(b) < headerSize {
 		return cdr.Record{}, fmt.Errorf("decode record: %d bytes are too short, the header alone has %d: %w", len(b),
@@ -32,13 +32,21 @@ func Decode(b []byte) (cdr.Record, error) {
 		return cdr.Record{}, fmt.Errorf("decode record: it begins with %x instead of %x: %w", b[:len(marker)], marker,
 			ErrNotSingleObject)
 	}
+	body := b[headerSize:]
 	if theirs := b[len(marker):headerSize]; !bytes.Equal(theirs, header[len(marker):]) {
-		return cdr.Record{}, fmt.Errorf("decode record: %w: its fingerprint is %s, that of this program's schema is %s; "+
-			"read it with the program that wrote it",
-			ErrOtherSchema, hex.EncodeToString(theirs), Fingerprint())
+		o := released()[[8]byte(theirs)]
+		if o == nil {
+			return cdr.Record{}, fmt.Errorf("decode record: %w: its fingerprint is %s, that of this program's schema is %s; "+
+				"read it with the program that wrote it",
+				ErrOtherSchema, hex.EncodeToString(theirs), Fingerprint())
+		}
+		var err error
+		if body, err = o.read(body); err != nil {
+			return cdr.Record{}, fmt.Errorf("decode record of an older schema: %w", err)
+		}
 	}
 	var rec cdr.Record
-	r := reader{b: b[headerSize:]}
+	r := reader{b: body}
 	callDetailRecord.read(&r, &rec)
 	if r.err == nil && len(r.b) > 0 {
 		r.err = fmt.Errorf("%d bytes follow the record", len(r.b))
