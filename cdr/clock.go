@@ -12,6 +12,7 @@ type clock struct {
 	now     janus.Micros // partition time
 	last    janus.Micros // append time of the record before
 	runs    bool         // there was a record before
+	backs   int32        // how often the append times went back by a step
 	settled janus.Micros
 	trail   []janus.Micros // partition times of the last records, oldest first, that have not settled
 }
@@ -22,6 +23,9 @@ const trailing = 32
 
 // advance moves the clock to a record appended at the given time.
 func (c *clock) advance(at janus.Micros) {
+	if c.runs && c.last-at > leastStep {
+		c.backs++
+	}
 	if c.runs {
 		c.now += min(max(at-c.last, 0), maxStep)
 	}
@@ -55,4 +59,5 @@ func (c *clock) fields(w *codec) {
 		*t = before + d
 		before = *t
 	})
+	num(w, 6, &c.backs)
 }

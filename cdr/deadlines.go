@@ -166,6 +166,7 @@ func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
 			any = true
 			if h.alive+limit <= alive {
 				p.conclude(RuleGaveUpSilent, s, h, nil, facts{limit: limit})
+				h.part(p, s)
 				p.emitHandle(k, h, why, func(l *leg) bool { return !l.closing })
 			}
 		}

@@ -11,6 +11,10 @@ import (
 // release closes a session: what is left of its legs, then its own record, then the stub.
 func (p *Partition) release(k *known, why reason) {
 	s := k.s
+	s.stepped(p, k.em)
+	for _, h := range s.handles {
+		h.part(p, s)
+	}
 	p.emitLegs(k, why, func(*handle, *leg) bool { return true })
 	p.emitSession(k, why)
 
@@ -77,7 +81,7 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 		r.RecordSequenceNumber = l.parts + 1
 	}
 	if l.kind == PeerConnection {
-		r.Streams, r.InterimMissing = l.media(t.end), l.interim()
+		r.Streams, r.InterimMissing = l.media(t.end), l.interim(t.end)
 	}
 	r.Disposition = h.disposition(l)
 	r.ClockSuspect = l.suspect || t.clamped
@@ -86,21 +90,26 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 		r.CauseForRecordClosing = CauseUnsuccessfulCallAttempt
 	}
 	l.span(r)
+	r.byTheClock(l.shift)
 	r.judge()
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, h, l, facts{at: end.time, record: r})
 
 	s.emitted = true
 	s.legCount++
-	if answer != 0 {
+	if l.mate == SIPCall {
+		t.answer = 0 // that it was up is no answer
+	}
+	if t.answer != 0 && l.mate == LegKindUnknown {
 		s.answered++
 	}
 	if len(s.legs) < maxClosedLegs {
-		s.legs = append(s.legs, closedLeg{id: r.CDRID, start: t.start, answer: t.answer, end: t.end.time, basis: basis})
+		s.legs = append(s.legs, closedLeg{id: r.CDRID, start: t.start - l.shift, answer: t.answer, end: t.end.time, basis: basis, beside: l.mate != LegKindUnknown})
 	} else {
 		s.truncated = true
 	}
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
+	h.reportedLeg(l, t.end.time, k.em.timeline.shift)
 	p.index.unseat(k, h, l)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
 }
@@ -115,7 +124,7 @@ func (p *Partition) legRecord(k *known, h *handle, l *leg) *Record {
 	r.CDRID = legID(uid, h.id, l.kind, l.index)
 	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
 	r.LegKind, r.LegIndex = l.kind, l.index
-	r.Chargeable = h.chargeable(l.kind, terms)
+	r.Chargeable = h.chargeable(l, terms)
 	r.FirstOffset, r.LastOffset = l.firstOffset, l.lastOffset
 	r.EventCount, r.DuplicateCount, r.LateCount = l.events, l.duplicates, l.late
 
@@ -160,7 +169,7 @@ func (p *Partition) emitSession(k *known, why reason) {
 			answer, basis = l.answer, l.basis
 		}
 	}
-	start := s.incarnation
+	start := s.incarnation + s.shift
 	if s.basis == FirstEvent {
 		start = s.firstTime
 	}
@@ -190,6 +199,7 @@ func (p *Partition) emitSession(k *known, why reason) {
 		r.SetupDuration, r.Duration = int64(r.AnswerTime-r.StartTime), int64(r.EndTime-r.AnswerTime)
 	}
 	r.CumulativeDuration = r.Duration
+	r.byTheClock(s.shift)
 	r.judge()
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, nil, nil, facts{at: r.EndTime, record: r})
@@ -277,7 +287,7 @@ func concurrent(legs []closedLeg) int32 {
 	}
 	var edges []edge
 	for _, l := range legs {
-		if l.answer != 0 {
+		if l.answer != 0 && !l.beside {
 			edges = append(edges, edge{l.answer, 1}, edge{l.end, -1})
 		}
 	}

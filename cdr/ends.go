@@ -40,30 +40,105 @@ func unseen(basis EndBasis, last, latest janus.Micros) ending {
 
 // resolve says how a leg ended, of all that is known when its grace is over.
 func (s *session) resolve(h *handle, l *leg, why reason) ending {
+	e := s.proven(h, l, why)
+	if e.cause == 0 {
+		e.cause = s.cause(e, why)
+	}
+	e.by = initiator(e, l.whoEnded())
+	if l.kind == SIPCall && l.hangTime != 0 && l.hangTime <= e.time && l.brokenBefore() {
+		broken := told(EndWebRTCHangup, l.hangTime, l.hangWord)
+		e.cause = s.cause(broken, why)
+		broken.cause = e.cause
+		e.by = initiator(broken, e.by)
+	}
+	return e
+}
+
+// whoEnded is who ended a leg as far as its plugin tells.
+func (l *leg) whoEnded() Initiator {
+	if l.by == InitiatorUnknown {
+		return l.bye
+	}
+	return l.by
+}
+
+// brokenBefore tells whether the PeerConnection of a call was ended by a failure or an administrator, and nobody had hung
+// up before.
+func (l *leg) brokenBefore() bool {
+	return (abnormal(l.hangWord) || l.hangWord == "Admin API") && (l.byeTime == 0 || l.hangTime <= l.byeTime)
+}
+
+// proven is the end that the evidence proves. The own end of the leg tells it to the point. That its handle or session
+// was let go says only that it was over by then, unless its last report came with it: Janus sends one at every end of a
+// PeerConnection.
+func (s *session) proven(h *handle, l *leg, why reason) ending {
+	switch {
+	case l.kind == SIPCall && (l.told || l.hangTime != 0 || l.byeTime != 0):
+		return l.callEnd()
+	case l.kind == RoomMembership && l.hangTime != 0 && !l.told:
+		return told(EndWebRTCHangup, l.hangTime, l.hangWord)
+	case l.told:
+		e := told(l.toldBasis, l.toldTime, l.toldReason)
+		if at := l.questioned(e.time); at != 0 {
+			e.earliest = min(at, e.time)
+		}
+		return e
+	case h.gone != 0:
+		return s.letGo(l, h.gone)
+	case s.timedOut != 0 || s.destroyed != 0:
+		// Its `detached` was lost, and what else was nobody knows.
+		e := s.letGo(l, max(s.timedOut, s.destroyed))
+		e.earliest = min(e.earliest, l.life)
+		e.latest = max(e.latest, e.time) + togetherSpan
+		return e
+	case s.mark.basis != 0 && why.cause == 0:
+		return unseen(s.mark.basis, l.life, s.mark.time)
+	}
+	return unseen(EndLastEvidence, l.life, why.bound(l.life, l.lifeClock))
+}
+
+// letGo is the end of a leg whose handle was let go at a moment, and of which no event tells the end.
+func (s *session) letGo(l *leg, gone janus.Micros) ending {
 	var e ending
 	switch {
-	case l.told:
-		e = told(l.toldBasis, l.toldTime, l.toldReason)
-	case l.kind == SIPCall && l.hangTime != 0: // its PeerConnection ended, and no word of SIP came
-		e = told(EndWebRTCHangup, l.hangTime, l.hangWord)
-	case h.gone != 0 && s.timedOut != 0 && together(h.gone, s.timedOut):
+	case s.timedOut != 0 && together(gone, s.timedOut):
 		e = s.timeout(l.alive())
-	case h.gone != 0 && s.destroyed != 0 && together(h.gone, s.destroyed):
-		e = told(EndSessionDestroyed, h.gone, "")
-	case h.gone != 0:
-		e = told(EndHandleDetached, h.gone, "")
-	case s.timedOut != 0:
-		e = s.timeout(l.alive())
-	case s.destroyed != 0:
-		e = told(EndSessionDestroyed, s.destroyed, "")
-	case s.mark.basis != 0 && why.cause == 0:
-		e = unseen(s.mark.basis, l.last, s.mark.time)
+	case s.destroyed != 0 && together(gone, s.destroyed):
+		e = told(EndSessionDestroyed, gone, "")
 	default:
-		e = unseen(EndLastEvidence, l.last, why.bound(l.last, l.clock))
+		e = told(EndHandleDetached, gone, "")
 	}
-	e.cause = s.cause(e, why)
-	e.by = initiator(e, l.by)
+	switch {
+	case l.reports == 0: // nothing confirms it
+		e.earliest = min(e.earliest, l.life)
+	case gone-l.reported > finalSpan:
+		e = unseen(EndLastEvidence, l.life, gone)
+		e.cause = CauseInactivity
+	}
+	if at := l.questioned(e.time); at != 0 {
+		e.earliest = min(e.earliest, at)
+	}
 	return e
+}
+
+// questioned is when a PeerConnection may have ended before the end that was told, 0 for no doubt. What fills a hole in
+// its reports, or before its end, may be the end of one PeerConnection and the beginning of the next, if it is so long that
+// the counters of that one could have come where they are.
+func (l *leg) questioned(end janus.Micros) janus.Micros {
+	if l.kind == SIPCall || l.kind == RoomMembership {
+		return 0 // their ends name them
+	}
+	at := l.doubt
+	hole := func(from, span janus.Micros) {
+		if lived := from - max(l.start, l.up); l.cadence != 0 && 2*span > 7*l.cadence && 2*span > lived && (at == 0 || from < at) {
+			at = from
+		}
+	}
+	hole(l.gapFrom, l.gap)
+	if l.toldBasis != EndPluginEvent && l.reports > 0 && end-l.reported > finalSpan && l.cadence != 0 && 2*(end-l.reported) > 3*l.cadence {
+		hole(l.reported, max(end-l.reported, 4*l.cadence)) // its last report comes right before the end, and more than that was lost
+	}
+	return at
 }
 
 // end says how the session itself ended.

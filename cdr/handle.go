@@ -19,38 +19,49 @@ func (f *eventFold) handle() {
 		}
 	}
 	f.h = h
+	if f.again {
+		return // of what was reported
+	}
 	if h.opaqueID == "" && e.OpaqueID != "" {
 		h.opaqueID = keep(e.OpaqueID, &s.truncated)
 	}
-	stepped := h.last != 0 && h.last-e.Time > stepBack
-	h.last, h.alive = max(h.last, e.Time), f.em.alive
+	f.stepped = h.last - f.t
+	h.last, h.alive = max(h.last, f.t), f.em.alive
 
 	switch b := e.Body.(type) {
 	case *janus.HandleAttached:
+		h.attached = true
 		f.learn(b.Plugin)
-		s.sign = max(s.sign, e.Time)
+		s.sign = max(s.sign, f.t)
 	case *janus.HandleDetached:
 		f.learn(b.Plugin)
-	case *janus.PluginEvent:
-		f.learn(b.Plugin)
-	}
-	f.opens()
-	var few [few]*leg
-	for _, l := range h.taking(few[:0], e.Time) {
-		f.cuts(l)
-		f.take(l)
-		if stepped {
-			l.suspect, s.clockSuspect = true, true
-			f.p.conclude(RuleClockStepped, s, h, l, facts{at: h.last, limit: h.last - e.Time})
-		}
-	}
-	switch b := e.Body.(type) {
-	case *janus.HandleDetached:
+		f.takeAll(nil)
 		f.detached()
+		return
 	case *janus.PluginEvent:
+		f.learn(b.Plugin)
+		f.accompany()
+		f.takeAll(nil)
+		f.liveOwn(signOf(h.plugin, b), b)
 		f.plugin(b)
-	default:
-		f.peerConnection()
+		return
+	}
+	f.peerConnection()
+}
+
+// takeAll counts the event in the legs that it is of; held is what takes it of PeerConnections, nil when it is of none in
+// particular.
+func (f *eventFold) takeAll(held *leg) {
+	var few [few]*leg
+	for _, l := range f.h.taking(few[:0], f.t) {
+		if held != nil && l.next == held {
+			l = held
+		}
+		f.take(l)
+		if f.stepped > stepBack {
+			l.suspect, f.s.clockSuspect = true, true
+			f.p.conclude(RuleClockStepped, f.s, f.h, l, facts{at: f.h.last, limit: f.stepped})
+		}
 	}
 }
 
@@ -95,16 +106,60 @@ func (f *eventFold) detached() {
 	if h.gone != 0 {
 		return
 	}
-	h.gone, h.goneAt = f.e.Time, f.p.pos.clock.now
+	h.gone, h.goneAt = f.t, f.p.pos.clock.now
+	h.part(f.p, s)
 	s.detached++
-	f.p.conclude(RuleHandleClosed, s, h, nil, facts{at: f.e.Time})
-	s.lastDetached = max(s.lastDetached, f.e.Time)
+	f.p.conclude(RuleHandleClosed, s, h, nil, facts{at: f.t})
+	s.lastDetached = max(s.lastDetached, f.t)
 	for _, l := range h.legs {
 		f.close(l)
 		if !l.told {
-			f.p.conclude(RuleLegEndedDetached, s, h, l, facts{at: f.e.Time, limit: f.p.terms(f.em, h.plugin).Grace})
-			h.lastEnd[l.kind] = max(h.lastEnd[l.kind], f.e.Time)
+			if l.reports == 0 {
+				f.cuts(h, l)
+			}
+			f.p.conclude(RuleLegEndedDetached, s, h, l, facts{at: f.t, limit: f.p.terms(f.em, h.plugin).Grace})
+			h.lastEnd[l.kind] = max(h.lastEnd[l.kind], f.t)
 		}
 	}
 	f.p.closeIfLost(f.em, s)
+}
+
+// maxPastLegs bounds the legs of a handle that are remembered when they were reported.
+const maxPastLegs = 16
+
+// report notes a leg that was reported.
+func (h *handle) reportedLeg(l *leg, end janus.Micros, shift janus.Micros) {
+	if len(h.past) >= maxPastLegs {
+		h.past = slices.Delete(h.past, 0, 1)
+	}
+	h.past = append(h.past, pastLeg{kind: l.kind, from: l.start - l.shift, to: end - shift, id: l.identity()})
+}
+
+// over tells whether a leg of a kind that was reported had an id.
+func (h *handle) over(kind LegKind, id string) bool {
+	if id == "" {
+		return false
+	}
+	sum := hashOf(id)
+	return slices.ContainsFunc(h.past, func(l pastLeg) bool { return l.kind == kind && l.id == sum })
+}
+
+// identity is a hash of what names the leg in its events; 0 for none.
+func (l *leg) identity() uint64 {
+	switch {
+	case l.kind == SIPCall && l.callID != "":
+		return hashOf(l.callID)
+	case l.kind == RoomMembership:
+		return hashOf(l.room.Text + "\x00" + l.user.Text)
+	}
+	return 0
+}
+
+// hashOf is FNV-1a, never 0.
+func hashOf(s string) uint64 {
+	sum := uint64(14695981039346656037)
+	for i := range len(s) {
+		sum = (sum ^ uint64(s[i])) * 1099511628211
+	}
+	return max(sum, 1)
 }

@@ -49,11 +49,12 @@ type client struct {
 // line is a handle in the making. Its time runs apart from that of other handles.
 type line struct {
 	*client
-	handle uint64
-	plugin string
-	now    janus.Micros
-	up     bool
-	sent   int64 // counters of the PeerConnection
+	handle      uint64
+	plugin      string
+	now         janus.Micros
+	up          bool
+	sent        int64  // counters of the PeerConnection
+	connections uint64 // PeerConnections so far
 }
 
 const dawn = janus.Micros(1_790_000_000_000_000)
@@ -115,13 +116,13 @@ func (l *line) coreNow(typ, subtype int, event, body string) {
 }
 
 func (l *line) jsep(fromClient bool, typ string) {
-	owner := "local"
+	owner, origin := "local", uint64(l.now) // Janus' changes
 	if fromClient {
-		owner = "remote"
+		owner, origin = "remote", l.handle*1000+l.connections // the client's is that of its PeerConnection
 	}
 	l.now += l.pause()
 	l.say(said{at: l.now, emitter: l.emitter, session: l.id, handle: l.handle, thread: "requests " + strconv.FormatUint(l.handle, 10), event: owner + " " + typ}, 8, 0,
-		l.opaqueID(l.handle), fmt.Sprintf(`{"owner":%q,"jsep":{"type":%q,"sdp":"v=0\r\n"}}`, owner, typ))
+		l.opaqueID(l.handle), fmt.Sprintf(`{"owner":%q,"jsep":{"type":%q,"sdp":"v=0\r\no=- %d 1 IN IP4 0.0.0.0\r\n"}}`, owner, typ, origin))
 }
 
 // tells is an event of the handle's plugin; data are its members after the name.
@@ -158,6 +159,7 @@ func (l *line) detach(pause janus.Micros) {
 // connect sets up a PeerConnection. between is what the plugin says after the first half of the offer and answer.
 func (l *line) connect(clientOffers bool, between func()) (up bool) {
 	l.up, l.sent = false, 0
+	l.connections++
 	l.jsep(clientOffers, "offer")
 	l.coreNow(16, 1, "gathering", `{"ice":"gathering","stream_id":1,"component_id":1}`)
 	if between != nil {

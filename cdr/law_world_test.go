@@ -367,19 +367,23 @@ func checkApart(legs []*Record) error {
 
 // checkSummary says what is wrong with a SESSION record, given the final records of its legs.
 func checkSummary(r *Record, legs []*Record) error {
-	var answered int32
+	var answered, charged int32 // a call and what carries it are one call
 	var first janus.Micros
 	start := map[ID]janus.Micros{}
 	for _, l := range legs {
 		start[l.CDRID] = l.StartTime
 		if l.AnswerTime != 0 {
 			answered++
-			if first == 0 || l.AnswerTime < first {
+			if l.Chargeable {
+				charged++
+			}
+			if early := l.Plugin == janus.PluginSIP && l.LegKind == PeerConnection && !l.Chargeable; !early && (first == 0 || l.AnswerTime < first) {
 				first = l.AnswerTime
 			}
 		}
 	}
-	if int(r.LegCount) != len(legs) || r.AnsweredLegCount != answered || r.MaxConcurrentLegs > answered {
+	if int(r.LegCount) != len(legs) || r.AnsweredLegCount > answered || r.AnsweredLegCount < charged ||
+		r.MaxConcurrentLegs > r.AnsweredLegCount {
 		return fmt.Errorf("says %d legs, %d answered, %d at once; there are %d and %d", r.LegCount, r.AnsweredLegCount, r.MaxConcurrentLegs, len(legs), answered)
 	}
 	if r.Truncated {
@@ -394,7 +398,7 @@ func checkSummary(r *Record, legs []*Record) error {
 			return fmt.Errorf("leg %d of its list is unknown or out of order", i)
 		}
 	}
-	if answered > 0 && r.Disposition != Answered || answered == 0 && r.Disposition == Answered {
+	if (first != 0) != (r.Disposition == Answered) {
 		return fmt.Errorf("%v with %d answered legs", r.Disposition, answered)
 	}
 	return nil

@@ -6,30 +6,21 @@ import (
 	"januscdr/janus"
 )
 
-// birth is where a leg begins, which may be before the event that shows it.
-type birth struct {
-	rule   TraceRule
-	index  int32
-	start  janus.Micros
-	first  janus.Micros // timestamp of its first event
-	offset int64        // of that event
+// open makes a new leg of a kind on the handle, started by the event at hand. It returns nil where no leg may start:
+// after the handle or the session has ended, within a leg that was there before, or where there is no room.
+func (f *eventFold) open(h *handle, kind LegKind) *leg {
+	l := f.successor()
+	l.kind = kind
+	return f.openLeg(h, l, openedBy(kind, f.e.Body))
 }
 
-// birthNow is the birth of a leg of a kind by the event at hand.
-func (f *eventFold) birthNow(h *handle, kind LegKind) birth {
-	t := f.e.Time
-	return birth{rule: openedBy(kind, f.e.Body), index: h.next[kind], start: t, first: t, offset: f.offset}
-}
-
-// open makes a new leg of a kind on the handle, because of the event at hand. It returns nil where no leg may start:
-// after the handle or the session has ended, within a leg that was there before, or where there are too many. What is
-// told of its birth is final: whoever traces is told of no leg that is not there, and of no other start.
-func (f *eventFold) open(h *handle, kind LegKind, b birth) *leg {
-	t := f.e.Time
+// openLeg opens a leg of which something is known already: what is told of its birth is final, so that whoever traces is
+// told of no leg that is not there, and of no other start.
+func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
+	t, kind := f.t, l.kind
+	l.index = max(l.index, h.next[kind])
 	if h.gone != 0 && t > h.gone || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
-		if f.p.trace != nil {
-			f.p.conclude(RuleLegNotOpened, f.s, h, &leg{kind: kind, index: b.index}, facts{at: t})
-		}
+		f.p.conclude(RuleLegNotOpened, f.s, h, l, facts{at: t})
 		return nil
 	}
 	if n := f.s.openLegs(); n >= maxOpenLegs {
@@ -37,13 +28,12 @@ func (f *eventFold) open(h *handle, kind LegKind, b birth) *leg {
 		f.p.conclude(RuleLeftOut, f.s, h, nil, facts{word: "legs"})
 		return nil
 	}
-	l := &leg{
-		kind: kind, index: b.index, start: b.start, first: b.first, last: t,
-		firstOffset: b.offset, lastOffset: f.offset, clock: f.p.pos.clock.now,
-	}
-	h.next[kind] = b.index + 1
+	h.next[kind] = l.index + 1
 	h.legs = append(h.legs, l)
-	f.p.conclude(b.rule, f.s, h, l, facts{at: l.start})
+	if kind == PeerConnection {
+		h.ended = false
+	}
+	f.p.conclude(rule, f.s, h, l, facts{at: l.start})
 	if h.gone != 0 || f.s.closing {
 		f.close(l)
 	}
@@ -55,17 +45,17 @@ func (f *eventFold) open(h *handle, kind LegKind, b birth) *leg {
 // way, for it may have overtaken the event at hand; an event from before that is an old one that comes again.
 func (f *eventFold) openBeside(h *handle, kind LegKind) *leg {
 	last := h.lastEnd[kind]
-	if f.e.Time > last-overtaken && slices.ContainsFunc(h.legs, func(l *leg) bool { return l.kind == kind }) {
+	if f.t > last-overtaken && slices.ContainsFunc(h.legs, func(l *leg) bool { return l.kind == kind }) {
 		h.lastEnd[kind] = 0
 	}
-	l := f.open(h, kind, f.birthNow(h, kind))
+	l := f.open(h, kind)
 	h.lastEnd[kind] = last
 	return l
 }
 
-// startsAt puts the start of an open leg at an earlier time: what opened it was overtaken by another event of its own.
+// startsAt puts the start of an open leg where it belongs: what opens it was overtaken by another event of its own.
 func (f *eventFold) startsAt(l *leg, t janus.Micros) {
-	if t < l.start {
+	if t != l.start {
 		l.start = t
 		f.p.conclude(RuleLegStartMoved, f.s, f.h, l, facts{at: t})
 	}
@@ -125,13 +115,11 @@ func (h *handle) taking(legs []*leg, t janus.Micros) []*leg {
 
 // take counts an event in a leg.
 func (f *eventFold) take(l *leg) {
-	t := f.e.Time
-	f.resumes(l)
+	t := f.t
 	l.events++
 	l.lastOffset = max(l.lastOffset, f.offset)
 	l.first, l.last = min(l.first, t), max(l.last, t)
-	l.clock = f.p.pos.clock.now
-	if l.closing {
+	if l.closing && (l.told || l.byeTime == 0) { // behind a BYE comes the call's own `hangup`
 		l.late++
 		f.p.conclude(RuleLateInGrace, f.s, f.h, l, facts{})
 	}
@@ -149,7 +137,11 @@ func (f *eventFold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, dia
 	if l.told {
 		return
 	}
+	f.cuts(h, l)
 	l.told, l.toldBasis, l.toldTime = true, basis, at
+	if l.kind == PeerConnection {
+		h.ended = true
+	}
 	f.p.conclude(f.endedBy(basis), f.s, h, l, facts{at: at, word: diagnostics, limit: f.p.terms(f.em, h.plugin).Grace})
 	l.toldReason = keep(diagnostics, &l.cut)
 	l.lastOffset = max(l.lastOffset, f.offset)
@@ -170,8 +162,10 @@ func (l *leg) answer() (janus.Micros, AnswerBasis) {
 			}
 			return l.accepted, AnswerJoined
 		}
-		if l.kind == SIPCall && l.evidence != 0 {
-			return l.evidence, AnswerFirstEvidence
+		if l.kind == SIPCall {
+			if at := l.impliedAnswer(); at != 0 {
+				return at, AnswerFirstEvidence
+			}
 		}
 		return 0, AnswerUnknown
 	case l.up != 0:
@@ -193,6 +187,9 @@ func (l *leg) startMissing() bool {
 	if l.kind == SIPCall || l.kind == RoomMembership {
 		return l.noStart
 	}
+	if l.misfit() {
+		return true
+	}
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
 }
 
@@ -213,3 +210,48 @@ func (l *leg) addFeed(id janus.ID) {
 		l.feeds = slices.Insert(l.feeds, i, keep(id.Text, &l.cut))
 	}
 }
+
+// misfit tells whether the end of a PeerConnection that was not answered does not fit the last step that was seen of it.
+// Janus tells each step of ICE and DTLS, so it went further than what was seen: nobody can say that it was never up.
+func (l *leg) misfit() bool {
+	if l.kind != PeerConnection || l.connected() {
+		return false
+	}
+	carries := l.traffic()
+	if !l.told || l.toldBasis != EndWebRTCHangup {
+		return carries
+	}
+	if !carries && l.reports > 0 && l.toldTime-l.reported <= finalSpan { // the last report says that nothing flowed
+		return false
+	}
+	waited := l.toldTime - l.stepTime
+	switch l.toldReason {
+	case "DTLS timeout", "DTLS error":
+		return l.step < stepHandshake
+	case "DTLS alert":
+		return l.step != stepFailed
+	case "ICE failed":
+		return l.step < stepConnecting || carries
+	}
+	switch l.step {
+	case stepNone:
+		return l.acted || l.offer != 0 || carries
+	case stepConnecting:
+		return waited > iceFails || carries
+	case stepConnected, stepHandshake:
+		return waited > dtlsFails || carries
+	}
+	return carries
+}
+
+// traffic tells whether any counter has moved; of a data channel it may be the handshake.
+func (l *leg) traffic() bool {
+	return slices.ContainsFunc(l.streams, func(s stream) bool { return s.seen.BytesReceived != 0 || s.seen.BytesSent != 0 })
+}
+
+// How long ICE and DTLS take at the most where they succeed: what was tried for longer, and then given up, may have
+// succeeded meanwhile. Where they fail, Janus says so after 16 and 20 s.
+const (
+	iceFails  = 2 * second
+	dtlsFails = 2 * second
+)

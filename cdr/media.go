@@ -28,6 +28,16 @@ func (l *leg) stream(mid string, hasMid bool, media janus.Media, layer int) *str
 	return &l.streams[len(l.streams)-1]
 }
 
+// find is the stream that a report is about, nil when nothing was seen of it.
+func (l *leg) find(r *janus.StreamStats) *stream {
+	for i := range l.streams {
+		if s := &l.streams[i]; s.mid == r.Mid && s.media == r.Media && s.layer == int32(r.Layer) && s.hasMid == r.HasMid {
+			return s
+		}
+	}
+	return nil
+}
+
 // report folds one report of one stream. Reports are taken in the order of their timestamps: an older one that comes
 // late changes only the number of samples.
 func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
@@ -51,6 +61,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		RetransmissionsReceived: r.RetransmissionsReceived,
 	}
 	if s.count > 1 {
+		s.growth = now.BytesReceived + now.BytesSent - s.seen.BytesReceived - s.seen.BytesSent
 		s.cadence(t - s.last)
 		if now.BytesReceived > s.seen.BytesReceived && s.media != janus.MediaData {
 			l.sign = max(l.sign, s.last) // the client lived when the report before was made
@@ -71,8 +82,25 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 			s.gauges[i].sample(g.Value, since)
 		}
 	}
-	s.base.carry(s.seen, now)
+	if s.count == 1 && l.amid && t-l.start <= finalSpan {
+		s.base = now.negative()
+	} else {
+		s.base.carry(s.seen, now)
+	}
 	s.seen, s.last = now, t
+}
+
+// medium is the stream that a media state is about, nil when nothing was seen of it.
+func (l *leg) medium(b *janus.MediaState) *stream {
+	return l.find(&janus.StreamStats{Mid: b.Mid, HasMid: b.Mid != "", Media: b.Media, Layer: b.Layer})
+}
+
+// negative are the counters below zero: what a leg begins with that is opened in the middle of a PeerConnection.
+func (n StreamCounters) negative() StreamCounters {
+	return StreamCounters{
+		BytesReceived: -n.BytesReceived, BytesSent: -n.BytesSent, PacketsReceived: -n.PacketsReceived, PacketsSent: -n.PacketsSent,
+		NACKsReceived: -n.NACKsReceived, NACKsSent: -n.NACKsSent, RetransmissionsReceived: -n.RetransmissionsReceived,
+	}
 }
 
 // carry adds to base what a counter had reached before it fell: by a wrap of 32 bits, or because it was reset.
@@ -96,25 +124,32 @@ func (n *StreamCounters) carry(before, now StreamCounters) {
 }
 
 // cadence notes the interval between two reports. The last one of a PeerConnection comes at an irregular time, so an
-// interval counts only when another one follows.
+// interval counts only when another one follows. One report may be late and the next one in time: a short interval behind
+// a longer one is no cadence.
 func (s *stream) cadence(interval janus.Micros) {
 	if s.interval != 0 {
-		if s.shortest == 0 || s.interval < s.shortest {
+		if onTime(s.before, s.interval) && (s.shortest == 0 || s.interval < s.shortest) {
 			s.shortest = s.interval
 		}
 		s.longest = max(s.longest, s.interval)
 		s.intervals++
 	}
-	s.interval = interval
+	s.before, s.interval = s.interval, interval
 }
 
-// interim tells whether reports are missing in between: three in a row are, where an interval is four times the
-// shortest one.
-func (l *leg) interim() Interim {
+// onTime tells whether an interval, after the one before, may be the cadence.
+func onTime(before, interval janus.Micros) bool { return 4*before <= 5*interval }
+
+// interim tells whether reports are missing in between or before the end: three in a row are, where an interval is four
+// times the cadence.
+func (l *leg) interim(end ending) Interim {
 	v := InterimUnknown
 	for i := range l.streams {
 		s := &l.streams[i]
 		longest := max(s.longest, s.interval)
+		if !end.missing() {
+			longest = max(longest, end.time-s.last)
+		}
 		switch {
 		case s.intervals+1 < 3 || s.shortest == 0:
 		case longest*2 >= s.shortest*7: // 3.5 and more: timers jitter
@@ -149,10 +184,17 @@ func (g *gauge) quality() Quality {
 
 // mediaState notes when media really began to flow from the client.
 func (l *leg) mediaState(b *janus.MediaState, t janus.Micros) {
-	if !b.Receiving || b.Media == janus.MediaUnknown {
+	if b.Media == janus.MediaUnknown {
 		return
 	}
-	if s := l.stream(b.Mid, b.Mid != "", b.Media, b.Layer); s != nil && (s.firstMedia == 0 || t < s.firstMedia) {
+	s := l.medium(b)
+	if s == nil && b.Receiving {
+		s = l.stream(b.Mid, b.Mid != "", b.Media, b.Layer)
+	}
+	if s == nil {
+		return
+	}
+	if s.receiving = b.Receiving; b.Receiving && (s.firstMedia == 0 || t < s.firstMedia) {
 		s.firstMedia = t
 	}
 }

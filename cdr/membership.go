@@ -1,14 +1,24 @@
 package cdr
 
-import "januscdr/janus"
+import (
+	"slices"
+
+	"januscdr/janus"
+)
 
 // join opens a ROOM_MEMBERSHIP: it starts and is answered when the plugin says so. A second `joined` of the same
 // participant is the same membership.
 func (f *eventFold) join(room, user janus.ID, display string) {
 	h := f.h
-	for _, m := range h.legs {
-		if m.kind == RoomMembership && m.room == room && m.user == user && (!m.told || f.e.Time <= m.toldTime) {
-			return
+	for _, m := range slices.Clone(h.legs) {
+		switch same := m.room == room && m.user == user; {
+		case m.kind != RoomMembership:
+		case same && (f.t == m.start || f.t < m.start && !m.told || m.told && f.t <= m.toldTime):
+			return // told again
+		case !m.told && f.t > m.start && (same || h.plugin != janus.PluginTextRoom):
+			// One is in one room at a time, and not twice in the same: it was over by then.
+			f.p.conclude(RuleSuperseded, f.s, h, m, facts{at: f.t})
+			f.p.emitHandle(f.k, h, reason{cause: CauseInactivity, until: f.t}, func(l *leg) bool { return l == m })
 		}
 	}
 	m := f.openBeside(h, RoomMembership) // a text room handle may be in several rooms
@@ -16,13 +26,13 @@ func (f *eventFold) join(room, user janus.ID, display string) {
 		return
 	}
 	f.take(m)
-	m.accepted = f.e.Time
+	m.accepted = f.t
 	f.p.conclude(RuleAnsweredJoined, f.s, h, m, facts{at: m.accepted})
 	m.room.Text, m.room.Quoted = keep(room.Text, &m.cut), room.Quoted
 	m.user.Text, m.user.Quoted = keep(user.Text, &m.cut), user.Quoted
 	m.display = keep(display, &m.cut)
 	f.p.index.seat(f.k, h, m)
-	if pc := h.current(PeerConnection, f.e.Time); pc != nil {
+	if pc := h.current(PeerConnection, f.t); pc != nil {
 		pc.sitsIn(m)
 		if pc.told && f.hangupLeaves() { // its end has overtaken this event
 			f.tell(h, m, pc.toldBasis, pc.toldTime, pc.toldReason)
@@ -33,10 +43,27 @@ func (f *eventFold) join(room, user janus.ID, display string) {
 // leave ends the membership of a participant in a room, by an event of the plugin.
 func (f *eventFold) leave(h *handle, room, user janus.ID, all bool, word string, by Initiator) {
 	for _, m := range h.legs {
-		if m.kind != RoomMembership || m.told || m.room != room || !all && m.user != user || f.e.Time < m.start {
+		if m.kind != RoomMembership || m.told || m.room != room || !all && m.user != user {
 			continue
 		}
+		if f.t < m.start { // by its clock before it began
+			if h.leftBefore(m, f.raw) {
+				continue
+			}
+			m.suspect = true
+		}
 		m.by = by
-		f.tell(h, m, EndPluginEvent, f.e.Time, word)
+		if m.hangTime != 0 && !together(m.hangTime, f.t) {
+			f.tell(h, m, EndWebRTCHangup, m.hangTime, m.hangWord)
+			continue
+		}
+		f.tell(h, m, EndPluginEvent, max(f.t, m.start), word)
 	}
+}
+
+// leftBefore tells whether an earlier stay of the same participant ended at a timestamp.
+func (h *handle) leftBefore(m *leg, timestamp janus.Micros) bool {
+	return slices.ContainsFunc(h.past, func(p pastLeg) bool {
+		return p.kind == RoomMembership && p.id == m.identity() && p.to == timestamp
+	})
 }

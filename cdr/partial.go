@@ -11,17 +11,17 @@ import (
 // on batches or on when anybody looked.
 
 // cuts writes the parts of a leg that end before the event at hand.
-func (f *eventFold) cuts(l *leg) {
+func (f *eventFold) cuts(h *handle, l *leg) {
 	if !f.p.partials {
 		return
 	}
-	part := f.p.terms(f.em, f.h.plugin).Partial
+	part := f.p.terms(f.em, h.plugin).Partial
 	for n := 0; n < maxCuts; n++ {
 		at, cause := l.nextCut(part)
-		if at == 0 || f.e.Time < at || l.told && at >= l.toldTime {
+		if at == 0 || f.t < at || l.told && at >= l.toldTime {
 			return
 		}
-		f.p.emitPart(f.k, f.h, l, at, cause)
+		f.p.emitPart(f.k, h, l, at, cause)
 	}
 }
 
@@ -34,11 +34,11 @@ func (f *eventFold) cutsByVolume(l *leg) {
 		return
 	}
 	limit := f.p.terms(f.em, f.h.plugin).Partial.Volume
-	if answer, _ := l.answer(); limit <= 0 || answer == 0 || f.e.Time <= l.opening() {
+	if answer, _ := l.answer(); limit <= 0 || answer == 0 || f.t <= l.opening() {
 		return
 	}
 	if v := l.volume(); v-l.partVolume >= limit {
-		f.p.emitPart(f.k, f.h, l, f.e.Time, CauseVolumeLimit)
+		f.p.emitPart(f.k, f.h, l, f.t, CauseVolumeLimit)
 	}
 }
 
@@ -52,7 +52,7 @@ func (l *leg) nextCut(p Partial) (at janus.Micros, cause Cause) {
 		at, cause = l.opening()+p.Every, CauseTimeLimit
 	}
 	if p.Midnight != nil {
-		if m := nextMidnight(l.opening(), p.Midnight); at == 0 || m <= at {
+		if m := nextMidnight(l.opening()-l.shift, p.Midnight) + l.shift; at == 0 || m <= at {
 			at, cause = m, CauseTariffTimeChange
 		}
 	}
@@ -64,7 +64,15 @@ func (l *leg) nextCut(p Partial) (at janus.Micros, cause Cause) {
 func nextMidnight(after janus.Micros, place *time.Location) janus.Micros {
 	t := time.UnixMicro(int64(after)).In(place)
 	y, m, d := t.Date()
-	return janus.Micros(time.Date(y, m, d+1, 0, 0, 0, 0, place).UnixMicro())
+	for next := d + 1; ; next++ {
+		at := time.Date(y, m, next, 0, 0, 0, 0, place)
+		if at.Day() != time.Date(y, m, next, 12, 0, 0, 0, place).Day() {
+			_, at = at.ZoneBounds() // the clocks skip midnight, and it was put before the gap
+		}
+		if at.After(t) {
+			return janus.Micros(at.UnixMicro())
+		}
+	}
 }
 
 // opening is when the running part of the leg begins.
@@ -94,18 +102,20 @@ func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause
 	r.IsFinal = false
 	r.RecordSequenceNumber = l.parts
 	if l.kind == PeerConnection {
-		r.Streams, r.InterimMissing = l.media(ending{basis: EndLastEvidence, time: at}), l.interim()
+		r.Streams, r.InterimMissing = l.media(ending{basis: EndLastEvidence, time: at}), l.interim(ending{basis: EndLastEvidence, time: at})
 	}
 	r.CauseForRecordClosing, r.Disposition = cause, Answered
 	r.StartTime, r.AnswerTime, r.AnswerBasis = l.start, max(answer, l.start), basis
 	r.RecordClosureTime = at
 	l.span(r)
+	r.byTheClock(l.shift)
 	r.judge()
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, k.s, h, l, facts{at: at, record: r})
 
+	l.pays = l.pays || r.Chargeable && l.kind == PeerConnection && h.plugin == janus.PluginSIP
 	k.s.emitted = true
-	l.answerFixed, l.basisFixed = r.AnswerTime, basis
+	l.answerFixed, l.basisFixed = max(answer, l.start), basis
 	l.partStart, l.cumulative, l.partVolume = at, r.CumulativeDuration, l.volume()
 }
 

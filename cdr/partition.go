@@ -230,23 +230,27 @@ func (p *Partition) Apply(in Input) error {
 	if again {
 		p.counts.Duplicates++
 		if em := p.index.emitters[name]; em != nil && in.Kind == KindEvent && e.Session != 0 {
+			e.Time += em.timeline.shift
 			return p.repeat(em, e)
 		}
 		return nil
 	}
 	em := p.index.emitter(name)
 	p.index.sight(em, p.pos.clock.now)
+	raw := e.Time
+	e.Time = em.timeline.moment(raw, in.Append, &p.pos.clock)
 	p.counts.Events[typeSlot(e.Type)]++
 	if in.Kind == KindCopy {
 		p.counts.Copies++
 	} else if e.Session != 0 {
-		if err := p.event(em, e, in.Offset, len(in.Value), cut); err != nil {
+		if err := p.event(em, e, raw, in, cut); err != nil {
 			return err
 		}
 	}
 	if err := p.reach(em, e, in.Offset); err != nil {
 		return err
 	}
+	em.timeline.see(e.Time, in.Append, &p.pos.clock)
 	p.eventTime = 0
 	return p.silence(em)
 }
@@ -317,13 +321,14 @@ func (p *Partition) Flush() error {
 }
 
 // event folds an event into its own session.
-func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size int, cut bool) error {
+func (p *Partition) event(em *knownEmitter, e *janus.Event, raw janus.Micros, in Input, cut bool) error {
 	k, err := p.session(em, e.Session)
 	if err != nil {
 		return err
 	}
+	revived := false
 	if k != nil && k.s.stub != nil {
-		if !revives(k.s.stub, e) {
+		if !revives(k.s.stub, e, raw) {
 			p.counts.Late++
 			k.s.stub.late++
 			p.touch(k)
@@ -332,9 +337,9 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 		}
 		p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
 		p.index.drop(k)
-		k.s = nil
+		k.s, revived = nil, true
 	}
-	if k != nil && k.s != nil && k.s.superseded(e) {
+	if k != nil && k.s != nil && k.s.superseded(e, raw) {
 		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
 		if err := p.finish(k, e.Time); err != nil {
 			return err
@@ -343,7 +348,7 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 		k.s = nil
 	}
 	if k == nil || k.s == nil {
-		s := &session{emitter: em.name, id: e.Session, incarnation: e.Time, basis: FirstEvent, firstTime: e.Time, firstOffset: offset, truncated: cut}
+		s := &session{emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, shift: em.timeline.shift, steps: em.timeline.steps, truncated: cut, revived: revived}
 		k = p.index.add(s)
 		if _, ok := e.Body.(*janus.SessionCreated); ok {
 			p.conclude(RuleSessionOpened, s, nil, nil, facts{at: e.Time})
@@ -352,9 +357,12 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, offset int64, size i
 		}
 	}
 	p.touch(k)
-	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
+	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: raw, offset: in.Offset}
+	x.place(in.Append)
+	x.t = e.Time
+	x.s.stepped(p, em)
 	x.session()
-	x.weigh(size)
+	x.weigh(len(in.Value))
 	p.watch(k, k.s)
 	return nil
 }

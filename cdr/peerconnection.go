@@ -1,6 +1,8 @@
 package cdr
 
 import (
+	"slices"
+
 	"januscdr/janus"
 )
 
@@ -11,34 +13,66 @@ const (
 	offerMissed // it was an answer: the offer was not seen
 )
 
-// opens makes a PEER_CONNECTION leg where the event is the first sign of one: jsep, ICE `gathering`, webrtcup or media.
-// A jsep while there is one is a renegotiation.
-func (f *eventFold) opens() {
+// opens tells whether the event is the first sign of a PeerConnection: jsep, ICE `gathering`, webrtcup or media.
+func (f *eventFold) opens() bool {
+	ended := f.h.lastEnd[PeerConnection]
+	switch b := f.e.Body.(type) {
+	case *janus.JSEP:
+		return b.Offer || ended == 0 // an answer after the end is refused: Janus tells it before it looks
+	case *janus.PeerConnectionUp:
+		return true
+	case *janus.MediaReport, *janus.MediaState, *janus.SlowLink:
+		return ended == 0 || f.t > ended+lateSpan // old versions send the last report behind the hangup
+	case *janus.ICEState:
+		return b.State == "gathering"
+	}
+	return false
+}
+
+// lateSpan is how long after the end of a PeerConnection a report is still of it.
+const lateSpan = 2 * second
+
+// held is the PeerConnection leg that takes an event of Janus' core; nil for none.
+func (f *eventFold) held() *leg {
+	pc := f.h.current(PeerConnection, f.t)
+	switch {
+	case pc == nil:
+		if !f.opens() {
+			return nil
+		}
+		amid := !f.h.ended && (f.h.next[PeerConnection] > 0 || f.s.revived)
+		if pc = f.open(f.h, PeerConnection); pc == nil {
+			return nil
+		}
+		if _, ok := f.e.Body.(*janus.MediaReport); ok {
+			pc.amid = amid
+		}
+		f.seatPeerConnection(pc)
+	case f.h.old(pc, f.t):
+		return nil
+	case !pc.told:
+		if pc = f.heldBy(pc); pc == nil {
+			return nil
+		}
+		if f.openedEarlier(pc) {
+			f.startsAt(pc, f.t)
+		}
+	}
+	return pc
+}
+
+// openedEarlier tells whether the event at hand opened the leg, and comes behind others.
+func (f *eventFold) openedEarlier(l *leg) bool {
 	switch b := f.e.Body.(type) {
 	case *janus.JSEP, *janus.PeerConnectionUp, *janus.MediaState, *janus.MediaReport, *janus.SlowLink:
 	case *janus.ICEState:
 		if b.State != "gathering" {
-			return
+			return false
 		}
 	default:
-		return
+		return false
 	}
-	l := f.h.current(PeerConnection, f.e.Time)
-	_, up := f.e.Body.(*janus.PeerConnectionUp)
-	switch {
-	case up && l != nil && !l.told && l.up != 0 && f.e.Time > l.up: // it comes once for each
-		if f.begin(f.renew(l)) == nil {
-			return
-		}
-	case l == nil:
-		if l = f.open(f.h, PeerConnection, f.birthNow(f.h, PeerConnection)); l == nil {
-			return
-		}
-		f.seatPeerConnection(l)
-	case l.parts == 0 && f.e.Time < l.start && f.e.Time > f.h.lastEnd[PeerConnection] && !f.s.precedes(f.e.Time):
-		f.startsAt(l, f.e.Time)
-	}
-	f.accompany()
+	return l.parts == 0 && f.t < l.start && f.t > f.h.lastEnd[PeerConnection] && !f.s.precedes(f.t)
 }
 
 // accompany makes the STREAM_VIEW or RECORDING beside the open PeerConnection, as soon as the plugin is known.
@@ -52,11 +86,12 @@ func (f *eventFold) accompany() {
 		return
 	}
 	// What was told of the one before stays, should it have turned out only now that its PeerConnection was over.
-	start := max(pc.start, f.h.lastEnd[kind])
-	b := birth{rule: RuleLegOpenedBeside, index: pc.index, start: start, first: pc.first, offset: pc.firstOffset}
-	if l := f.open(f.h, kind, b); l != nil {
+	l := f.successor()
+	l.kind, l.index, l.start, l.first, l.firstOffset = kind, pc.index, max(pc.start, f.h.lastEnd[kind]), pc.first, pc.firstOffset
+	if l = f.openLeg(f.h, l, RuleLegOpenedBeside); l != nil {
 		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.sign = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.sign
 		l.role, l.room = pc.role, pc.room
+		l.mate, l.mateIndex = PeerConnection, pc.index
 	}
 }
 
@@ -73,7 +108,7 @@ func companion(plugin string) LegKind {
 
 // beside are the PeerConnection of the moment and what shares its life on this handle, appended to all.
 func (f *eventFold) beside(all []*leg) (pc *leg, _ []*leg) {
-	t := f.e.Time
+	t := f.t
 	if pc = f.h.current(PeerConnection, t); pc == nil || f.h.old(pc, t) {
 		return nil, nil
 	}
@@ -88,31 +123,79 @@ func (f *eventFold) beside(all []*leg) (pc *leg, _ []*leg) {
 
 // peerConnection folds an event of Janus' core into the PeerConnection that it is about.
 func (f *eventFold) peerConnection() {
-	var few [few]*leg
-	pc, all := f.beside(few[:0])
+	if signOf(f.h.plugin, f.e.Body) == signNone {
+		f.takeAll(nil)
+		return
+	}
+	pc := f.held()
+	f.accompany()
+	f.takeAll(pc)
 	if pc == nil {
 		return
 	}
-	t := f.e.Time
+	apart := !slices.Contains(f.h.legs, pc) // it may be the next one: what is carried by the open one is not touched
+	var few [few]*leg
+	all := append(few[:0], pc)
+	if kind := companion(f.h.plugin); kind != LegKindUnknown && !apart {
+		if l := f.h.current(kind, f.t); l != nil && l.index == pc.index {
+			all = append(all, l)
+		}
+	}
+	if _, ends := f.e.Body.(*janus.PeerConnectionHangup); !ends {
+		f.reported(pc, apart)
+		if apart {
+			pc.life, pc.lifeClock = max(pc.life, f.t), f.p.pos.clock.now
+		} else {
+			f.live(pc)
+		}
+	}
+	f.core(pc, all)
+}
+
+// core folds an event into a PeerConnection and what shares its life.
+func (f *eventFold) core(pc *leg, all []*leg) {
+	t := f.t
 	switch b := f.e.Body.(type) {
 	case *janus.JSEP:
 		for _, l := range all {
 			l.offered(b, t)
 		}
+		pc.remember(originOf(b.SDP), b.FromClient)
+		pc.acted = pc.acted || !b.FromClient
 		if b.FromClient {
 			f.s.sign = max(f.s.sign, t)
 		}
 	case *janus.ICEState:
+		pc.acted = true
 		for _, l := range all {
 			l.gathered = l.gathered || b.State == "gathering"
 		}
+		switch b.State {
+		case "gathering":
+			pc.reach(stepGathering, t)
+		case "connecting":
+			pc.reach(stepConnecting, t)
+		case "connected", "ready":
+			pc.reach(stepConnected, t)
+		case "failed":
+			pc.reach(stepFailed, t)
+		}
 	case *janus.DTLSState:
-		if b.State == "connected" { // webrtcup is its next word, if that is not lost
+		pc.acted = true
+		switch b.State {
+		case "connected": // webrtcup is its next word, if that is not lost
+			pc.secured = t
+			pc.reach(stepUp, t)
 			for _, l := range all {
 				l.proved(t)
 			}
+		case "failed":
+			pc.reach(stepFailed, t)
+		default:
+			pc.reach(stepHandshake, t)
 		}
 	case *janus.SelectedPair:
+		pc.acted = true
 		if t >= pc.pair {
 			pc.pair = t
 			pc.address = keep(b.Remote.Address, &pc.cut)
@@ -120,11 +203,15 @@ func (f *eventFold) peerConnection() {
 			pc.protocol = keep(b.Remote.Transport, &pc.cut)
 		}
 	case *janus.PeerConnectionUp:
+		pc.reach(stepUp, t)
 		for _, l := range all {
 			if l.up == 0 {
 				l.up = t
 				f.p.conclude(RuleAnsweredWebRTCUp, f.s, f.h, l, facts{at: t})
 			}
+		}
+		if c := f.h.unended(SIPCall); c != nil && c.up == 0 && pc.carries(c) {
+			c.up = t // it is no answer by itself
 		}
 		f.signed(t)
 	case *janus.PeerConnectionHangup:
@@ -137,20 +224,102 @@ func (f *eventFold) peerConnection() {
 		}
 		pc.mediaState(b, t)
 	case *janus.MediaReport:
-		for i := range b.Streams {
-			st := &b.Streams[i]
-			if st.PacketsReceived > 0 || st.PacketsSent > 0 {
-				for _, l := range all {
-					f.proof(l)
-				}
-			}
-			pc.report(st, t)
-		}
-		f.cutsByVolume(pc)
-		f.signed(pc.sign)
+		f.report(pc, b, all)
 	case *janus.SlowLink:
 		pc.slowLink(b)
 	}
+}
+
+// reach notes how far the PeerConnection has come.
+func (l *leg) reach(step setupStep, t janus.Micros) {
+	l.acted = true
+	if step > l.step || step == stepConnecting && l.step == stepFailed {
+		l.step, l.stepTime = step, t
+	}
+}
+
+// report folds a report of statistics. Counters of audio and video prove media; those of a data channel do only once DTLS
+// is connected, for Janus counts the handshake with them.
+func (f *eventFold) report(pc *leg, b *janus.MediaReport, all []*leg) {
+	both := [2]bool{}
+	for i := range b.Streams {
+		st := &b.Streams[i]
+		flows := st.PacketsReceived > 0 || st.PacketsSent > 0 || st.BytesReceived > 0 || st.BytesSent > 0
+		if flows && (st.Media != janus.MediaData || pc.up != 0 || pc.secured != 0) {
+			pc.reach(stepUp, f.t)
+			for _, l := range all {
+				f.proof(l)
+			}
+		}
+		if st.Media != janus.MediaData {
+			both[0], both[1] = both[0] || st.PacketsReceived > 0, both[1] || st.PacketsSent > 0
+		}
+		pc.report(st, f.t)
+	}
+	if both[0] && both[1] && pc.twoWay == 0 {
+		pc.twoWay = f.t
+		if c := f.h.unended(SIPCall); c != nil && c.twoWay == 0 && pc.carries(c) {
+			c.twoWay = f.t
+		}
+	}
+	f.cutsByVolume(pc)
+	f.signed(pc.sign)
+}
+
+// reported notes a tick of reports in a PeerConnection and in what it carries: Janus sends one at each end of one.
+func (f *eventFold) reported(pc *leg, apart bool) {
+	if _, ok := f.e.Body.(*janus.MediaReport); !ok {
+		return
+	}
+	var few [few]*leg
+	legs := append(few[:0], pc)
+	if !apart {
+		legs = f.carriedBy(pc, few[:0])
+	}
+	if period := pc.period(); period != 0 && (f.s.period == 0 || period < f.s.period) {
+		f.s.period = period
+	}
+	for _, l := range legs {
+		l.tick(f.t)
+		if p := f.s.period; p != 0 && (l.cadence == 0 || p < l.cadence) {
+			l.cadence = p
+		}
+	}
+}
+
+// carries tells whether a PeerConnection carries a call.
+func (l *leg) carries(c *leg) bool { return l.mate == SIPCall && l.mateIndex == c.index }
+
+// period is the cadence of the reports of a PeerConnection, 0 while it is not known.
+func (l *leg) period() (least janus.Micros) {
+	for i := range l.streams {
+		if p := l.streams[i].shortest; p != 0 && (least == 0 || p < least) {
+			least = p
+		}
+	}
+	return least
+}
+
+// tick notes a report. Those of the streams of one PeerConnection come together.
+func (l *leg) tick(t janus.Micros) {
+	since := t - l.reported
+	if l.reported != 0 && since <= finalSpan {
+		l.reported = max(l.reported, t)
+		return
+	}
+	before := l.reported
+	if l.reports == 0 {
+		before = max(l.start, l.up)
+		since = t - before
+	} else if l.interval != 0 && l.reports > 1 && onTime(l.intervalBefore, l.interval) && (l.cadence == 0 || l.interval < l.cadence) {
+		l.cadence = l.interval // the last one comes out of turn: so each counts when the next one is there
+	}
+	if since > l.gap {
+		l.gap, l.gapFrom = since, before
+	}
+	l.intervalBefore, l.interval = l.interval, since
+	l.reports++
+	l.reported = t
 }
 
 // offered notes the first jsep, by which Janus' plugins tell who called.
@@ -182,7 +351,7 @@ func (f *eventFold) signed(t janus.Micros) {
 
 // proof notes an event that proves media. It answers the leg when webrtcup was lost.
 func (f *eventFold) proof(l *leg) {
-	if t := f.e.Time; l.proved(t) && l.up == 0 && l.accepted == 0 {
+	if t := f.t; l.proved(t) && l.up == 0 && l.accepted == 0 {
 		f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: t})
 	}
 }
@@ -198,7 +367,7 @@ func (l *leg) proved(t janus.Micros) bool {
 
 // hangup ends a PeerConnection and what cannot live without it.
 func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
-	t := f.e.Time
+	t := f.t
 	if b.Reason == "Janus API" || b.Reason == "DTLS alert" {
 		f.s.sign = max(f.s.sign, t)
 	}
@@ -214,8 +383,9 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 				f.p.conclude(RuleCallWaitsForSIP, f.s, f.h, l, facts{at: t, word: b.Reason, limit: f.p.terms(f.em, f.h.plugin).Grace})
 				f.close(l)
 			}
-		case l.kind == RoomMembership && f.hangupLeaves():
-			f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)
+		case l.kind == RoomMembership && f.hangupLeaves() && l.hangTime == 0: // and its own `left` may tell the end
+			l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)
+			f.close(l)
 		}
 	}
 }
@@ -227,8 +397,10 @@ func (f *eventFold) hangupLeaves() bool {
 
 // seatPeerConnection tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.
 func (f *eventFold) seatPeerConnection(pc *leg) {
-	if m := f.h.firstMembership(); m != nil {
-		pc.sitsIn(m)
+	for _, m := range f.h.legs {
+		if m.kind == RoomMembership && !m.told { // of several the first names the room
+			pc.sitsIn(m)
+		}
 	}
 	if c := f.h.unended(SIPCall); c != nil && c.hangTime == 0 { // else it has had its own
 		c.shareParties(pc)
@@ -238,17 +410,8 @@ func (f *eventFold) seatPeerConnection(pc *leg) {
 	}
 }
 
-// firstMembership is the membership that is open on the handle; of several the first.
-func (h *handle) firstMembership() *leg {
-	for _, m := range h.legs {
-		if m.kind == RoomMembership && !m.told {
-			return m
-		}
-	}
-	return nil
-}
-
 func (l *leg) sitsIn(m *leg) {
+	m.mate, m.mateIndex = PeerConnection, l.index
 	if !l.room.Known() && !l.user.Known() {
 		l.room, l.user, l.display = m.room, m.user, m.display
 	}

@@ -9,7 +9,6 @@ import (
 // plugin folds an event that a plugin told of its own handle. Echo test, NoSIP and VoiceMail tell nothing that their
 // PeerConnection does not; of a plugin that is not known here, its PeerConnections are.
 func (f *eventFold) plugin(b *janus.PluginEvent) {
-	f.accompany()
 	switch f.h.plugin {
 	case janus.PluginVideoRoom:
 		f.videoRoom(b)
@@ -68,13 +67,22 @@ func (h *handle) role(l *leg) (Role, Direction) {
 }
 
 // chargeable tells whether a leg is charged: by policy, else on a SIP handle the call and elsewhere the PeerConnection,
-// so that no minute counts twice.
-func (h *handle) chargeable(kind LegKind, t *Terms) bool {
-	if t.Chargeable != nil {
-		return slices.Contains(t.Chargeable, kind)
+// so that no minute counts twice. A PeerConnection that was up on a SIP handle whose call nobody told of is charged in its
+// place: somebody pays.
+func (h *handle) chargeable(l *leg, t *Terms) bool {
+	kinds := t.Chargeable
+	if kinds == nil {
+		kinds = charged[h.plugin == janus.PluginSIP]
 	}
-	if h.plugin == janus.PluginSIP {
-		return kind == SIPCall
+	if slices.Contains(kinds, l.kind) {
+		return true
 	}
-	return kind == PeerConnection
+	if l.kind != PeerConnection || h.plugin != janus.PluginSIP || !slices.Contains(kinds, SIPCall) {
+		return false
+	}
+	answer, _ := l.answer()
+	return l.pays || answer != 0 && l.mate == LegKindUnknown
 }
+
+// charged are the kinds that are charged where no policy says otherwise, on a SIP handle and on others.
+var charged = map[bool][]LegKind{true: {SIPCall}, false: {PeerConnection}}

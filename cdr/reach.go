@@ -31,7 +31,7 @@ func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
 	m.clock = p.pos.clock.now
 	return p.eachSession(em, func(k *known) error {
 		s := k.s
-		if s.incarnation > m.time || s.mark.basis != 0 {
+		if s.incarnation+s.shift > m.time || s.mark.basis != 0 {
 			return nil
 		}
 		// A session of the new process that began a moment before its `started` has newer events than the old one can have.
@@ -72,10 +72,15 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 	if d.ByOthers {
 		by = ByRemote
 	}
-	for _, s := range slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]) {
-		if !d.All && s.user != d.User {
-			continue
-		}
+	seats := slices.DeleteFunc(slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]), func(s seat) bool {
+		return !d.All && s.user != d.User
+	})
+	then := func(s seat) bool { return s.joined <= e.Time }
+	if slices.ContainsFunc(seats, then) || em.timeline.now-e.Time <= leastStep {
+		// It ends what was open at its time. Where nothing was, its clock may have been set back since.
+		seats = slices.DeleteFunc(seats, func(s seat) bool { return !then(s) })
+	}
+	for _, s := range seats {
 		k := p.index.sessions[s.ref]
 		if k == nil || k.stub || k.deleted {
 			continue
@@ -88,7 +93,7 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 			continue
 		}
 		p.touch(k)
-		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, offset: offset}
+		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: e.Time - em.timeline.shift, t: e.Time, offset: offset}
 		f.leave(h, b.Room, d.User, d.All, b.Name, by)
 		p.watch(k, k.s)
 	}

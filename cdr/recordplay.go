@@ -19,7 +19,7 @@ func (f *eventFold) recordPlay(b *janus.PluginEvent) {
 		}
 		if b.Name == "stopped" && l.kind == Recording {
 			l.by = ByLocal
-			f.tell(f.h, l, EndPluginEvent, f.e.Time, b.Name)
+			f.tell(f.h, l, EndPluginEvent, f.t, b.Name)
 		}
 	}
 	if len(all) == 0 && b.Name == "playout" { // it comes before the offer that plays it

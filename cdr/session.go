@@ -14,14 +14,18 @@ type eventFold struct {
 	s      *session
 	h      *handle // nil for events of the session itself
 	e      *janus.Event
+	raw    janus.Micros // its timestamp
+	t      janus.Micros // when it happened, on its emitter's timeline
+	again  bool         // it is of what was reported
 	offset int64
 
-	opened bool // the event opened a leg
+	stepped janus.Micros // how far the event is behind the handle's last one
+	opened  bool         // the event opened a leg
 }
 
 // session folds the event into its session.
 func (f *eventFold) session() {
-	s, t := f.s, f.e.Time
+	s, t := f.s, f.t
 	created, isCreated := f.e.Body.(*janus.SessionCreated)
 	if s.closing && !isCreated {
 		s.late++
@@ -34,6 +38,10 @@ func (f *eventFold) session() {
 	if s.mark.basis != 0 && s.outlives(f.e) {
 		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.mark.time, word: s.mark.basis.String()})
 		s.mark = mark{} // another server of the same name has ended
+	}
+	if s.closing && s.destroyed == 0 && s.timedOut == 0 && s.livesOn(f.e) {
+		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.gone, word: CauseTransportGone.String()})
+		s.closing, s.gone = false, 0 // another connection has claimed it
 	}
 	switch f.e.Body.(type) {
 	case *janus.SessionCreated:
@@ -61,9 +69,9 @@ func (f *eventFold) session() {
 func (f *eventFold) created(b *janus.SessionCreated) {
 	s := f.s
 	if s.basis == FirstEvent && !s.emitted {
-		s.basis, s.incarnation = Created, f.e.Time
+		s.basis, s.incarnation, s.shift = Created, f.raw, f.em.timeline.shift
 		if s.events > 1 {
-			f.p.conclude(RuleSessionIdentified, s, nil, nil, facts{at: f.e.Time})
+			f.p.conclude(RuleSessionIdentified, s, nil, nil, facts{at: f.t})
 		}
 	}
 	if s.transport == "" {
@@ -73,26 +81,26 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 			f.p.index.connect(f.k, s)
 		}
 	}
-	s.sign = max(s.sign, f.e.Time)
+	s.sign = max(s.sign, f.t)
 }
 
 // superseded tells whether an event is the `created` of another incarnation of the session's id.
-func (s *session) superseded(e *janus.Event) bool {
+func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 	if _, ok := e.Body.(*janus.SessionCreated); !ok {
 		return false
 	}
 	if s.basis == Created {
-		return e.Time > s.incarnation
+		return raw != s.incarnation
 	}
 	return e.Time > s.lastTime // else it comes late, after other events of its own session
 }
 
 // revives tells whether an event is a new life of a session that was closed: a later `created`, or, where nobody had
 // told the end, anything but an end.
-func revives(b *stub, e *janus.Event) bool {
+func revives(b *stub, e *janus.Event, raw janus.Micros) bool {
 	switch body := e.Body.(type) {
 	case *janus.SessionCreated:
-		return e.Time > b.incarnation && e.Time > b.last
+		return raw != b.incarnation
 	case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup:
 		return false
 	case *janus.PluginEvent:
@@ -113,6 +121,20 @@ func (s *session) outlives(e *janus.Event) bool {
 	return e.Time > s.mark.time
 }
 
+// livesOn tells whether an event shows that a session whose connection is gone goes on: what only a client can cause.
+func (s *session) livesOn(e *janus.Event) bool {
+	if e.Time <= s.gone {
+		return false
+	}
+	switch b := e.Body.(type) {
+	case *janus.HandleAttached, *janus.PeerConnectionUp:
+		return true
+	case *janus.JSEP:
+		return b.FromClient
+	}
+	return false
+}
+
 // closeSession starts the grace of the session and of what is open in it.
 func (f *eventFold) closeSession() {
 	s := f.s
@@ -123,7 +145,7 @@ func (f *eventFold) closeSession() {
 		for _, l := range h.legs {
 			f.close(l)
 			if !l.told {
-				f.p.conclude(RuleLegEndedWithSession, s, h, l, facts{at: f.e.Time, limit: f.p.terms(f.em, h.plugin).Grace})
+				f.p.conclude(RuleLegEndedWithSession, s, h, l, facts{at: f.t, limit: f.p.terms(f.em, h.plugin).Grace})
 				l.lastOffset = max(l.lastOffset, f.offset)
 			}
 		}
@@ -136,7 +158,9 @@ func (s *session) ended(t janus.Micros) bool {
 }
 
 // precedes tells whether a time is before the session was there: then the clock has stepped back.
-func (s *session) precedes(t janus.Micros) bool { return s.basis == Created && t < s.incarnation }
+func (s *session) precedes(t janus.Micros) bool {
+	return s.basis == Created && t < s.incarnation+s.shift
+}
 
 func (s *session) openLegs() (n int) {
 	for _, h := range s.handles {
@@ -197,7 +221,7 @@ func (s *session) lose(h *handle) {
 // transportLost notes that the session's connection is gone. The session itself may be claimed by another one.
 func (p *Partition) transportLost(em *knownEmitter, k *known, at janus.Micros) {
 	s := k.s
-	if s.gone != 0 || at < s.incarnation {
+	if s.gone != 0 || at < s.incarnation+s.shift {
 		return
 	}
 	p.touch(k)

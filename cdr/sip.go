@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"slices"
 	"strings"
 
 	"januscdr/janus"
@@ -9,7 +10,7 @@ import (
 // sip folds an event of a SIP handle into its account and its calls. A handle carries one call at a time; more than one
 // at once takes helper handles, which are handles like any other.
 func (f *eventFold) sip(b *janus.PluginEvent) {
-	h, t := f.h, f.e.Time
+	h, t := f.h, f.t
 	switch b.Name {
 	case "registered":
 		if b.Identity != "" {
@@ -33,6 +34,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 			f.shareParties(l)
 		}
 		if l != nil && l.accepted == 0 && b.Name == "progress" {
+			l.early = true
 			f.p.conclude(RuleNotAnAnswer, f.s, h, l, facts{at: t, word: b.Name})
 		}
 	case "accepted", "accepting", "progressed":
@@ -44,12 +46,16 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 			l.calling, l.called = h.account, keep(b.Username, &l.cut)
 			f.shareParties(l)
 		}
+		l.early = l.early || b.Name == "progressed"
 		if b.Name == "accepted" && (l.accepted == 0 || t < l.accepted) {
 			l.accepted = t
 			f.p.conclude(RuleAnsweredSIP, f.s, h, l, facts{at: t})
 		}
 	case "declined":
-		if l := h.callOf(b.CallID, t); l != nil && b.CallID != "" { // a transfer that is declined names no call
+		if b.CallID == "" && b.Callee == "" {
+			return // a transfer that is declined names no call
+		}
+		if l := h.callOf(b.CallID, t); l != nil && l.accepted == 0 {
 			l.declined, l.by = true, ByLocal
 			f.p.conclude(RuleCallDeclined, f.s, h, l, facts{at: t})
 		}
@@ -58,27 +64,37 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 	case "hangup":
 		f.sipHangup(b)
 	case "sip-in", "sip-out":
-		if l := h.unended(SIPCall); l != nil && accepts(b.SIP) {
-			l.proved(t) // `accepted` is the next word, if that is not lost
+		f.sipMessage(b)
+	}
+}
+
+// sipMessage notes what a raw message proves of the call whose Call-ID it bears: that it was answered, that it is over.
+func (f *eventFold) sipMessage(b *janus.PluginEvent) {
+	l := f.h.unended(SIPCall)
+	if l == nil || f.t < l.start {
+		return
+	}
+	if id := sipHeader(b.SIP, "Call-ID", "i"); id != "" && l.callID != "" && id != l.callID {
+		return
+	}
+	switch {
+	case accepts(b.SIP):
+		if l.ok200 == 0 { // `accepted` is the next word, if that is not lost
+			l.ok200 = f.t
 		}
-		if l := h.unended(SIPCall); l != nil && strings.HasPrefix(b.SIP, "BYE ") && l.bye == InitiatorUnknown {
-			l.bye = ByRemote
-			if b.Name == "sip-out" {
-				l.bye = ByLocal
-			}
-			f.p.conclude(RuleByeSeen, f.s, h, l, facts{at: t, word: l.bye.String()})
+	case strings.HasPrefix(b.SIP, "BYE ") && l.bye == InitiatorUnknown:
+		l.bye, l.byeTime = ByRemote, f.t
+		if b.Name == "sip-out" {
+			l.bye = ByLocal
 		}
+		f.p.conclude(RuleByeSeen, f.s, f.h, l, facts{at: f.t, word: l.bye.String(), limit: f.p.terms(f.em, f.h.plugin).Grace})
+		f.close(l)
 	}
 }
 
 // accepts tells whether a SIP message is the 200 that answers an INVITE.
 func accepts(message string) bool {
-	if !strings.HasPrefix(message, "SIP/2.0 200 ") {
-		return false
-	}
-	_, after, _ := strings.Cut(message, "\r\nCSeq:")
-	line, _, _ := strings.Cut(after, "\r\n")
-	return strings.HasSuffix(line, " INVITE")
+	return strings.HasPrefix(message, "SIP/2.0 200 ") && sipCSeq(message) == "INVITE"
 }
 
 // callOf is the call with a Call-ID that an event at a time belongs to. An event may lack the Call-ID.
@@ -93,7 +109,7 @@ func (h *handle) callOf(id string, t janus.Micros) *leg {
 // call finds the call that an event is about, or opens it: with `calling` and `incomingcall`, or, where that was lost,
 // with whatever comes first. It returns nil where the event says nothing new, or is of a call that has ended.
 func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
-	h, t := f.h, f.e.Time
+	h, t := f.h, f.t
 	if l := h.callOf(b.CallID, t); l != nil && (!setup || l.told || l.noStart || t <= l.start) {
 		if l.callID == "" {
 			l.callID = keep(b.CallID, &l.cut)
@@ -108,17 +124,30 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		return l
 	}
 	if old := h.unended(SIPCall); old != nil {
-		if h.old(old, t) || !setup && (t <= old.start || old.resumed.at == 0 || t < old.resumed.at) {
+		if h.old(old, t) || !setup && t <= old.start || h.over(SIPCall, b.CallID) {
 			return nil // of a call before it
 		}
+		if pc := h.unended(PeerConnection); pc != nil && !setup {
+			// The next call has begun before: what carries it now may be of its own since a hole in the reports.
+			if at := pc.questioned(t); at != 0 {
+				old.life = min(old.life, max(at, old.start))
+			}
+		}
 		f.supersede(old)
+	} else if !setup && h.over(SIPCall, b.CallID) {
+		return nil // what comes late of a call that was reported
 	}
-	l := f.open(h, SIPCall, f.birthNow(h, SIPCall))
-	if l == nil {
+	l := f.successor()
+	l.kind, l.noStart = SIPCall, !setup
+	pc := h.unended(PeerConnection)
+	if pc != nil && !setup && pc.start > h.lastEnd[SIPCall] {
+		l.rides(pc) // what carries it was seen from the beginning, or from earlier on
+	}
+	if l = f.openLeg(h, l, openedBy(SIPCall, f.e.Body)); l == nil {
 		return nil
 	}
 	f.take(l)
-	l.callID, l.direction, l.noStart = keep(b.CallID, &l.cut), dir, !setup
+	l.callID, l.direction = keep(b.CallID, &l.cut), dir
 	if dir == Originating {
 		l.calling = h.account
 	}
@@ -126,17 +155,26 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	return l
 }
 
-// supersede closes a call whose end was not seen when the next one begins: a handle carries one at a time.
+// rides takes over from a PeerConnection what it tells of the call that it carries and whose setup was not seen.
+func (l *leg) rides(pc *leg) {
+	l.start, l.up, l.evidence, l.twoWay, l.sign = pc.start, pc.up, pc.evidence, pc.twoWay, pc.sign
+	l.life, l.lifeClock = max(l.life, pc.life), pc.lifeClock
+	l.reported, l.reports, l.cadence = pc.reported, pc.reports, pc.cadence
+}
+
+// supersede closes a call whose end was not seen when the next one begins: a handle carries one at a time. What carries
+// the next one may have begun before.
 func (f *eventFold) supersede(old *leg) {
 	if old.hangTime != 0 {
 		f.tell(f.h, old, EndWebRTCHangup, old.hangTime, old.hangWord)
 		return
 	}
-	began := f.giveWay(old)
-	if pc := f.h.unended(PeerConnection); pc != nil && pc.start < began.at && pc.resumed.at != 0 {
-		if pc = f.begin(f.renew(pc)); pc != nil {
-			f.take(pc)
-		}
+	if pc := f.h.unended(PeerConnection); pc != nil && pc.next != nil && old.start <= pc.life {
+		f.takeOver(pc)
+	}
+	if slices.Contains(f.h.legs, old) {
+		f.p.conclude(RuleSuperseded, f.s, f.h, old, facts{at: f.t})
+		f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: f.t}, func(l *leg) bool { return l == old })
 	}
 }
 
@@ -145,8 +183,8 @@ func (f *eventFold) guess(b *janus.PluginEvent) Direction {
 	var offer int8
 	if pc := f.h.unended(PeerConnection); pc != nil {
 		offer = pc.offer
-		if pc.resumed.offer != 0 { // it may be the call before's
-			offer = pc.resumed.offer
+		if pc.next != nil { // it may be the call before's
+			offer = pc.next.offer
 		}
 	}
 	switch offer {
@@ -166,7 +204,10 @@ func (f *eventFold) guess(b *janus.PluginEvent) Direction {
 
 // missed is a call that was refused because the account was busy: this one event is all that Janus tells of it.
 func (f *eventFold) missed(b *janus.PluginEvent) {
-	h, t := f.h, f.e.Time
+	h, t := f.h, f.t
+	if slices.ContainsFunc(h.legs, func(l *leg) bool { return l.missed && l.start == t }) {
+		return // told twice
+	}
 	if l := f.openBeside(h, SIPCall); l != nil { // the call that keeps the account busy goes on
 		f.take(l)
 		l.direction, l.role, l.missed, l.by = Terminating, Callee, true, ByLocal
@@ -178,7 +219,7 @@ func (f *eventFold) missed(b *janus.PluginEvent) {
 
 // sipHangup ends a call. A code of 200 alone does not mean that it was answered.
 func (f *eventFold) sipHangup(b *janus.PluginEvent) {
-	h, t := f.h, f.e.Time
+	h, t := f.h, f.t
 	l := h.callOf(b.CallID, t)
 	if l == nil {
 		// The setup was lost; the PeerConnection shows that there was an attempt.
@@ -196,6 +237,7 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	if l.code == 0 {
 		l.code, l.reason = int32(b.Code), keep(b.Reason, &l.cut)
 	}
+	l.dialog = l.dialog || b.Reason == byeAnswered || b.Reason == "Session Terminated"
 	l.by = l.whoHungUp(b)
 	f.tell(h, l, EndSIPHangup, t, b.Reason)
 	if pc := h.current(PeerConnection, t); pc != nil { // its own end may have overtaken this one
@@ -203,11 +245,73 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	}
 }
 
+// byeAnswered is the reason of a `hangup` that is the answer to our BYE, whatever its code. Sofia says it and "Session
+// Terminated" of an established dialog only; "Early Session Terminated" is the other thing.
+const byeAnswered = "to BYE"
+
+// byePatience is how long the SIP stack waits for the answer to a BYE: 64 times T1.
+const byePatience = 32 * second
+
+// impliedAnswer is when a call was answered whose `accepted` was not seen: the earliest moment that what was seen proves,
+// if it proves an answer at all; else 0.
+func (l *leg) impliedAnswer() (at janus.Micros) {
+	refused := l.code >= 300 && l.toldReason != byeAnswered
+	incoming := l.direction == Terminating && l.up != 0 && !l.early
+	if refused || l.missed || l.ok200 == 0 && l.byeTime == 0 && !l.dialog && !incoming {
+		return 0
+	}
+	proof := func(t janus.Micros) {
+		if t != 0 && (at == 0 || t < at) {
+			at = t
+		}
+	}
+	proof(l.ok200)
+	if !l.early { // else the PeerConnection was up before
+		proof(l.up)
+		proof(l.evidence)
+	}
+	proof(l.twoWay)
+	over := l.toldTime
+	for _, t := range []janus.Micros{l.byeTime, l.hangTime} {
+		if t != 0 && (over == 0 || t < over) {
+			over = t
+		}
+	}
+	if at == 0 || over != 0 && at > over {
+		at = over
+	}
+	return at
+}
+
+// callEnd is how a call ended, by SIP's `hangup`, a BYE or the end of its PeerConnection: the earliest of them proves it,
+// and where they are together the call's own word counts.
+func (l *leg) callEnd() ending {
+	e := told(l.toldBasis, l.toldTime, l.toldReason)
+	first := e
+	if !l.told {
+		first.time = 1<<63 - 1
+	}
+	if l.byeTime != 0 && l.byeTime < first.time {
+		first = told(EndSIPHangup, l.byeTime, l.toldReason)
+	}
+	if l.hangTime != 0 && l.hangTime < first.time {
+		first = told(EndWebRTCHangup, l.hangTime, l.hangWord)
+	}
+	switch {
+	case !l.told, !together(first.time, e.time):
+		e = first
+	case l.toldReason == byeAnswered && l.code != 200 && first.time == e.time:
+		e.time = max(e.time-byePatience, l.start)
+		e.earliest = e.time
+	}
+	return e
+}
+
 // whoHungUp is who ended a call: of an answered one who sent BYE, as Janus words it in every version or as the messages
 // show; of another one who gave up or refused.
 func (l *leg) whoHungUp(b *janus.PluginEvent) Initiator {
 	switch {
-	case b.Code == 200 && b.Reason == "to BYE":
+	case b.Reason == byeAnswered:
 		return ByLocal
 	case b.Code == 200 && b.Reason == "Session Terminated":
 		return ByRemote
@@ -252,6 +356,7 @@ func (l *leg) shareParties(pc *leg) {
 	if pc.callID != "" && l.callID != "" && pc.callID != l.callID {
 		return // it was that of another call, and its end was not seen
 	}
+	pc.mate, pc.mateIndex = SIPCall, l.index
 	pc.role, pc.direction, pc.calling, pc.called, pc.display, pc.callID = l.role, l.direction, l.calling, l.called, l.display, l.callID
 }
 

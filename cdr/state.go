@@ -18,6 +18,9 @@ type session struct {
 	stub *stub // not nil: the incarnation is closed and reported; nothing else is set
 
 	incarnation janus.Micros // timestamp of `created`, or of the first event seen
+	shift       janus.Micros // its emitter's timeline.shift then
+	steps       int32        // its emitter's timeline.steps, by its last event
+	period      janus.Micros // shortest cadence of reports that was seen of its PeerConnections, 0 for none
 	basis       IdentityBasis
 	firstTime   janus.Micros // smallest timestamp
 	lastTime    janus.Micros // largest timestamp
@@ -45,6 +48,7 @@ type session struct {
 	legs     []closedLeg // legs whose final record was emitted
 	legCount int32       // these, and those that legs has no room for
 	answered int32
+	revived  bool // it was closed by silence before, and reported
 	emitted  bool // a record of this incarnation was emitted: its identity is fixed
 
 	clockSuspect bool
@@ -67,9 +71,11 @@ type stub struct {
 
 // closedLeg is what a SESSION record says of a leg.
 type closedLeg struct {
-	id                 ID
-	start, answer, end janus.Micros
-	basis              AnswerBasis
+	id          ID
+	start       janus.Micros // by the clock as it was
+	answer, end janus.Micros
+	basis       AnswerBasis
+	beside      bool // it is one call with another leg, which counts
 }
 
 // mark is a core event of the emitter that ends what was open, if nothing shows that it lives on.
@@ -88,13 +94,24 @@ type handle struct {
 	goneAt   janus.Micros // partition clock of `detached`
 	last     janus.Micros // largest timestamp of its events
 	alive    janus.Micros // the emitter's alive clock at its last event
+	attached bool         // `attached` was seen
+	ended    bool         // the last PeerConnection's own end was seen
 
 	account string   // SIP identity, or VideoCall user name
 	offered janus.ID // recording whose playout was announced before its PeerConnection
 
+	past    []pastLeg              // the last legs that were reported
+	again   janus.Micros           // timestamp of the last event that was told again, 0 for none
 	next    [legKinds]int32        // next leg_index, by kind
 	lastEnd [legKinds]janus.Micros // end of the last leg that was closed, by kind
 	legs    []*leg                 // open, or in their grace
+}
+
+// pastLeg is what is remembered of a leg that was reported, to know what is told of it again.
+type pastLeg struct {
+	kind     LegKind
+	from, to janus.Micros // timestamps of its start and its end
+	id       uint64       // hash of the Call-ID, or of room and participant; 0 for none
 }
 
 // leg is a chargeable unit that is open or waits for late events.
@@ -104,17 +121,37 @@ type leg struct {
 
 	firstOffset, lastOffset  int64
 	events, duplicates, late int32
-	clock                    janus.Micros // partition clock at its last event
 	first, last              janus.Micros // smallest and largest timestamp of its events
 
+	life           janus.Micros // last evidence that it lives, in the emitter's clock: see evidence.go
+	lifeClock      janus.Micros // partition clock when that came
+	reported       janus.Micros // timestamp of the last report of its PeerConnection, 0 for none
+	reports        int32        // ticks of reports of its PeerConnection
+	interval       janus.Micros // span between the last two of these ticks
+	intervalBefore janus.Micros // and between the two before
+	cadence        janus.Micros // of the reports, by its own and those of its session; 0 while not known
+	gap            janus.Micros // longest span without one, since it was up
+	gapFrom        janus.Micros // when that began
+
 	start     janus.Micros // its first opening event
+	shift     janus.Micros // its emitter's timeline.shift when it began
 	noStart   bool         // that was not what opens such a leg
 	accepted  janus.Micros // what answers it by its plugin: SIP `accepted`, `joined`, `started`
 	up        janus.Micros // webrtcup
 	evidence  janus.Micros // first event that proves media
 	offer     int8         // of the first jsep: 1 by the client, 2 by Janus, 3 it was an answer
 	offerTime janus.Micros
-	gathered  bool // ICE gathering was seen: what comes first where jsep events are not sent
+	gathered  bool         // ICE gathering was seen: what comes first where jsep events are not sent
+	acted     bool         // something of Janus' side of the PeerConnection was seen
+	step      setupStep    // how far the PeerConnection had come, by what was seen
+	stepTime  janus.Micros // when it came there
+	secured   janus.Micros // DTLS connected
+	client    uint64       // hash of the origin (o=) of the client's SDPs, 0 for none
+	origins   []uint64     // of other SDPs of it
+	amid      bool         // a report opened it, and its PeerConnection may have counted before: see StreamCounters.negative
+	doubt     janus.Micros // it may have ended then, and what came after be another one's; 0 for no doubt
+	next      *leg         // what may be the next PeerConnection: see succession.go
+	foreign   bool         // of such a one: its SDP has another origin than the one before
 
 	role      Role
 	direction Direction
@@ -151,7 +188,14 @@ type leg struct {
 	suspect bool
 	cut     bool // something was left out
 
-	resumed resumption // where it stood when something began that may be new
+	ok200     janus.Micros // 200 to the INVITE
+	byeTime   janus.Micros // BYE
+	early     bool         // `progress` or `progressed` was seen: media may flow before the answer
+	twoWay    janus.Micros // first report with media both ways
+	dialog    bool         // something was seen that only an established dialog has
+	mate      LegKind      // what it is one call with: of a PeerConnection the SIP call that it carries, of others their PeerConnection
+	mateIndex int32        // which one of the handle's
+	pays      bool         // a partial record was charged though the call was not known
 
 	parts       int32 // partial records emitted; what they said of start and answer is fixed
 	answerFixed janus.Micros
@@ -175,9 +219,12 @@ type stream struct {
 	count int32          // reports
 
 	firstMedia, lastMedia janus.Micros
+	receiving             bool // by the last media state
 	slow                  int32
 	shortest, longest     janus.Micros // intervals between reports, but for the last one
 	interval              janus.Micros // the last one
+	before                janus.Micros // the one before
+	growth                int64        // bytes, both ways, in the last one
 	intervals             int32
 
 	gauges [gauges]gauge
@@ -212,6 +259,8 @@ type emitter struct {
 	seen    janus.Micros // partition clock at its last event or alive
 	alive   janus.Micros // sum of the steps between these, each at most maxStep
 	reclaim int64        // reclaim_session_timeout in seconds, by its last `started`
+
+	timeline timeline
 }
 
 func (e *emitter) fields(c *codec) {
@@ -219,6 +268,7 @@ func (e *emitter) fields(c *codec) {
 	num(c, 3, &e.seen)
 	num(c, 4, &e.alive)
 	num(c, 5, &e.reclaim)
+	one(c, 6, e.timeline.fields)
 }
 
 func (s *session) fields(c *codec) {
@@ -271,6 +321,7 @@ func (s *session) fields(c *codec) {
 		num(c, 3, &l.answer)
 		num(c, 4, &l.end)
 		num(c, 5, &l.basis)
+		flag(c, 6, &l.beside)
 	})
 	num(c, 31, &s.legCount)
 	num(c, 32, &s.answered)
@@ -281,6 +332,10 @@ func (s *session) fields(c *codec) {
 	num(c, 37, &s.unweighed)
 	list(c, 38, &s.past, func(c *codec, id *janus.HandleID) { num(c, 1, id) })
 	num(c, 39, &s.lostLegs)
+	flag(c, 40, &s.revived)
+	num(c, 41, &s.shift)
+	num(c, 42, &s.steps)
+	num(c, 43, &s.period)
 }
 
 func (b *stub) fields(c *codec) {
@@ -301,6 +356,15 @@ func (h *handle) fields(c *codec) {
 	num(c, 8, &h.alive)
 	text(c, 9, &h.account)
 	ident(c, 10, &h.offered)
+	flag(c, 12, &h.attached)
+	flag(c, 13, &h.ended)
+	list(c, 14, &h.past, func(c *codec, l *pastLeg) {
+		num(c, 1, &l.kind)
+		num(c, 2, &l.from)
+		num(c, 3, &l.to)
+		num(c, 4, &l.id)
+	})
+	num(c, 15, &h.again)
 	for k := range h.next { // tags 20 to 39: leg kinds that are to come have room
 		num(c, 20+2*k, &h.next[k])
 		num(c, 21+2*k, &h.lastEnd[k])
@@ -321,7 +385,6 @@ func (l *leg) fields(c *codec) {
 	num(c, 5, &l.events)
 	num(c, 6, &l.duplicates)
 	num(c, 7, &l.late)
-	num(c, 8, &l.clock)
 	num(c, 9, &l.first)
 	num(c, 10, &l.last)
 	num(c, 11, &l.start)
@@ -372,9 +435,41 @@ func (l *leg) fields(c *codec) {
 	num(c, 56, &l.partStart)
 	num(c, 57, &l.partVolume)
 	num(c, 58, &l.cumulative)
-	if c.reading || l.resumed.at != 0 {
-		one(c, 59, l.resumed.fields)
+	num(c, 60, &l.life)
+	num(c, 61, &l.lifeClock)
+	num(c, 62, &l.reported)
+	num(c, 63, &l.reports)
+	num(c, 64, &l.cadence)
+	flag(c, 65, &l.acted)
+	num(c, 66, &l.step)
+	num(c, 67, &l.stepTime)
+	num(c, 68, &l.secured)
+	list(c, 69, &l.origins, func(c *codec, o *uint64) { num(c, 1, o) })
+	if c.reading {
+		if c.next(70<<1 | 1) {
+			l.next = &leg{}
+			nested(c, 70, l.next.fields)
+		}
+	} else if l.next != nil {
+		nested(c, 70, l.next.fields)
 	}
+	flag(c, 71, &l.foreign)
+	num(c, 72, &l.ok200)
+	num(c, 73, &l.byeTime)
+	flag(c, 74, &l.early)
+	num(c, 75, &l.twoWay)
+	flag(c, 76, &l.dialog)
+	num(c, 77, &l.mate)
+	flag(c, 78, &l.pays)
+	num(c, 79, &l.client)
+	num(c, 80, &l.doubt)
+	flag(c, 81, &l.amid)
+	num(c, 82, &l.mateIndex)
+	num(c, 83, &l.interval)
+	num(c, 84, &l.gap)
+	num(c, 85, &l.gapFrom)
+	num(c, 86, &l.shift)
+	num(c, 87, &l.intervalBefore)
 }
 
 func (s *stream) fields(c *codec) {
@@ -394,6 +489,9 @@ func (s *stream) fields(c *codec) {
 	num(c, 14, &s.longest)
 	num(c, 15, &s.interval)
 	num(c, 16, &s.intervals)
+	num(c, 17, &s.before)
+	num(c, 18, &s.growth)
+	flag(c, 19, &s.receiving)
 	for i := range s.gauges {
 		if g := &s.gauges[i]; c.reading || g.known {
 			one(c, 20+i, g.fields)

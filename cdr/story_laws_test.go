@@ -119,10 +119,6 @@ func (w *laws) ending(r *cdr.Record) error {
 		return fmt.Errorf("its end is not between earliest and latest")
 	case missing && r.EndTime != r.EndEarliestTime:
 		return fmt.Errorf("its end was not told: it is the earliest one")
-	case !missing && r.EndTime != r.EndLatestTime:
-		return fmt.Errorf("its end was told: it is the latest one")
-	case !missing && r.EndBasis != cdr.EndSessionTimeout && r.EndTime != r.EndEarliestTime:
-		return fmt.Errorf("its end was told to the point: it is the earliest one, too")
 	case r.Confidence != confidence:
 		return fmt.Errorf("its confidence is %v, want %v", r.Confidence, confidence)
 	}

@@ -26,12 +26,12 @@ func (f *eventFold) streaming(b *janus.PluginEvent) {
 		switch b.Name {
 		case "started":
 			if l.accepted == 0 {
-				l.accepted = f.e.Time
-				f.p.conclude(RuleAnsweredStreamStarted, f.s, f.h, l, facts{at: f.e.Time})
+				l.accepted = f.t
+				f.p.conclude(RuleAnsweredStreamStarted, f.s, f.h, l, facts{at: f.t})
 			}
 		case "stopping":
 			l.by = ByLocal
-			f.tell(f.h, l, EndPluginEvent, f.e.Time, b.Name)
+			f.tell(f.h, l, EndPluginEvent, f.t, b.Name)
 		}
 	}
 }

@@ -138,8 +138,14 @@ func (p *Partition) conclude(rule TraceRule, s *session, h *handle, l *leg, x fa
 	if h != nil {
 		c.Handle = h.id
 	}
-	if l != nil {
+	switch {
+	case l != nil:
 		c.LegKind, c.LegIndex = l.kind, l.index
+		if c.At != 0 {
+			c.At -= l.shift
+		}
+	case c.At != 0:
+		c.At -= s.shift
 	}
 	p.trace(c)
 }

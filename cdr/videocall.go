@@ -11,15 +11,15 @@ func (f *eventFold) videoCall(b *janus.PluginEvent) {
 			f.h.account = keep(b.Username, &f.s.truncated)
 		}
 	case "accepted":
-		if pc := f.h.current(PeerConnection, f.e.Time); pc != nil && pc.up == 0 {
-			f.p.conclude(RuleNotAnAnswer, f.s, f.h, pc, facts{at: f.e.Time, word: b.Name})
+		if pc := f.h.current(PeerConnection, f.t); pc != nil && pc.up == 0 {
+			f.p.conclude(RuleNotAnAnswer, f.s, f.h, pc, facts{at: f.t, word: b.Name})
 		}
 	case "hangup":
-		pc := f.h.current(PeerConnection, f.e.Time)
-		if pc == nil || f.h.old(pc, f.e.Time) || pc.hangTime != 0 && f.e.Time >= pc.hangTime {
+		pc := f.h.current(PeerConnection, f.t)
+		if pc == nil || f.h.old(pc, f.t) || pc.hangTime != 0 && f.t >= pc.hangTime {
 			return // more than one comes: the first one says what happened
 		}
-		pc.hangTime, pc.hangWord = f.e.Time, keep(b.Reason, &pc.cut)
+		pc.hangTime, pc.hangWord = f.t, keep(b.Reason, &pc.cut)
 		switch b.Reason {
 		case "Explicit hangup":
 			pc.by = ByLocal

@@ -1,0 +1,373 @@
+package cdr
+
+import (
+	"slices"
+	"strings"
+
+	"januscdr/janus"
+)
+
+// A handle carries one PeerConnection after another, and no event says which one it is about. Where the end of one is
+// lost, the next one looks like a renegotiation of it, until something shows that it is none: counters that begin anew, a
+// second webrtcup or DTLS handshake. So what may be the next one is kept apart, as a leg behind the open one (leg.next),
+// and takes the events that may be its own. Then it is either absorbed, and nothing has happened, or takes over: the old
+// one has ended before it began, and the events that it took are none of the old one's.
+
+// verdict is which PeerConnection an event of Janus' core is about.
+type verdict uint8
+
+const (
+	ofThis   verdict = iota // the open one: what may have been the next one was a renegotiation
+	ofEither                // the open one, or the next one: later events tell
+	ofNext                  // the next one
+)
+
+// setupStep is how far a PeerConnection has come, by what was seen of it.
+type setupStep uint8
+
+const (
+	stepNone setupStep = iota
+	stepGathering
+	stepConnecting
+	stepConnected // ICE is, or was
+	stepHandshake // DTLS trying
+	stepFailed    // ICE or DTLS
+	stepUp        // DTLS connected, webrtcup, media
+)
+
+// heldBy is the leg that takes an event of Janus' core: the open PeerConnection, or what may be the next one.
+func (f *eventFold) heldBy(pc *leg) *leg {
+	switch f.distinguish(pc) {
+	case ofNext:
+		return f.takeOver(pc)
+	case ofEither:
+		if pc.next == nil {
+			pc.next = f.successor()
+		}
+		return pc.next
+	}
+	if pc.next != nil {
+		pc.absorb()
+	}
+	return pc
+}
+
+// successor is what may be the next PeerConnection, begun by the event at hand.
+func (f *eventFold) successor() *leg {
+	return &leg{
+		kind: PeerConnection, start: f.t, first: f.t, last: f.t, life: f.t, lifeClock: f.p.pos.clock.now,
+		firstOffset: f.offset, lastOffset: f.offset, shift: f.em.timeline.shift,
+	}
+}
+
+// distinguish says which PeerConnection an event of Janus' core is about.
+func (f *eventFold) distinguish(pc *leg) verdict {
+	n, t := pc.next, f.t
+	undecided := ofThis
+	if n != nil {
+		undecided = ofEither
+	}
+	switch b := f.e.Body.(type) {
+	case *janus.JSEP:
+		return f.tellSDP(pc, b)
+	case *janus.ICEState:
+		if (b.State == "gathering" || b.State == "connecting") && n == nil && pc.step > stepConnecting && t > pc.life {
+			return ofEither // an ICE restart does, too
+		}
+	case *janus.LocalCandidate, *janus.RemoteCandidate:
+		if pc.connected() && t > pc.life {
+			return ofEither // one may come late
+		}
+	case *janus.DTLSState:
+		if pc.secured != 0 && t > pc.secured {
+			return ofNext // one handshake is all that a PeerConnection has
+		}
+	case *janus.PeerConnectionUp:
+		if pc.up != 0 && t > pc.up || n != nil && n.foreign {
+			return ofNext
+		}
+		return ofThis
+	case *janus.MediaState:
+		if s := pc.medium(b); s != nil && s.receiving && b.Receiving && t > pc.life {
+			return ofEither // it is told when it begins, and when it goes on after a pause
+		}
+	case *janus.MediaReport:
+		return pc.tellReport(b, t)
+	case *janus.PeerConnectionHangup:
+		if n != nil && n.foreign {
+			return ofNext
+		}
+		if n != nil && n.begun() && pc.connected() {
+			pc.doubted(pc.life)
+		}
+		return ofThis
+	}
+	return undecided
+}
+
+// tellSDP says which PeerConnection an offer or an answer is about. The origin (o=) of the client's SDPs stays the same
+// for the life of its PeerConnection; Janus' own changes with whom it speaks for.
+func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
+	n := pc.next
+	if f.t <= pc.life && n == nil {
+		return ofThis // out of order by a little, or told again
+	}
+	origin := originOf(b.SDP)
+	same := origin != 0 && (origin == pc.client || slices.Contains(pc.origins, origin))
+	other := b.FromClient && origin != 0 && pc.client != 0 && !same
+	switch {
+	case b.FromClient && same && pc.client != 0:
+		return ofThis
+	case !b.Offer && (n != nil || other && pc.step > stepNone):
+		if other && (n == nil || n.offer != offerByClient) {
+			f.foreign(pc)
+		}
+		return ofEither
+	case !b.Offer:
+		return ofThis
+	case pc.offer == 0 && pc.step <= stepGathering && !pc.connected():
+		return ofThis // Janus gathers before it offers
+	case b.FromClient && !pc.acted:
+		return ofNext // a second offer before anything of Janus is a second attempt
+	case other && !pc.connected():
+		return ofNext
+	case other:
+		f.foreign(pc)
+	}
+	return ofEither
+}
+
+// foreign notes that what may be the next PeerConnection has an SDP of another origin: if reports do not contradict, it is.
+func (f *eventFold) foreign(pc *leg) {
+	if pc.next == nil {
+		pc.next = f.successor()
+	}
+	pc.next.foreign = true
+}
+
+// connected tells whether the PeerConnection was up, by anything that proves it.
+func (l *leg) connected() bool { return l.up != 0 || l.secured != 0 || l.evidence != 0 }
+
+// tellReport says which PeerConnection a report is about, by its counters: they begin at zero with each, all at once.
+func (l *leg) tellReport(r *janus.MediaReport, t janus.Micros) verdict {
+	known, fell := 0, 0
+	for i := range r.Streams {
+		s := l.find(&r.Streams[i])
+		if s == nil || s.count == 0 || s.seen.BytesReceived == 0 && s.seen.BytesSent == 0 || t <= s.last {
+			continue
+		}
+		known++
+		switch now := &r.Streams[i]; {
+		case now.BytesReceived < s.seen.BytesReceived/2 || now.BytesSent < s.seen.BytesSent/2:
+			fell++
+		case now.BytesReceived < s.seen.BytesReceived || now.BytesSent < s.seen.BytesSent:
+			l.doubted(l.life) // not near to zero: nobody knows why
+		}
+	}
+	n := l.next
+	switch {
+	case known == 0:
+		if n != nil && (l.reports > 0 || !l.connected()) {
+			return ofEither
+		}
+		return ofThis
+	case fell < known:
+		return ofThis
+	case fell > 1 || l.live() <= 1:
+		return ofNext
+	case n != nil:
+		if s := n.find(&r.Streams[0]); s != nil && s.count > 0 || n.live()+1 >= l.live() {
+			return ofNext
+		}
+	}
+	return ofEither
+}
+
+// live is how many streams of the leg had traffic and were reported in its last tick.
+func (l *leg) live() (n int) {
+	for i := range l.streams {
+		if s := &l.streams[i]; s.count > 0 && s.last >= l.reported-second && (s.seen.BytesReceived != 0 || s.seen.BytesSent != 0) {
+			n++
+		}
+	}
+	return n
+}
+
+// begun tells whether what may be the next PeerConnection shows more than a candidate that comes late.
+func (l *leg) begun() bool { return l.offer != 0 || l.step != stepNone }
+
+// absorb takes back what may have been the next PeerConnection and was none.
+func (l *leg) absorb() {
+	n := l.next
+	l.next = nil
+	l.events, l.duplicates, l.late = l.events+n.events, l.duplicates+n.duplicates, l.late+n.late
+	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
+	l.life, l.lifeClock = max(l.life, n.life), max(l.lifeClock, n.lifeClock)
+	l.gathered, l.acted = l.gathered || n.gathered, l.acted || n.acted
+	if n.step > l.step {
+		l.step, l.stepTime = n.step, n.stepTime
+	}
+	l.remember(n.client, true)
+	for _, o := range n.origins {
+		l.remember(o, false)
+	}
+	if n.secured != 0 && l.secured == 0 {
+		l.secured = n.secured
+	}
+	if n.evidence != 0 {
+		l.proved(n.evidence)
+	}
+	if n.pair > l.pair {
+		l.pair, l.address, l.local, l.remote, l.protocol = n.pair, n.address, n.local, n.remote, n.protocol
+	}
+	l.sign = max(l.sign, n.sign)
+	for i := range n.streams {
+		l.merge(&n.streams[i])
+	}
+	l.cut = l.cut || n.cut
+}
+
+// merge takes over what was folded of a stream apart.
+func (l *leg) merge(n *stream) {
+	s := l.stream(n.mid, n.hasMid, n.media, int(n.layer))
+	switch {
+	case s == nil:
+	case s.count == 0:
+		slow, first := s.slow, s.firstMedia
+		*s = *n
+		s.slow += slow
+		if first != 0 && (s.firstMedia == 0 || first < s.firstMedia) {
+			s.firstMedia = first
+		}
+	default:
+		s.slow += n.slow
+		if n.count > 0 && n.last > s.last { // it fell alone: a medium that was set up anew
+			s.base.carry(s.seen, n.seen)
+			s.seen, s.last, s.count = n.seen, n.last, s.count+n.count
+			s.lastMedia = max(s.lastMedia, n.lastMedia)
+		}
+	}
+}
+
+// takeOver ends the open PeerConnection and what it carries, because the event at hand is of the next one, and opens that.
+func (f *eventFold) takeOver(pc *leg) *leg {
+	n := pc.next
+	if n == nil {
+		n = f.successor()
+	}
+	pc.next = nil
+	began := max(n.start, pc.opening()) // what was told of the old one stays
+	f.p.conclude(RuleSuperseded, f.s, f.h, pc, facts{at: began})
+	kind := companion(f.h.plugin)
+	f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: began}, func(l *leg) bool {
+		switch {
+		case l == pc:
+			return true
+		case l.told || l.start > pc.life:
+			return false
+		case l.kind == SIPCall:
+			return l.hangTime == 0
+		case l.kind == RoomMembership:
+			return f.hangupLeaves()
+		}
+		return l.kind == kind && l.index == pc.index
+	})
+	return f.adopt(n, began)
+}
+
+// adopt makes a leg of its own of what took over at a moment.
+func (f *eventFold) adopt(n *leg, began janus.Micros) *leg {
+	n.start, n.foreign = max(n.start, began), false
+	l := f.openLeg(f.h, n, n.openedAs(f.e.Body))
+	if l != nil {
+		f.seatPeerConnection(l)
+	}
+	return l
+}
+
+// openedAs is the rule by which a PeerConnection opened that took over: by the first that was seen of it.
+func (l *leg) openedAs(body janus.Body) TraceRule {
+	switch {
+	case l.offer == offerMissed:
+		return RuleLegOpenedByAnswer
+	case l.offer != 0:
+		return RuleLegOpenedByOffer
+	case l.gathered:
+		return RuleLegOpenedByGathering
+	}
+	if _, ok := body.(*janus.PluginEvent); ok {
+		return RuleLegOpenedWithCall
+	}
+	return openedBy(PeerConnection, body)
+}
+
+// part decides at the end of a handle or a session what may have been the next PeerConnection: with another origin it was
+// one, else the open one is not known to have gone on.
+func (h *handle) part(p *Partition, s *session) {
+	for _, l := range slices.Clone(h.legs) {
+		n := l.next
+		switch {
+		case n == nil:
+		case n.foreign:
+			l.next, n.foreign = nil, false
+			n.index = h.next[PeerConnection]
+			h.next[PeerConnection]++
+			n.closing, n.closeClock = l.closing, l.closeClock
+			h.legs = append(h.legs, n)
+			p.conclude(n.openedAs(nil), s, h, n, facts{at: n.start})
+		default:
+			if n.begun() && l.connected() {
+				l.doubted(l.life)
+			}
+			l.absorb()
+		}
+	}
+}
+
+// doubted notes that the leg may have ended at a moment, and that what came after was another one's.
+func (l *leg) doubted(at janus.Micros) {
+	if l.doubt == 0 || at < l.doubt {
+		l.doubt = at
+	}
+}
+
+// remember notes the origin of an SDP. The client has one; those of Janus' side are kept, the first few, as some
+// applications offer again with what they were answered.
+func (l *leg) remember(origin uint64, client bool) {
+	switch {
+	case origin == 0:
+	case client && l.client == 0:
+		l.client = origin
+	case !slices.Contains(l.origins, origin) && len(l.origins) < maxOrigins:
+		l.origins = append(l.origins, origin)
+	}
+}
+
+// maxOrigins bounds the origins that are remembered of a PeerConnection besides the client's.
+const maxOrigins = 4
+
+// originOf is a hash of who made an SDP and in which session of his: the first two words of its o= line. 0 for none.
+func originOf(sdp string) uint64 {
+	at := 0
+	if !strings.HasPrefix(sdp, "o=") {
+		if at = strings.Index(sdp, "\no="); at < 0 {
+			return 0
+		}
+		at++
+	}
+	sum, words := uint64(14695981039346656037), 0
+	user := strings.IndexByte(sdp[at+2:], ' ')
+	if user < 0 {
+		return 0
+	}
+	for _, c := range []byte(sdp[at+2+user+1:]) { // the user name is "-" for most, and Janus writes its own
+		if c == ' ' || c == '\r' || c == '\n' {
+			break
+		}
+		sum, words = (sum^uint64(c))*1099511628211, words+1
+	}
+	if words == 0 {
+		return 0
+	}
+	return sum
+}
