@@ -8,12 +8,12 @@ import (
 )
 
 // watch sees to it that a session is looked at when one of its deadlines passes.
-func (p *Partition) watch(k *known, s *session) {
+func (p *Partition) watch(k *sessionEntry, s *session) {
 	p.index.watch(k, s, p.deadline(k.em, s), p.silenceOf(k.em, s))
 }
 
 // deadline is when the session next has to be looked at on the partition clock; 0 for never.
-func (p *Partition) deadline(em *knownEmitter, s *session) (at janus.Micros) {
+func (p *Partition) deadline(em *emitterEntry, s *session) (at janus.Micros) {
 	if s.stub != nil {
 		return s.stub.expires
 	}
@@ -25,8 +25,8 @@ func (p *Partition) deadline(em *knownEmitter, s *session) (at janus.Micros) {
 	if s.closing {
 		sooner(s.closeClock + p.terms(em, "").Grace)
 	}
-	if s.mark.basis != 0 {
-		sooner(s.mark.clock + p.terms(em, "").Grace)
+	if s.emitterEnd.basis != 0 {
+		sooner(s.emitterEnd.clock + p.terms(em, "").Grace)
 	}
 	for _, h := range s.handles {
 		for _, l := range h.legs {
@@ -40,7 +40,7 @@ func (p *Partition) deadline(em *knownEmitter, s *session) (at janus.Micros) {
 
 // silenceOf is when the session, or one of its legs, is given up if nothing comes of it, on the alive clock of its
 // emitter; 0 for never.
-func (p *Partition) silenceOf(em *knownEmitter, s *session) (at janus.Micros) {
+func (p *Partition) silenceOf(em *emitterEntry, s *session) (at janus.Micros) {
 	open := false
 	for _, h := range s.handles {
 		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
@@ -96,12 +96,12 @@ func (p *Partition) expire(now janus.Micros) error {
 			return err
 		}
 		p.touch(k)
-		k.at = 0
-		p.settle(k, at)
+		k.deadline = 0
+		p.closeAfterGrace(k, at)
 	}
 	for len(p.index.stubs) > 0 && p.index.stubs[0].at <= now {
 		d := heap.Pop(&p.index.stubs).(deadline)
-		if k := p.index.sessions[d.ref]; k != nil && !k.deleted && k.stub && k.at == d.at {
+		if k := p.index.sessions[d.ref]; k != nil && !k.deleted && k.stub && k.deadline == d.at {
 			p.touch(k)
 			p.dueClock = d.at
 			if p.trace != nil {
@@ -112,7 +112,7 @@ func (p *Partition) expire(now janus.Micros) error {
 				p.index.cached--
 			}
 			k.deleted = true
-			p.index.holds(k.em, -1)
+			p.index.addSessions(k.em, -1)
 		}
 	}
 	p.dueClock = 0
@@ -120,45 +120,45 @@ func (p *Partition) expire(now janus.Micros) error {
 	return nil
 }
 
-// settle writes down the session, or those of its legs, whose grace is over at now, on the partition clock.
-func (p *Partition) settle(k *known, now janus.Micros) {
+// closeAfterGrace writes down the session, or those of its legs, whose grace is over at now, on the partition clock.
+func (p *Partition) closeAfterGrace(k *sessionEntry, now janus.Micros) {
 	s, em := k.s, k.em
 	grace := p.terms(em, "").Grace
-	if s.closing && s.closeClock+grace <= now || s.mark.basis != 0 && s.mark.clock+grace <= now {
+	if s.closing && s.closeClock+grace <= now || s.emitterEnd.basis != 0 && s.emitterEnd.clock+grace <= now {
 		p.conclude(RuleGraceOver, s, nil, nil, facts{limit: grace})
-		p.release(k, reason{})
+		p.release(k, closeTrigger{})
 		return
 	}
-	p.emitLegs(k, reason{}, func(h *handle, l *leg) bool { return l.closing && l.closeClock+p.terms(em, h.plugin).Grace <= now })
+	p.emitLegs(k, closeTrigger{}, func(h *handle, l *leg) bool { return l.closing && l.closeClock+p.terms(em, h.plugin).Grace <= now })
 	s.forget(p.pos.clock.now, grace)
 	p.watch(k, s)
 }
 
 // silence gives up the sessions and legs of an emitter from which nothing came for too long while the emitter lived.
-func (p *Partition) silence(em *knownEmitter) error {
+func (p *Partition) silence(em *emitterEntry) error {
 	for len(em.due) > 0 && em.due[0].at <= em.alive {
 		d := heap.Pop(&em.due).(deadline)
 		k := p.index.sessions[d.ref]
-		if k == nil || k.deleted || k.stub || k.queued != d.at {
+		if k == nil || k.deleted || k.stub || k.queuedFor != d.at {
 			continue
 		}
-		k.queued = 0
+		k.queuedFor = 0
 		if err := p.load(k); err != nil {
 			return err
 		}
-		if k.silence != d.at { // it lived on: its turn comes when it is due, as it does after a restart, which queues it there
+		if k.silenceDeadline != d.at { // it lived on: its turn comes when it is due, as it does after a restart, which queues it there
 			p.watch(k, k.s)
 			continue
 		}
 		p.touch(k)
-		why := reason{cause: CauseInactivity, latest: p.pos.clock.now}
+		why := closeTrigger{cause: CauseInactivity, latest: p.pos.clock.now}
 		p.inactive(k, em.alive, why)
 	}
 	return nil
 }
 
 // inactive closes the legs of silent handles, and a session that has none and is silent itself.
-func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
+func (p *Partition) inactive(k *sessionEntry, alive janus.Micros, why closeTrigger) {
 	s, em := k.s, k.em
 	any := false
 	for _, h := range s.handles {
@@ -182,19 +182,19 @@ func (p *Partition) inactive(k *known, alive janus.Micros, why reason) {
 }
 
 // giveUp closes everything of an emitter that was silent up to a deadline on the partition clock.
-func (p *Partition) giveUp(em *knownEmitter, at janus.Micros) error {
-	em.silent = false
-	return p.eachSession(em, func(k *known) error {
+func (p *Partition) giveUp(em *emitterEntry, at janus.Micros) error {
+	em.queued = false
+	return p.eachSession(em, func(k *sessionEntry) error {
 		p.touch(k)
 		p.conclude(RuleGaveUpEmitterSilent, k.s, nil, nil, facts{limit: p.policy.EmitterSilence})
-		p.release(k, reason{cause: CauseEmitterSilent, latest: at})
+		p.release(k, closeTrigger{cause: CauseEmitterSilent, latest: at})
 		return nil
 	})
 }
 
 // eachSession visits the open sessions of an emitter in the order of their ids.
-func (p *Partition) eachSession(em *knownEmitter, visit func(*known) error) error {
-	if em.sessions == 0 {
+func (p *Partition) eachSession(em *emitterEntry, visit func(*sessionEntry) error) error {
+	if em.openSessions == 0 {
 		return nil
 	}
 	var refs []sessionRef
@@ -217,10 +217,10 @@ func (p *Partition) eachSession(em *knownEmitter, visit func(*known) error) erro
 }
 
 // finish closes a session because another incarnation of its id has begun at a time.
-func (p *Partition) finish(k *known, began janus.Micros) error {
-	why := reason{cause: CauseInactivity, until: began}
-	if k.s.mark.basis != 0 {
-		why = reason{} // its emitter's end told why
+func (p *Partition) finish(k *sessionEntry, began janus.Micros) error {
+	why := closeTrigger{cause: CauseInactivity, until: began}
+	if k.s.emitterEnd.basis != 0 {
+		why = closeTrigger{} // its emitter's end told why
 	}
 	p.release(k, why)
 	return nil

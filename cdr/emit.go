@@ -9,7 +9,7 @@ import (
 )
 
 // release closes a session: what is left of its legs, then its own record, then the stub.
-func (p *Partition) release(k *known, why reason) {
+func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 	s := k.s
 	s.stepped(p, k.em)
 	for _, h := range s.handles {
@@ -29,7 +29,7 @@ func (p *Partition) release(k *known, why reason) {
 }
 
 // emitLegs writes down the legs of a session that a condition picks, in the order in which they began to close.
-func (p *Partition) emitLegs(k *known, why reason, pick func(*handle, *leg) bool) {
+func (p *Partition) emitLegs(k *sessionEntry, why closeTrigger, pick func(*handle, *leg) bool) {
 	type due struct {
 		h *handle
 		l *leg
@@ -51,7 +51,7 @@ func (p *Partition) emitLegs(k *known, why reason, pick func(*handle, *leg) bool
 }
 
 // emitHandle writes down the legs of one handle that a condition picks.
-func (p *Partition) emitHandle(k *known, h *handle, why reason, pick func(*leg) bool) {
+func (p *Partition) emitHandle(k *sessionEntry, h *handle, why closeTrigger, pick func(*leg) bool) {
 	for _, l := range slices.Clone(h.legs) {
 		if pick(l) {
 			p.emitLeg(k, h, l, why)
@@ -68,9 +68,9 @@ func (l *leg) closeOrder() janus.Micros {
 }
 
 // emitLeg writes the final record of a leg and takes it off its handle.
-func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
+func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger) {
 	s := k.s
-	if l.closing && why == (reason{}) {
+	if l.closing && why == (closeTrigger{}) {
 		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(k.em, h.plugin).Grace})
 	}
 	end := s.resolve(h, l, why)
@@ -84,14 +84,14 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 		r.Streams, r.InterimMissing = l.media(t.end), l.interim(t.end)
 	}
 	r.Disposition = h.disposition(l)
-	r.ClockSuspect = l.suspect || t.clamped
+	r.ClockSuspect = l.clockSuspect || t.clamped
 	r.times(t, basis)
 	if answer == 0 {
 		r.CauseForRecordClosing = CauseUnsuccessfulCallAttempt
 	}
 	l.span(r)
 	r.byTheClock(l.shift)
-	r.judge()
+	r.setConfidence()
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, h, l, facts{at: end.time, record: r})
 
@@ -110,12 +110,12 @@ func (p *Partition) emitLeg(k *known, h *handle, l *leg, why reason) {
 	}
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
 	h.reportedLeg(l, t.end.time, k.em.timeline.shift)
-	p.index.unseat(k, h, l)
+	p.index.dropMembership(k, h, l)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
 }
 
 // legRecord is what the partial and the final records of a leg have in common.
-func (p *Partition) legRecord(k *known, h *handle, l *leg) *Record {
+func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	s := k.s
 	terms := p.terms(k.em, h.plugin)
 	uid := sessionUID(s.emitter, s.id, s.incarnation)
@@ -151,13 +151,13 @@ func (p *Partition) legRecord(k *known, h *handle, l *leg) *Record {
 		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol
 	}
 	r.StartMissing = l.startMissing()
-	r.ClockSuspect = l.suspect
-	r.Truncated = l.cut || s.truncated
+	r.ClockSuspect = l.clockSuspect
+	r.Truncated = l.truncated || s.truncated
 	return r
 }
 
 // emitSession writes the summary of a session.
-func (p *Partition) emitSession(k *known, why reason) {
+func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	s := k.s
 	slices.SortFunc(s.legs, func(a, b closedLeg) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), bytes.Compare(a.id[:], b.id[:]))
@@ -200,7 +200,7 @@ func (p *Partition) emitSession(k *known, why reason) {
 	}
 	r.CumulativeDuration = r.Duration
 	r.byTheClock(s.shift)
-	r.judge()
+	r.setConfidence()
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, nil, nil, facts{at: r.EndTime, record: r})
 }
@@ -258,8 +258,8 @@ func (r *Record) times(t times, basis AnswerBasis) {
 	}
 }
 
-// judge sums up in one word how sure the record is.
-func (r *Record) judge() {
+// setConfidence sums up in one word how sure the record is.
+func (r *Record) setConfidence() {
 	switch {
 	case r.StartMissing || r.ClockSuspect || r.EndBasis == EndLastEvidence:
 		r.Confidence = Estimated

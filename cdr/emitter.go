@@ -13,30 +13,30 @@ import (
 // else begins anew without a difference. So of the emitters without sessions only some are remembered, and which ones
 // depends on the log alone. Nor is a name believed to be short.
 
-// knownEmitter is an emitter in the index.
-type knownEmitter struct {
+// emitterEntry is an emitter in the index.
+type emitterEntry struct {
 	emitter
-	number   int64
-	dirty    bool      // it changed since the last step, and stands in index.changed
-	gone     bool      // it was forgotten, and its state is still to be deleted
-	stored   bool      // its state is in the store, or will be with the step that is on its way
-	due      deadlines // alive clock: silences of its sessions
-	known    int       // sessions, open or stubs
-	sessions int       // open sessions
-	silent   bool      // it has its entry in index.due, one at most
+	number       int64
+	dirty        bool      // it changed since the last step, and stands in index.changed
+	forgotten    bool      // it was forgotten, and its state is still to be deleted
+	stored       bool      // its state is in the store, or will be with the step that is on its way
+	due          deadlines // alive clock: silences of its sessions
+	sessions     int       // sessions, open or stubs
+	openSessions int       // open sessions
+	queued       bool      // it has its entry in index.due, one at most
 }
 
 // emitter finds or makes an emitter. Whoever calls it has an event of it at hand, and notes that: else what is known
 // would not be what the states say.
-func (x *index) emitter(name string) *knownEmitter {
+func (x *index) emitter(name string) *emitterEntry {
 	em := x.emitters[name]
 	switch {
 	case em == nil:
-		em = &knownEmitter{emitter: emitter{name: strings.Clone(name)}, number: x.numbered}
+		em = &emitterEntry{emitter: emitter{name: strings.Clone(name)}, number: x.numbered}
 		x.numbered++
 		x.emitters[em.name] = em
-	case em.gone:
-		em.emitter, em.gone, em.due = emitter{name: em.name}, false, nil
+	case em.forgotten:
+		em.emitter, em.forgotten, em.due = emitter{name: em.name}, false, nil
 	default:
 		return em
 	}
@@ -45,28 +45,28 @@ func (x *index) emitter(name string) *knownEmitter {
 }
 
 // sight notes a sighting of the emitter at a partition time.
-func (x *index) sight(em *knownEmitter, now janus.Micros) {
+func (x *index) sight(em *emitterEntry, now janus.Micros) {
 	em.alive += min(max(now-em.seen, 0), maxStep)
 	em.seen = now
 	x.change(em)
 }
 
 // change notes that the state of the emitter changes in this step.
-func (x *index) change(em *knownEmitter) {
+func (x *index) change(em *emitterEntry) {
 	if !em.dirty {
 		em.dirty = true
 		x.changed = append(x.changed, em)
 	}
 }
 
-// holds notes that a session of the emitter is known from now on, or is not any more.
-func (x *index) holds(em *knownEmitter, sessions int) {
-	before := em.known
-	em.known += sessions
+// addSessions notes that a session of the emitter is known from now on, or is not any more.
+func (x *index) addSessions(em *emitterEntry, sessions int) {
+	before := em.sessions
+	em.sessions += sessions
 	switch {
 	case before == 0:
 		x.idle--
-	case em.known == 0:
+	case em.sessions == 0:
 		x.idle++
 	}
 }
@@ -77,17 +77,17 @@ func (x *index) forgetIdle(most, keep int) (forgotten int64) {
 	if x.idle <= most {
 		return 0
 	}
-	idle := make([]*knownEmitter, 0, x.idle)
+	idle := make([]*emitterEntry, 0, x.idle)
 	for _, em := range x.emitters {
-		if em.known == 0 && !em.gone {
+		if em.sessions == 0 && !em.forgotten {
 			idle = append(idle, em)
 		}
 	}
-	slices.SortFunc(idle, func(a, b *knownEmitter) int {
+	slices.SortFunc(idle, func(a, b *emitterEntry) int {
 		return cmp.Or(cmp.Compare(min(a.reclaim, 1), min(b.reclaim, 1)), cmp.Compare(a.seen, b.seen), cmp.Compare(a.name, b.name))
 	})
 	for _, em := range idle[:len(idle)-keep] {
-		em.gone = true
+		em.forgotten = true
 		x.idle--
 		x.change(em)
 		forgotten++
@@ -100,7 +100,7 @@ func (x *index) emitterChanges(changes []Change) []Change {
 	for _, em := range x.changed {
 		em.dirty = false
 		switch {
-		case !em.gone:
+		case !em.forgotten:
 			em.stored = true
 			changes = append(changes, Change{Key: emitterKey(em.name), Value: encode(nil, em.fields)})
 		case em.stored:

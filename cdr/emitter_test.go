@@ -65,7 +65,7 @@ func TestAHundredThousandInventedEmitters(t *testing.T) {
 		x := &p.index
 		open := 0
 		for _, em := range x.emitters {
-			if em.known > 0 {
+			if em.sessions > 0 {
 				open++
 			}
 		}
@@ -114,7 +114,7 @@ func TestAHundredThousandInventedEmitters(t *testing.T) {
 // names are the emitters that are remembered.
 func (x *index) names() (names []string) {
 	for name, em := range x.emitters {
-		if !em.gone {
+		if !em.forgotten {
 			names = append(names, name)
 		}
 	}
@@ -130,7 +130,7 @@ func TestAnEmitterWithoutSessionsIsForgottenWithoutADifference(t *testing.T) {
 		how := play{policy: policy, commit: func(int) bool { return c.IntN(3) == 0 }, each: func(p *Partition) {
 			matter := 0
 			for _, em := range p.index.emitters {
-				if em.known == 0 && !em.gone && em.reclaim != 0 {
+				if em.sessions == 0 && !em.forgotten && em.reclaim != 0 {
 					matter++
 				}
 			}

@@ -21,32 +21,32 @@ func (e ending) missing() bool {
 	return e.basis == EndLastEvidence || e.basis == EndEmitterRestart || e.basis == EndEmitterShutdown
 }
 
-// reason is why something is closed of which no event tells the end.
-type reason struct {
+// closeTrigger is why something is closed of which no event tells the end.
+type closeTrigger struct {
 	cause  Cause        // CauseInactivity or CauseEmitterSilent; 0 when an event should tell it
 	latest janus.Micros // partition clock of the deadline that closed it
 	until  janus.Micros // or the timestamp of the event that did
 }
 
-// told is an end that an event told to the point.
-func told(basis EndBasis, at janus.Micros, diagnostics string) ending {
+// explicitEnd is an end that an event told to the point.
+func explicitEnd(basis EndBasis, at janus.Micros, diagnostics string) ending {
 	return ending{basis: basis, time: at, earliest: at, latest: at, diagnostics: diagnostics}
 }
 
-// unseen is an end that nobody told: it is put at the last evidence, and the true one lies up to latest.
-func unseen(basis EndBasis, last, latest janus.Micros) ending {
+// inferredEnd is an end that nobody told: it is put at the last evidence, and the true one lies up to latest.
+func inferredEnd(basis EndBasis, last, latest janus.Micros) ending {
 	return ending{basis: basis, time: last, earliest: last, latest: max(latest, last)}
 }
 
 // resolve says how a leg ended, of all that is known when its grace is over.
-func (s *session) resolve(h *handle, l *leg, why reason) ending {
+func (s *session) resolve(h *handle, l *leg, why closeTrigger) ending {
 	e := s.proven(h, l, why)
 	if e.cause == 0 {
 		e.cause = s.cause(e, why)
 	}
 	e.by = initiator(e, l.whoEnded())
 	if l.kind == SIPCall && l.hangTime != 0 && l.hangTime <= e.time && l.brokenBefore() {
-		broken := told(EndWebRTCHangup, l.hangTime, l.hangWord)
+		broken := explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
 		e.cause = s.cause(broken, why)
 		broken.cause = e.cause
 		e.by = initiator(broken, e.by)
@@ -71,30 +71,30 @@ func (l *leg) brokenBefore() bool {
 // proven is the end that the evidence proves. The own end of the leg tells it to the point. That its handle or session
 // was let go says only that it was over by then, unless its last report came with it: Janus sends one at every end of a
 // PeerConnection.
-func (s *session) proven(h *handle, l *leg, why reason) ending {
+func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 	switch {
-	case l.kind == SIPCall && (l.told || l.hangTime != 0 || l.byeTime != 0):
+	case l.kind == SIPCall && (l.ended || l.hangTime != 0 || l.byeTime != 0):
 		return l.callEnd()
-	case l.kind == RoomMembership && l.hangTime != 0 && !l.told:
-		return told(EndWebRTCHangup, l.hangTime, l.hangWord)
-	case l.told:
-		e := told(l.toldBasis, l.toldTime, l.toldReason)
+	case l.kind == RoomMembership && l.hangTime != 0 && !l.ended:
+		return explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
+	case l.ended:
+		e := explicitEnd(l.endBasis, l.endedAt, l.endWord)
 		if at := l.questioned(e.time); at != 0 {
 			e.earliest = min(at, e.time)
 		}
 		return e
-	case h.gone != 0:
-		return s.letGo(l, h.gone)
+	case h.detachedAt != 0:
+		return s.letGo(l, h.detachedAt)
 	case s.timedOut != 0 || s.destroyed != 0:
 		// Its `detached` was lost, and what else was nobody knows.
 		e := s.letGo(l, max(s.timedOut, s.destroyed))
 		e.earliest = min(e.earliest, l.life)
 		e.latest = max(e.latest, e.time) + togetherSpan
 		return e
-	case s.mark.basis != 0 && why.cause == 0:
-		return unseen(s.mark.basis, l.life, s.mark.time)
+	case s.emitterEnd.basis != 0 && why.cause == 0:
+		return inferredEnd(s.emitterEnd.basis, l.life, s.emitterEnd.time)
 	}
-	return unseen(EndLastEvidence, l.life, why.bound(l.life, l.lifeClock))
+	return inferredEnd(EndLastEvidence, l.life, why.bound(l.life, l.lifeClock))
 }
 
 // letGo is the end of a leg whose handle was let go at a moment, and of which no event tells the end.
@@ -102,17 +102,17 @@ func (s *session) letGo(l *leg, gone janus.Micros) ending {
 	var e ending
 	switch {
 	case s.timedOut != 0 && together(gone, s.timedOut):
-		e = s.timeout(l.alive())
+		e = s.timeout(l.lastSeenAlive())
 	case s.destroyed != 0 && together(gone, s.destroyed):
-		e = told(EndSessionDestroyed, gone, "")
+		e = explicitEnd(EndSessionDestroyed, gone, "")
 	default:
-		e = told(EndHandleDetached, gone, "")
+		e = explicitEnd(EndHandleDetached, gone, "")
 	}
 	switch {
 	case l.reports == 0: // nothing confirms it
 		e.earliest = min(e.earliest, l.life)
 	case gone-l.reported > finalSpan:
-		e = unseen(EndLastEvidence, l.life, gone)
+		e = inferredEnd(EndLastEvidence, l.life, gone)
 		e.cause = CauseInactivity
 	}
 	if at := l.questioned(e.time); at != 0 {
@@ -135,38 +135,38 @@ func (l *leg) questioned(end janus.Micros) janus.Micros {
 		}
 	}
 	hole(l.gapFrom, l.gap)
-	if l.toldBasis != EndPluginEvent && l.reports > 0 && end-l.reported > finalSpan && l.cadence != 0 && 2*(end-l.reported) > 3*l.cadence {
+	if l.endBasis != EndPluginEvent && l.reports > 0 && end-l.reported > finalSpan && l.cadence != 0 && 2*(end-l.reported) > 3*l.cadence {
 		hole(l.reported, max(end-l.reported, 4*l.cadence)) // its last report comes right before the end, and more than that was lost
 	}
 	return at
 }
 
 // end says how the session itself ended.
-func (s *session) end(why reason) ending {
+func (s *session) end(why closeTrigger) ending {
 	var e ending
 	all := s.detached > 0 && s.attachedHandles() == 0
 	switch {
 	case s.timedOut != 0:
-		sign := s.sign
+		sign := s.lastClientActivity
 		if s.lastDetached != 0 && !together(s.lastDetached, s.timedOut) && s.lastDetached < s.timedOut {
 			sign = max(sign, s.lastDetached)
 		}
 		e = s.timeout(sign)
 	case s.destroyed != 0:
-		e = told(EndSessionDestroyed, s.destroyed, "")
+		e = explicitEnd(EndSessionDestroyed, s.destroyed, "")
 	case all && (s.lostConnection(s.lastDetached) || s.shutDown(s.lastDetached)):
-		e = told(EndHandleDetached, s.lastDetached, "")
-	case all && s.gone != 0 && s.lastDetached > s.gone && s.mark.basis == 0 && why.cause == 0 && why.until == 0:
-		e = told(EndHandleDetached, s.lastDetached, "")
+		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
+	case all && s.transportLostAt != 0 && s.lastDetached > s.transportLostAt && s.emitterEnd.basis == 0 && why.cause == 0 && why.until == 0:
+		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
 		e.cause = CauseTransportGone
-	case s.mark.basis != 0 && why.cause == 0:
-		e = unseen(s.mark.basis, s.lastTime, s.mark.time)
-	case all && s.gone != 0 && why.cause == 0 && why.until == 0:
+	case s.emitterEnd.basis != 0 && why.cause == 0:
+		e = inferredEnd(s.emitterEnd.basis, s.lastTime, s.emitterEnd.time)
+	case all && s.transportLostAt != 0 && why.cause == 0 && why.until == 0:
 		// The connection went after the handles: the session may have been destroyed before, which we did not see.
-		e = unseen(EndLastEvidence, s.lastTime, s.gone)
+		e = inferredEnd(EndLastEvidence, s.lastTime, s.transportLostAt)
 		e.cause = CauseTransportGone
 	default:
-		e = unseen(EndLastEvidence, s.lastTime, why.bound(s.lastTime, s.touched))
+		e = inferredEnd(EndLastEvidence, s.lastTime, why.bound(s.lastTime, s.touched))
 	}
 	if e.cause == 0 {
 		e.cause = s.cause(e, why)
@@ -178,14 +178,14 @@ func (s *session) end(why reason) ending {
 // timeout is the end by Janus' watchdog: it held the resources until then, and the client may be gone since its last
 // sign.
 func (s *session) timeout(sign janus.Micros) ending {
-	e := told(EndSessionTimeout, s.timedOut, "")
+	e := explicitEnd(EndSessionTimeout, s.timedOut, "")
 	e.earliest = min(sign, e.time)
 	return e
 }
 
 // bound is the latest possible end, in the emitter's clock: what closed it, or the last evidence and the partition time
 // from that to the deadline.
-func (w reason) bound(last, clock janus.Micros) janus.Micros {
+func (w closeTrigger) bound(last, clock janus.Micros) janus.Micros {
 	if w.until != 0 {
 		return w.until
 	}
@@ -198,16 +198,16 @@ func together(a, b janus.Micros) bool { return a-b <= togetherSpan && b-a <= tog
 // lostConnection tells whether an end came right after the session's connection was lost. An orderly client disconnects
 // after it, and a session that was claimed by another connection keeps the old transport id.
 func (s *session) lostConnection(at janus.Micros) bool {
-	return s.gone != 0 && at >= s.gone && at-s.gone < togetherSpan
+	return s.transportLostAt != 0 && at >= s.transportLostAt && at-s.transportLostAt < togetherSpan
 }
 
 // shutDown tells whether an end came with the shutdown of the emitter.
 func (s *session) shutDown(at janus.Micros) bool {
-	return s.mark.basis == EndEmitterShutdown && at >= s.mark.time && at-s.mark.time < shutdownSpan
+	return s.emitterEnd.basis == EndEmitterShutdown && at >= s.emitterEnd.time && at-s.emitterEnd.time < shutdownSpan
 }
 
 // cause is why the record is closed, answered or not: "How a call ended" in docs/records.md.
-func (s *session) cause(e ending, why reason) Cause {
+func (s *session) cause(e ending, why closeTrigger) Cause {
 	switch e.basis {
 	case EndSessionTimeout:
 		return CauseSessionTimeout

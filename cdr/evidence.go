@@ -166,9 +166,9 @@ func (f *eventFold) carriedBy(pc *leg, legs []*leg) []*leg {
 	legs = append(legs, pc)
 	for _, l := range f.h.legs {
 		switch {
-		case l.told || l == pc:
+		case l.ended || l == pc:
 		case l.kind == SIPCall && l.hangTime == 0, l.kind == RoomMembership,
-			l.kind == companion(f.h.plugin) && l.index == pc.index:
+			l.kind == companionKind(f.h.plugin) && l.index == pc.index:
 			legs = append(legs, l)
 		}
 	}
@@ -177,9 +177,9 @@ func (f *eventFold) carriedBy(pc *leg, legs []*leg) []*leg {
 
 // live notes that a PeerConnection lives, and what it carries.
 func (f *eventFold) live(pc *leg) {
-	var few [few]*leg
-	for _, l := range f.carriedBy(pc, few[:0]) {
-		if !l.told {
+	var buf [fewLegs]*leg
+	for _, l := range f.carriedBy(pc, buf[:0]) {
+		if !l.ended {
 			f.lives(l)
 		}
 	}
@@ -187,9 +187,9 @@ func (f *eventFold) live(pc *leg) {
 
 // liveOwn notes what a plugin event says of the legs of its own handle.
 func (f *eventFold) liveOwn(s sign, b *janus.PluginEvent) {
-	pc := f.h.unended(PeerConnection)
+	pc := f.h.openLeg(PeerConnection)
 	for _, l := range f.h.legs {
-		if l.told || proofs[s][l.kind] != proofOfLife {
+		if l.ended || proofs[s][l.kind] != proofOfLife {
 			continue
 		}
 		switch l.kind {

@@ -32,7 +32,7 @@ func (f *eventFold) handle() {
 	case *janus.HandleAttached:
 		h.attached = true
 		f.learn(b.Plugin)
-		s.sign = max(s.sign, f.t)
+		s.lastClientActivity = max(s.lastClientActivity, f.t)
 	case *janus.HandleDetached:
 		f.learn(b.Plugin)
 		f.takeAll(nil)
@@ -40,7 +40,7 @@ func (f *eventFold) handle() {
 		return
 	case *janus.PluginEvent:
 		f.learn(b.Plugin)
-		f.accompany()
+		f.openCompanionLeg()
 		f.takeAll(nil)
 		f.liveOwn(signOf(h.plugin, b), b)
 		f.plugin(b)
@@ -52,14 +52,14 @@ func (f *eventFold) handle() {
 // takeAll counts the event in the legs that it is of; held is what takes it of PeerConnections, nil when it is of none in
 // particular.
 func (f *eventFold) takeAll(held *leg) {
-	var few [few]*leg
-	for _, l := range f.h.taking(few[:0], f.t) {
+	var buf [fewLegs]*leg
+	for _, l := range f.h.taking(buf[:0], f.t) {
 		if held != nil && l.next == held {
 			l = held
 		}
 		f.take(l)
 		if f.stepped > stepBack {
-			l.suspect, f.s.clockSuspect = true, true
+			l.clockSuspect, f.s.clockSuspect = true, true
 			f.p.conclude(RuleClockStepped, f.s, f.h, l, facts{at: f.h.last, limit: f.stepped})
 		}
 	}
@@ -103,17 +103,17 @@ func (f *eventFold) learn(plugin string) {
 // detached closes what is open on the handle.
 func (f *eventFold) detached() {
 	h, s := f.h, f.s
-	if h.gone != 0 {
+	if h.detachedAt != 0 {
 		return
 	}
-	h.gone, h.goneAt = f.t, f.p.pos.clock.now
+	h.detachedAt, h.detachedClock = f.t, f.p.pos.clock.now
 	h.part(f.p, s)
 	s.detached++
 	f.p.conclude(RuleHandleClosed, s, h, nil, facts{at: f.t})
 	s.lastDetached = max(s.lastDetached, f.t)
 	for _, l := range h.legs {
 		f.close(l)
-		if !l.told {
+		if !l.ended {
 			if l.reports == 0 {
 				f.cuts(h, l)
 			}

@@ -12,19 +12,19 @@ import (
 type index struct {
 	emitterSilence janus.Micros // of the policy
 
-	emitters map[string]*knownEmitter // by name
+	emitters map[string]*emitterEntry // by name
 	numbered int64                    // emitters that were given a number
 	idle     int                      // emitters of which no session is known: see emitter.go
-	changed  []*knownEmitter          // since the last step
-	sessions map[sessionRef]*known
+	changed  []*emitterEntry          // since the last step
+	sessions map[sessionRef]*sessionEntry
 	open     int // sessions that are no stubs
 	cached   int // sessions in memory
 
-	due        deadlines             // partition clock: graces, silent emitters
-	stubs      deadlines             // partition clock: they wait for no tick
-	rooms      map[roomRef][]seat    // open memberships
-	transports map[wire][]sessionRef // sessions by their connection
-	recent     []sessionRef          // sessions in the order of use, for eviction
+	due        deadlines                     // partition clock: graces, silent emitters
+	stubs      deadlines                     // partition clock: they wait for no tick
+	rooms      map[roomRef][]membershipEntry // open memberships
+	transports map[transportRef][]sessionRef // sessions by their connection
+	recent     []sessionRef                  // sessions in the order of use, for eviction
 }
 
 // maxCached is how many decoded sessions a partition keeps in memory beyond those of the running step.
@@ -36,18 +36,18 @@ type sessionRef struct {
 	id      janus.SessionID
 }
 
-// known is a session of the index.
-type known struct {
-	ref     sessionRef
-	em      *knownEmitter
-	s       *session     // nil: in the store only
-	at      janus.Micros // next deadline on the partition clock, 0 for none
-	silence janus.Micros // next deadline on the emitter's alive clock, 0 for none
-	dirty   bool
-	deleted bool
-	stub    bool
-	uses    int32        // how often it stands in recent
-	queued  janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
+// sessionEntry is a session of the index.
+type sessionEntry struct {
+	ref             sessionRef
+	em              *emitterEntry
+	s               *session     // nil: in the store only
+	deadline        janus.Micros // next deadline on the partition clock, 0 for none
+	silenceDeadline janus.Micros // next deadline on the emitter's alive clock, 0 for none
+	dirty           bool
+	deleted         bool
+	stub            bool
+	uses            int32        // how often it stands in recent
+	queuedFor       janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
 }
 
 type roomRef struct {
@@ -56,14 +56,14 @@ type roomRef struct {
 	room    janus.ID
 }
 
-type seat struct {
+type membershipEntry struct {
 	ref    sessionRef
 	handle janus.HandleID
 	user   janus.ID
 	joined janus.Micros
 }
 
-type wire struct {
+type transportRef struct {
 	emitter int64
 	id      string
 }
@@ -72,34 +72,34 @@ func newIndex(emitterSilence janus.Micros) index {
 	return index{
 		emitterSilence: emitterSilence,
 
-		emitters: map[string]*knownEmitter{}, sessions: map[sessionRef]*known{},
-		rooms: map[roomRef][]seat{}, transports: map[wire][]sessionRef{},
+		emitters: map[string]*emitterEntry{}, sessions: map[sessionRef]*sessionEntry{},
+		rooms: map[roomRef][]membershipEntry{}, transports: map[transportRef][]sessionRef{},
 	}
 }
 
 // add puts a new or a scanned session into the index.
-func (x *index) add(s *session) *known {
+func (x *index) add(s *session) *sessionEntry {
 	em := x.emitter(s.emitter)
 	ref := sessionRef{em.number, s.id}
 	k := x.sessions[ref]
 	if k == nil {
-		k = &known{ref: ref, em: em, deleted: true}
+		k = &sessionEntry{ref: ref, em: em, deleted: true}
 		x.sessions[ref] = k
 	}
 	if k.deleted {
-		x.holds(em, 1)
+		x.addSessions(em, 1)
 	}
 	k.s, k.deleted, k.stub = s, false, s.stub != nil
 	x.cached++
 	if !k.stub {
 		x.open++
-		em.sessions++
-		x.expect(em)
+		em.openSessions++
+		x.watchEmitter(em)
 	}
 	for _, h := range s.handles {
 		for _, l := range h.legs {
-			if l.kind == RoomMembership && !l.told {
-				x.seat(k, h, l)
+			if l.kind == RoomMembership && !l.ended {
+				x.addMembership(k, h, l)
 			}
 		}
 	}
@@ -109,43 +109,43 @@ func (x *index) add(s *session) *known {
 	return k
 }
 
-// expect sees to it that the silence of an emitter with open sessions is noticed.
-func (x *index) expect(em *knownEmitter) {
-	if em.sessions > 0 && !em.silent {
-		em.silent = true // at a lower bound: the emitter is looked at when its entry comes up
+// watchEmitter sees to it that the silence of an emitter with open sessions is noticed.
+func (x *index) watchEmitter(em *emitterEntry) {
+	if em.openSessions > 0 && !em.queued {
+		em.queued = true // at a lower bound: the emitter is looked at when its entry comes up
 		heap.Push(&x.due, deadline{at: em.seen, emitter: em.name, ref: sessionRef{em.number, 0}})
 	}
 }
 
 // drop takes a session's open things out of the index. The session itself stays until it is deleted.
-func (x *index) drop(k *known) {
+func (x *index) drop(k *sessionEntry) {
 	if !k.stub {
 		x.open--
-		k.em.sessions--
+		k.em.openSessions--
 	}
 	if k.s != nil {
 		for _, h := range k.s.handles {
 			for _, l := range h.legs {
-				x.unseat(k, h, l)
+				x.dropMembership(k, h, l)
 			}
 		}
 		x.disconnect(k, k.s)
 		x.cached--
 	}
-	k.at, k.silence, k.queued, k.stub = 0, 0, 0, true
+	k.deadline, k.silenceDeadline, k.queuedFor, k.stub = 0, 0, 0, true
 }
 
-func (x *index) seat(k *known, h *handle, l *leg) {
+func (x *index) addMembership(k *sessionEntry, h *handle, l *leg) {
 	r := roomRef{k.ref.emitter, h.plugin, l.room}
-	x.rooms[r] = append(x.rooms[r], seat{ref: k.ref, handle: h.id, user: l.user, joined: l.start})
+	x.rooms[r] = append(x.rooms[r], membershipEntry{ref: k.ref, handle: h.id, user: l.user, joined: l.start})
 }
 
-func (x *index) unseat(k *known, h *handle, l *leg) {
+func (x *index) dropMembership(k *sessionEntry, h *handle, l *leg) {
 	if l.kind != RoomMembership {
 		return
 	}
 	r := roomRef{k.ref.emitter, h.plugin, l.room}
-	seats := slices.DeleteFunc(x.rooms[r], func(s seat) bool {
+	seats := slices.DeleteFunc(x.rooms[r], func(s membershipEntry) bool {
 		return s.ref == k.ref && s.handle == h.id && s.user == l.user && s.joined == l.start
 	})
 	if len(seats) == 0 {
@@ -155,15 +155,15 @@ func (x *index) unseat(k *known, h *handle, l *leg) {
 	}
 }
 
-func (x *index) connect(k *known, s *session) {
-	w := wire{k.ref.emitter, s.transportID}
-	if s.gone == 0 && !slices.Contains(x.transports[w], k.ref) {
+func (x *index) connect(k *sessionEntry, s *session) {
+	w := transportRef{k.ref.emitter, s.transportID}
+	if s.transportLostAt == 0 && !slices.Contains(x.transports[w], k.ref) {
 		x.transports[w] = append(x.transports[w], k.ref)
 	}
 }
 
-func (x *index) disconnect(k *known, s *session) {
-	w := wire{k.ref.emitter, s.transportID}
+func (x *index) disconnect(k *sessionEntry, s *session) {
+	w := transportRef{k.ref.emitter, s.transportID}
 	refs := slices.DeleteFunc(x.transports[w], func(r sessionRef) bool { return r == k.ref })
 	if len(refs) == 0 {
 		delete(x.transports, w)
@@ -174,9 +174,9 @@ func (x *index) disconnect(k *known, s *session) {
 
 // watch puts the deadlines of a session into the queues: at on the partition clock, silence on the alive clock of its
 // emitter, 0 for none. A stub has no silence.
-func (x *index) watch(k *known, s *session, at, silence janus.Micros) {
-	if at != k.at {
-		k.at = at
+func (x *index) watch(k *sessionEntry, s *session, at, silence janus.Micros) {
+	if at != k.deadline {
+		k.deadline = at
 		d := deadline{at: at, emitter: s.emitter, ref: k.ref}
 		switch {
 		case at == 0:
@@ -187,18 +187,18 @@ func (x *index) watch(k *known, s *session, at, silence janus.Micros) {
 		}
 	}
 	if s.stub != nil {
-		k.silence = 0
+		k.silenceDeadline = 0
 		return
 	}
 	em := k.em
-	k.silence = silence
+	k.silenceDeadline = silence
 	// One entry a session is enough: it is looked at when it comes up, and put back when the session lived on.
-	if k.silence != 0 && (k.queued == 0 || k.silence < k.queued) {
-		k.queued = k.silence
-		heap.Push(&em.due, deadline{at: k.silence, emitter: s.emitter, ref: k.ref})
-		em.due.prune(em.sessions, func(d deadline) bool {
+	if k.silenceDeadline != 0 && (k.queuedFor == 0 || k.silenceDeadline < k.queuedFor) {
+		k.queuedFor = k.silenceDeadline
+		heap.Push(&em.due, deadline{at: k.silenceDeadline, emitter: s.emitter, ref: k.ref})
+		em.due.prune(em.openSessions, func(d deadline) bool {
 			k := x.sessions[d.ref]
-			return k != nil && !k.deleted && !k.stub && k.queued == d.at
+			return k != nil && !k.deleted && !k.stub && k.queuedFor == d.at
 		})
 	}
 }
@@ -234,16 +234,16 @@ func (x *index) nextDeadline() (janus.Micros, bool) {
 func (x *index) current(d deadline) (janus.Micros, bool) {
 	if d.ref.id == 0 {
 		em := x.emitters[d.emitter]
-		if em == nil || em.sessions == 0 {
+		if em == nil || em.openSessions == 0 {
 			if em != nil {
-				em.silent = false
+				em.queued = false
 			}
 			return 0, false
 		}
 		return em.seen + x.emitterSilence, true
 	}
 	k := x.sessions[d.ref]
-	return d.at, k != nil && !k.deleted && k.at == d.at
+	return d.at, k != nil && !k.deleted && k.deadline == d.at
 }
 
 // used notes sessions that are in memory and were used, for eviction.

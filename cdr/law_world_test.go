@@ -101,7 +101,7 @@ func (how play) run(log []Input) (outcome, error) {
 			p.Trace(trace)
 			for _, before := range log[max(0, i+1-WindowSize) : i+1] {
 				if !how.forget {
-					p.Recall(before)
+					p.PrimeWindow(before)
 				}
 			}
 		}

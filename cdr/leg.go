@@ -19,7 +19,7 @@ func (f *eventFold) open(h *handle, kind LegKind) *leg {
 func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 	t, kind := f.t, l.kind
 	l.index = max(l.index, h.next[kind])
-	if h.gone != 0 && t > h.gone || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
+	if h.detachedAt != 0 && t > h.detachedAt || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
 		f.p.conclude(RuleLegNotOpened, f.s, h, l, facts{at: t})
 		return nil
 	}
@@ -34,16 +34,16 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 		h.ended = false
 	}
 	f.p.conclude(rule, f.s, h, l, facts{at: l.start})
-	if h.gone != 0 || f.s.closing {
+	if h.detachedAt != 0 || f.s.closing {
 		f.close(l)
 	}
 	f.opened = true
 	return l
 }
 
-// openBeside makes a leg that may be one of several of its kind. The end of one that is still kept does not stand in its
+// openConcurrent makes a leg that may be one of several of its kind. The end of one that is still kept does not stand in its
 // way, for it may have overtaken the event at hand; an event from before that is an old one that comes again.
-func (f *eventFold) openBeside(h *handle, kind LegKind) *leg {
+func (f *eventFold) openConcurrent(h *handle, kind LegKind) *leg {
 	last := h.lastEnd[kind]
 	if f.t > last-overtaken && slices.ContainsFunc(h.legs, func(l *leg) bool { return l.kind == kind }) {
 		h.lastEnd[kind] = 0
@@ -68,10 +68,10 @@ func (h *handle) current(kind LegKind, t janus.Micros) *leg {
 		if l.kind != kind {
 			continue
 		}
-		if l.told && t <= l.toldTime {
+		if l.ended && t <= l.endedAt {
 			return l
 		}
-		if !l.told {
+		if !l.ended {
 			found = l
 		}
 	}
@@ -81,16 +81,16 @@ func (h *handle) current(kind LegKind, t janus.Micros) *leg {
 // old tells whether a time is not after the end of the leg of the same kind before l: what is said of it was about that
 // one, and comes again. A clock that was set back so far looks the same.
 func (h *handle) old(l *leg, t janus.Micros) bool {
-	if l.told { // lastEnd is its own
+	if l.ended { // lastEnd is its own
 		return l.index > 0 && t < l.start-overtaken
 	}
 	return t <= h.lastEnd[l.kind] && t < l.start
 }
 
-// unended is the leg of a kind of which no event has told the end.
-func (h *handle) unended(kind LegKind) *leg {
+// openLeg is the leg of a kind of which no event has told the end.
+func (h *handle) openLeg(kind LegKind) *leg {
 	for _, l := range slices.Backward(h.legs) {
-		if l.kind == kind && !l.told {
+		if l.kind == kind && !l.ended {
 			return l
 		}
 	}
@@ -101,12 +101,12 @@ func (h *handle) unended(kind LegKind) *leg {
 // it, else those that are open.
 func (h *handle) taking(legs []*leg, t janus.Micros) []*leg {
 	for _, l := range h.legs {
-		if l.told && t <= l.toldTime {
+		if l.ended && t <= l.endedAt {
 			legs = append(legs, l)
 		}
 	}
 	for _, l := range h.legs {
-		if !l.told && !slices.ContainsFunc(legs, func(o *leg) bool { return o.told && o.kind == l.kind }) {
+		if !l.ended && !slices.ContainsFunc(legs, func(o *leg) bool { return o.ended && o.kind == l.kind }) {
 			legs = append(legs, l)
 		}
 	}
@@ -119,7 +119,7 @@ func (f *eventFold) take(l *leg) {
 	l.events++
 	l.lastOffset = max(l.lastOffset, f.offset)
 	l.first, l.last = min(l.first, t), max(l.last, t)
-	if l.closing && (l.told || l.byeTime == 0) { // behind a BYE comes the call's own `hangup`
+	if l.closing && (l.ended || l.byeTime == 0) { // behind a BYE comes the call's own `hangup`
 		l.late++
 		f.p.conclude(RuleLateInGrace, f.s, f.h, l, facts{})
 	}
@@ -132,21 +132,21 @@ func (f *eventFold) close(l *leg) {
 	}
 }
 
-// tell ends a leg by an event of its own: the first one that tells it counts.
-func (f *eventFold) tell(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnostics string) {
-	if l.told {
+// endLeg ends a leg by an event of its own: the first one that tells it counts.
+func (f *eventFold) endLeg(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnostics string) {
+	if l.ended {
 		return
 	}
 	f.cuts(h, l)
-	l.told, l.toldBasis, l.toldTime = true, basis, at
+	l.ended, l.endBasis, l.endedAt = true, basis, at
 	if l.kind == PeerConnection {
 		h.ended = true
 	}
 	f.p.conclude(f.endedBy(basis), f.s, h, l, facts{at: at, word: diagnostics, limit: f.p.terms(f.em, h.plugin).Grace})
-	l.toldReason = keep(diagnostics, &l.cut)
+	l.endWord = keep(diagnostics, &l.truncated)
 	l.lastOffset = max(l.lastOffset, f.offset)
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], at)
-	f.p.index.unseat(f.k, h, l)
+	f.p.index.dropMembership(f.k, h, l)
 	f.close(l)
 }
 
@@ -193,8 +193,8 @@ func (l *leg) startMissing() bool {
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
 }
 
-// alive is until when the client certainly lived, by what Janus received from it.
-func (l *leg) alive() janus.Micros { return max(l.start, l.up, l.sign) }
+// lastSeenAlive is until when the client certainly lived, by what Janus received from it.
+func (l *leg) lastSeenAlive() janus.Micros { return max(l.start, l.up, l.lastClientActivity) }
 
 // addFeed adds a feed to the union over the leg.
 func (l *leg) addFeed(id janus.ID) {
@@ -205,9 +205,9 @@ func (l *leg) addFeed(id janus.ID) {
 	switch {
 	case known:
 	case len(l.feeds) >= maxFeeds:
-		l.cut = true
+		l.truncated = true
 	default:
-		l.feeds = slices.Insert(l.feeds, i, keep(id.Text, &l.cut))
+		l.feeds = slices.Insert(l.feeds, i, keep(id.Text, &l.truncated))
 	}
 }
 
@@ -218,14 +218,14 @@ func (l *leg) misfit() bool {
 		return false
 	}
 	carries := l.traffic()
-	if !l.told || l.toldBasis != EndWebRTCHangup {
+	if !l.ended || l.endBasis != EndWebRTCHangup {
 		return carries
 	}
-	if !carries && l.reports > 0 && l.toldTime-l.reported <= finalSpan { // the last report says that nothing flowed
+	if !carries && l.reports > 0 && l.endedAt-l.reported <= finalSpan { // the last report says that nothing flowed
 		return false
 	}
-	waited := l.toldTime - l.stepTime
-	switch l.toldReason {
+	waited := l.endedAt - l.stepTime
+	switch l.endWord {
 	case "DTLS timeout", "DTLS error":
 		return l.step < stepHandshake
 	case "DTLS alert":

@@ -21,10 +21,10 @@ func (l *leg) stream(mid string, hasMid bool, media janus.Media, layer int) *str
 		}
 	}
 	if len(l.streams) >= maxStreams {
-		l.cut = true
+		l.truncated = true
 		return nil
 	}
-	l.streams = append(l.streams, stream{mid: keep(mid, &l.cut), hasMid: hasMid, media: media, layer: int32(layer)})
+	l.streams = append(l.streams, stream{mid: keep(mid, &l.truncated), hasMid: hasMid, media: media, layer: int32(layer)})
 	return &l.streams[len(l.streams)-1]
 }
 
@@ -53,7 +53,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		return
 	}
 	if s.codec == "" && r.Codec != "" {
-		s.codec = keep(r.Codec, &l.cut)
+		s.codec = keep(r.Codec, &l.truncated)
 	}
 	now := StreamCounters{
 		BytesReceived: r.BytesReceived, BytesSent: r.BytesSent, PacketsReceived: r.PacketsReceived, PacketsSent: r.PacketsSent,
@@ -64,7 +64,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		s.growth = now.BytesReceived + now.BytesSent - s.seen.BytesReceived - s.seen.BytesSent
 		s.cadence(t - s.last)
 		if now.BytesReceived > s.seen.BytesReceived && s.media != janus.MediaData {
-			l.sign = max(l.sign, s.last) // the client lived when the report before was made
+			l.lastClientActivity = max(l.lastClientActivity, s.last) // the client lived when the report before was made
 		}
 	}
 	if now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent {

@@ -13,29 +13,29 @@ func (f *eventFold) join(room, user janus.ID, display string) {
 	for _, m := range slices.Clone(h.legs) {
 		switch same := m.room == room && m.user == user; {
 		case m.kind != RoomMembership:
-		case same && (f.t == m.start || f.t < m.start && !m.told || m.told && f.t <= m.toldTime):
+		case same && (f.t == m.start || f.t < m.start && !m.ended || m.ended && f.t <= m.endedAt):
 			return // told again
-		case !m.told && f.t > m.start && (same || h.plugin != janus.PluginTextRoom):
+		case !m.ended && f.t > m.start && (same || h.plugin != janus.PluginTextRoom):
 			// One is in one room at a time, and not twice in the same: it was over by then.
 			f.p.conclude(RuleSuperseded, f.s, h, m, facts{at: f.t})
-			f.p.emitHandle(f.k, h, reason{cause: CauseInactivity, until: f.t}, func(l *leg) bool { return l == m })
+			f.p.emitHandle(f.k, h, closeTrigger{cause: CauseInactivity, until: f.t}, func(l *leg) bool { return l == m })
 		}
 	}
-	m := f.openBeside(h, RoomMembership) // a text room handle may be in several rooms
+	m := f.openConcurrent(h, RoomMembership) // a text room handle may be in several rooms
 	if m == nil {
 		return
 	}
 	f.take(m)
 	m.accepted = f.t
 	f.p.conclude(RuleAnsweredJoined, f.s, h, m, facts{at: m.accepted})
-	m.room.Text, m.room.Quoted = keep(room.Text, &m.cut), room.Quoted
-	m.user.Text, m.user.Quoted = keep(user.Text, &m.cut), user.Quoted
-	m.display = keep(display, &m.cut)
-	f.p.index.seat(f.k, h, m)
+	m.room.Text, m.room.Quoted = keep(room.Text, &m.truncated), room.Quoted
+	m.user.Text, m.user.Quoted = keep(user.Text, &m.truncated), user.Quoted
+	m.display = keep(display, &m.truncated)
+	f.p.index.addMembership(f.k, h, m)
 	if pc := h.current(PeerConnection, f.t); pc != nil {
-		pc.sitsIn(m)
-		if pc.told && f.hangupLeaves() { // its end has overtaken this event
-			f.tell(h, m, pc.toldBasis, pc.toldTime, pc.toldReason)
+		pc.copyRoomFrom(m)
+		if pc.ended && f.hangupLeaves() { // its end has overtaken this event
+			f.endLeg(h, m, pc.endBasis, pc.endedAt, pc.endWord)
 		}
 	}
 }
@@ -43,21 +43,21 @@ func (f *eventFold) join(room, user janus.ID, display string) {
 // leave ends the membership of a participant in a room, by an event of the plugin.
 func (f *eventFold) leave(h *handle, room, user janus.ID, all bool, word string, by Initiator) {
 	for _, m := range h.legs {
-		if m.kind != RoomMembership || m.told || m.room != room || !all && m.user != user {
+		if m.kind != RoomMembership || m.ended || m.room != room || !all && m.user != user {
 			continue
 		}
 		if f.t < m.start { // by its clock before it began
 			if h.leftBefore(m, f.raw) {
 				continue
 			}
-			m.suspect = true
+			m.clockSuspect = true
 		}
 		m.by = by
 		if m.hangTime != 0 && !together(m.hangTime, f.t) {
-			f.tell(h, m, EndWebRTCHangup, m.hangTime, m.hangWord)
+			f.endLeg(h, m, EndWebRTCHangup, m.hangTime, m.hangWord)
 			continue
 		}
-		f.tell(h, m, EndPluginEvent, max(f.t, m.start), word)
+		f.endLeg(h, m, EndPluginEvent, max(f.t, m.start), word)
 	}
 }
 

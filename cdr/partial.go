@@ -18,7 +18,7 @@ func (f *eventFold) cuts(h *handle, l *leg) {
 	part := f.p.terms(f.em, h.plugin).Partial
 	for n := 0; n < maxCuts; n++ {
 		at, cause := l.nextCut(part)
-		if at == 0 || f.t < at || l.told && at >= l.toldTime {
+		if at == 0 || f.t < at || l.ended && at >= l.endedAt {
 			return
 		}
 		f.p.emitPart(f.k, h, l, at, cause)
@@ -30,7 +30,7 @@ const maxCuts = 1000
 
 // cutsByVolume writes a part when a report shows that the leg has carried enough since the last one.
 func (f *eventFold) cutsByVolume(l *leg) {
-	if !f.p.partials || l.told {
+	if !f.p.partials || l.ended {
 		return
 	}
 	limit := f.p.terms(f.em, f.h.plugin).Partial.Volume
@@ -94,7 +94,7 @@ func (l *leg) volume() (v int64) {
 
 // emitPart writes a partial record that ends at a moment, and begins the next part there. Its offsets, counts and volumes
 // are those of the leg so far: that is what it takes to make it again.
-func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause Cause) {
+func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros, cause Cause) {
 	answer, basis := l.answer()
 	l.parts++
 	p.conclude(RulePartCut, k.s, h, l, facts{at: at, word: cause.String()})
@@ -109,7 +109,7 @@ func (p *Partition) emitPart(k *known, h *handle, l *leg, at janus.Micros, cause
 	r.RecordClosureTime = at
 	l.span(r)
 	r.byTheClock(l.shift)
-	r.judge()
+	r.setConfidence()
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, k.s, h, l, facts{at: at, record: r})
 

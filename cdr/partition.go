@@ -74,16 +74,16 @@ type Partition struct {
 	parser janus.Parser
 	window *window
 
-	pos      position
-	started  bool // a position is known
-	moved    bool // a record was folded since the last step
-	index    index
-	step     Step
-	pending  int
-	stepKeys []sessionRef // sessions changed since the last step
-	counts   Counts
-	known    map[termsRef]*Terms
-	partials bool // the policy asks for partial records somewhere
+	pos        position
+	started    bool // a position is known
+	moved      bool // a record was folded since the last step
+	index      index
+	step       Step
+	pending    int
+	stepKeys   []sessionRef // sessions changed since the last step
+	counts     Counts
+	termsCache map[termsRef]*Terms
+	partials   bool // the policy asks for partial records somewhere
 
 	trace     func(Conclusion) // nil for nobody
 	eventTime janus.Micros     // for the trace: timestamp of the event at hand, 0 for none
@@ -122,7 +122,7 @@ func typeSlot(t janus.Type) int {
 
 // Open reads the position and scans the states, and builds the indexes from them.
 func Open(policy Policy, source Source, states States) (*Partition, error) {
-	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(policy.EmitterSilence), known: map[termsRef]*Terms{}, partials: policy.partials()}
+	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(policy.EmitterSilence), termsCache: map[termsRef]*Terms{}, partials: policy.partials()}
 	b, err := states.Get([]byte(positionKey))
 	if err != nil {
 		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
@@ -178,11 +178,11 @@ func (p *Partition) Next() int64 {
 	return p.pos.next
 }
 
-// Recall notes a record before Next, so that a repetition of it that is still to come is known for one: what repetitions
+// PrimeWindow notes a record before Next, so that a repetition of it that is still to come is known for one: what repetitions
 // are told by is not among the states. It comes after Open and before the first Apply, with the last WindowSize records
 // before Next, or as many as there are, in the order of their offsets. Whoever leaves it out, or recalls fewer, counts
 // repetitions as events of their own (event_count instead of duplicate_count); what they say changes nothing twice.
-func (p *Partition) Recall(in Input) {
+func (p *Partition) PrimeWindow(in Input) {
 	if in.Kind == KindEvent || in.Kind == KindCopy {
 		p.window.repeated(in.Offset, in.Kind, in.Value)
 	}
@@ -321,7 +321,7 @@ func (p *Partition) Flush() error {
 }
 
 // event folds an event into its own session.
-func (p *Partition) event(em *knownEmitter, e *janus.Event, raw janus.Micros, in Input, cut bool) error {
+func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in Input, cut bool) error {
 	k, err := p.session(em, e.Session)
 	if err != nil {
 		return err
@@ -362,13 +362,13 @@ func (p *Partition) event(em *knownEmitter, e *janus.Event, raw janus.Micros, in
 	x.t = e.Time
 	x.s.stepped(p, em)
 	x.session()
-	x.weigh(len(in.Value))
+	x.enforceSizeLimit(len(in.Value))
 	p.watch(k, k.s)
 	return nil
 }
 
 // repeat counts a repetition of an event of a session.
-func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
+func (p *Partition) repeat(em *emitterEntry, e *janus.Event) error {
 	k, err := p.session(em, e.Session)
 	if err != nil || k == nil || k.s.stub != nil {
 		return err
@@ -377,8 +377,8 @@ func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
 	k.s.duplicates++
 	p.conclude(RuleDuplicate, k.s, nil, nil, facts{})
 	if h := k.s.find(e.Handle); h != nil {
-		var few [few]*leg
-		for _, l := range h.taking(few[:0], e.Time) {
+		var buf [fewLegs]*leg
+		for _, l := range h.taking(buf[:0], e.Time) {
 			if e.Time >= l.first {
 				l.duplicates++
 			}
@@ -388,7 +388,7 @@ func (p *Partition) repeat(em *knownEmitter, e *janus.Event) error {
 }
 
 // session finds a session, open or stub; nil when there is none.
-func (p *Partition) session(em *knownEmitter, id janus.SessionID) (*known, error) {
+func (p *Partition) session(em *emitterEntry, id janus.SessionID) (*sessionEntry, error) {
 	k := p.index.sessions[sessionRef{em.number, id}]
 	if k == nil || k.deleted {
 		return nil, nil
@@ -397,7 +397,7 @@ func (p *Partition) session(em *knownEmitter, id janus.SessionID) (*known, error
 }
 
 // load brings a session back into memory.
-func (p *Partition) load(k *known) error {
+func (p *Partition) load(k *sessionEntry) error {
 	if k.s != nil {
 		return nil
 	}
@@ -418,7 +418,7 @@ func (p *Partition) load(k *known) error {
 }
 
 // touch notes that a session changes in this step.
-func (p *Partition) touch(k *known) {
+func (p *Partition) touch(k *sessionEntry) {
 	if !k.dirty {
 		k.dirty = true
 		p.stepKeys = append(p.stepKeys, k.ref)
@@ -426,7 +426,7 @@ func (p *Partition) touch(k *known) {
 }
 
 // sighted notes that an emitter's events come.
-func (p *Partition) sighted(em *knownEmitter) error {
+func (p *Partition) sighted(em *emitterEntry) error {
 	p.index.sight(em, p.pos.clock.now)
 	return p.silence(em)
 }

@@ -47,10 +47,10 @@ func (f *eventFold) held() *leg {
 		if _, ok := f.e.Body.(*janus.MediaReport); ok {
 			pc.amid = amid
 		}
-		f.seatPeerConnection(pc)
+		f.copyContext(pc)
 	case f.h.old(pc, f.t):
 		return nil
-	case !pc.told:
+	case !pc.ended:
 		if pc = f.heldBy(pc); pc == nil {
 			return nil
 		}
@@ -75,28 +75,28 @@ func (f *eventFold) openedEarlier(l *leg) bool {
 	return l.parts == 0 && f.t < l.start && f.t > f.h.lastEnd[PeerConnection] && !f.s.precedes(f.t)
 }
 
-// accompany makes the STREAM_VIEW or RECORDING beside the open PeerConnection, as soon as the plugin is known.
-func (f *eventFold) accompany() {
-	kind := companion(f.h.plugin)
+// openCompanionLeg makes the STREAM_VIEW or RECORDING beside the open PeerConnection, as soon as the plugin is known.
+func (f *eventFold) openCompanionLeg() {
+	kind := companionKind(f.h.plugin)
 	if kind == LegKindUnknown {
 		return
 	}
-	pc := f.h.unended(PeerConnection)
-	if pc == nil || f.h.next[kind] > pc.index || f.h.unended(kind) != nil {
+	pc := f.h.openLeg(PeerConnection)
+	if pc == nil || f.h.next[kind] > pc.index || f.h.openLeg(kind) != nil {
 		return
 	}
 	// What was told of the one before stays, should it have turned out only now that its PeerConnection was over.
 	l := f.successor()
 	l.kind, l.index, l.start, l.first, l.firstOffset = kind, pc.index, max(pc.start, f.h.lastEnd[kind]), pc.first, pc.firstOffset
 	if l = f.openLeg(f.h, l, RuleLegOpenedBeside); l != nil {
-		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.sign = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.sign
+		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.lastClientActivity = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.lastClientActivity
 		l.role, l.room = pc.role, pc.room
 		l.mate, l.mateIndex = PeerConnection, pc.index
 	}
 }
 
-// companion is the kind of leg that stands beside each PeerConnection of a plugin.
-func companion(plugin string) LegKind {
+// companionKind is the kind of leg that stands beside each PeerConnection of a plugin.
+func companionKind(plugin string) LegKind {
 	switch plugin {
 	case janus.PluginStreaming:
 		return StreamView
@@ -106,14 +106,14 @@ func companion(plugin string) LegKind {
 	return LegKindUnknown
 }
 
-// beside are the PeerConnection of the moment and what shares its life on this handle, appended to all.
-func (f *eventFold) beside(all []*leg) (pc *leg, _ []*leg) {
+// withCompanion are the PeerConnection of the moment and what shares its life on this handle, appended to all.
+func (f *eventFold) withCompanion(all []*leg) (pc *leg, _ []*leg) {
 	t := f.t
 	if pc = f.h.current(PeerConnection, t); pc == nil || f.h.old(pc, t) {
 		return nil, nil
 	}
 	all = append(all, pc)
-	if kind := companion(f.h.plugin); kind != LegKindUnknown {
+	if kind := companionKind(f.h.plugin); kind != LegKindUnknown {
 		if l := f.h.current(kind, t); l != nil && l.index == pc.index {
 			all = append(all, l)
 		}
@@ -128,15 +128,15 @@ func (f *eventFold) peerConnection() {
 		return
 	}
 	pc := f.held()
-	f.accompany()
+	f.openCompanionLeg()
 	f.takeAll(pc)
 	if pc == nil {
 		return
 	}
 	apart := !slices.Contains(f.h.legs, pc) // it may be the next one: what is carried by the open one is not touched
-	var few [few]*leg
-	all := append(few[:0], pc)
-	if kind := companion(f.h.plugin); kind != LegKindUnknown && !apart {
+	var buf [fewLegs]*leg
+	all := append(buf[:0], pc)
+	if kind := companionKind(f.h.plugin); kind != LegKindUnknown && !apart {
 		if l := f.h.current(kind, f.t); l != nil && l.index == pc.index {
 			all = append(all, l)
 		}
@@ -163,7 +163,7 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 		pc.remember(originOf(b.SDP), b.FromClient)
 		pc.acted = pc.acted || !b.FromClient
 		if b.FromClient {
-			f.s.sign = max(f.s.sign, t)
+			f.s.lastClientActivity = max(f.s.lastClientActivity, t)
 		}
 	case *janus.ICEState:
 		pc.acted = true
@@ -198,9 +198,9 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 		pc.acted = true
 		if t >= pc.pair {
 			pc.pair = t
-			pc.address = keep(b.Remote.Address, &pc.cut)
-			pc.local, pc.remote = keep(b.Local.Type, &pc.cut), keep(b.Remote.Type, &pc.cut)
-			pc.protocol = keep(b.Remote.Transport, &pc.cut)
+			pc.address = keep(b.Remote.Address, &pc.truncated)
+			pc.local, pc.remote = keep(b.Local.Type, &pc.truncated), keep(b.Remote.Type, &pc.truncated)
+			pc.protocol = keep(b.Remote.Transport, &pc.truncated)
 		}
 	case *janus.PeerConnectionUp:
 		pc.reach(stepUp, t)
@@ -210,10 +210,10 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 				f.p.conclude(RuleAnsweredWebRTCUp, f.s, f.h, l, facts{at: t})
 			}
 		}
-		if c := f.h.unended(SIPCall); c != nil && c.up == 0 && pc.carries(c) {
+		if c := f.h.openLeg(SIPCall); c != nil && c.up == 0 && pc.carries(c) {
 			c.up = t // it is no answer by itself
 		}
-		f.signed(t)
+		f.noteClientActivity(t)
 	case *janus.PeerConnectionHangup:
 		f.hangup(b, all)
 	case *janus.MediaState:
@@ -258,12 +258,12 @@ func (f *eventFold) report(pc *leg, b *janus.MediaReport, all []*leg) {
 	}
 	if both[0] && both[1] && pc.twoWay == 0 {
 		pc.twoWay = f.t
-		if c := f.h.unended(SIPCall); c != nil && c.twoWay == 0 && pc.carries(c) {
+		if c := f.h.openLeg(SIPCall); c != nil && c.twoWay == 0 && pc.carries(c) {
 			c.twoWay = f.t
 		}
 	}
 	f.cutsByVolume(pc)
-	f.signed(pc.sign)
+	f.noteClientActivity(pc.lastClientActivity)
 }
 
 // reported notes a tick of reports in a PeerConnection and in what it carries: Janus sends one at each end of one.
@@ -271,10 +271,10 @@ func (f *eventFold) reported(pc *leg, apart bool) {
 	if _, ok := f.e.Body.(*janus.MediaReport); !ok {
 		return
 	}
-	var few [few]*leg
-	legs := append(few[:0], pc)
+	var buf [fewLegs]*leg
+	legs := append(buf[:0], pc)
 	if !apart {
-		legs = f.carriedBy(pc, few[:0])
+		legs = f.carriedBy(pc, buf[:0])
 	}
 	if period := pc.period(); period != 0 && (f.s.period == 0 || period < f.s.period) {
 		f.s.period = period
@@ -338,13 +338,13 @@ func (l *leg) offered(b *janus.JSEP, t janus.Micros) {
 	}
 }
 
-// signed notes a sign of the client in all that is open on the handle: the call and the membership live no shorter than
+// noteClientActivity notes a sign of the client in all that is open on the handle: the call and the membership live no shorter than
 // the PeerConnection that carries them.
-func (f *eventFold) signed(t janus.Micros) {
-	f.s.sign = max(f.s.sign, t)
+func (f *eventFold) noteClientActivity(t janus.Micros) {
+	f.s.lastClientActivity = max(f.s.lastClientActivity, t)
 	for _, l := range f.h.legs {
-		if !l.told {
-			l.sign = max(l.sign, t)
+		if !l.ended {
+			l.lastClientActivity = max(l.lastClientActivity, t)
 		}
 	}
 }
@@ -369,22 +369,22 @@ func (l *leg) proved(t janus.Micros) bool {
 func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 	t := f.t
 	if b.Reason == "Janus API" || b.Reason == "DTLS alert" {
-		f.s.sign = max(f.s.sign, t)
+		f.s.lastClientActivity = max(f.s.lastClientActivity, t)
 	}
 	for _, l := range all {
-		f.tell(f.h, l, EndWebRTCHangup, t, b.Reason)
+		f.endLeg(f.h, l, EndWebRTCHangup, t, b.Reason)
 	}
 	for _, l := range f.h.legs {
 		switch {
-		case l.told || t < l.start:
+		case l.ended || t < l.start:
 		case l.kind == SIPCall: // the plugin says BYE now, and its own `hangup` tells the end
 			if l.hangTime == 0 {
-				l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)
+				l.hangTime, l.hangWord = t, keep(b.Reason, &l.truncated)
 				f.p.conclude(RuleCallWaitsForSIP, f.s, f.h, l, facts{at: t, word: b.Reason, limit: f.p.terms(f.em, f.h.plugin).Grace})
 				f.close(l)
 			}
 		case l.kind == RoomMembership && f.hangupLeaves() && l.hangTime == 0: // and its own `left` may tell the end
-			l.hangTime, l.hangWord = t, keep(b.Reason, &l.cut)
+			l.hangTime, l.hangWord = t, keep(b.Reason, &l.truncated)
 			f.close(l)
 		}
 	}
@@ -395,14 +395,14 @@ func (f *eventFold) hangupLeaves() bool {
 	return f.h.plugin == janus.PluginAudioBridge || f.h.plugin == janus.PluginTextRoom
 }
 
-// seatPeerConnection tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.
-func (f *eventFold) seatPeerConnection(pc *leg) {
+// copyContext tells a new PeerConnection what the handle knows of the room, the call or the recording it is for.
+func (f *eventFold) copyContext(pc *leg) {
 	for _, m := range f.h.legs {
-		if m.kind == RoomMembership && !m.told { // of several the first names the room
-			pc.sitsIn(m)
+		if m.kind == RoomMembership && !m.ended { // of several the first names the room
+			pc.copyRoomFrom(m)
 		}
 	}
-	if c := f.h.unended(SIPCall); c != nil && c.hangTime == 0 { // else it has had its own
+	if c := f.h.openLeg(SIPCall); c != nil && c.hangTime == 0 { // else it has had its own
 		c.shareParties(pc)
 	}
 	if f.h.offered.Known() {
@@ -410,7 +410,7 @@ func (f *eventFold) seatPeerConnection(pc *leg) {
 	}
 }
 
-func (l *leg) sitsIn(m *leg) {
+func (l *leg) copyRoomFrom(m *leg) {
 	m.mate, m.mateIndex = PeerConnection, l.index
 	if !l.room.Known() && !l.user.Known() {
 		l.room, l.user, l.display = m.room, m.user, m.display

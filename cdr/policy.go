@@ -240,19 +240,19 @@ func (p *Policy) partials() bool {
 }
 
 // terms are the terms of a plugin on an emitter, looked up once.
-func (p *Partition) terms(em *knownEmitter, plugin string) *Terms {
+func (p *Partition) terms(em *emitterEntry, plugin string) *Terms {
 	if len(p.policy.Rules) == 0 {
 		return &p.policy.Terms
 	}
 	key := termsRef{em.number, plugin}
-	t := p.known[key]
+	t := p.termsCache[key]
 	if t == nil {
-		if len(p.known) >= maxTerms { // plugin names come from outside
-			clear(p.known)
+		if len(p.termsCache) >= maxTerms { // plugin names come from outside
+			clear(p.termsCache)
 		}
 		v := p.policy.For(em.name, plugin)
 		t = &v
-		p.known[key] = t
+		p.termsCache[key] = t
 	}
 	return t
 }
@@ -276,8 +276,8 @@ const (
 	maxIdle       = 4096 // emitters of a partition that are remembered though no session of them is
 )
 
-// few is how many legs of a handle an event is about without asking for memory.
-const few = 4
+// fewLegs is how many legs of a handle an event is about without asking for memory.
+const fewLegs = 4
 
 // maxStep is the most that the partition clock moves from one record to the next: so an outage of Kafka, or a jump of a
 // broker's clock, is not mistaken for silence.

@@ -8,13 +8,13 @@ import (
 
 // reach applies an event, or the copy of one, to the sessions that it concerns besides its own: janus.Reach says which
 // events these are. A copy ends only what was open at its own timestamp.
-func (p *Partition) reach(em *knownEmitter, e *janus.Event, offset int64) error {
+func (p *Partition) reach(em *emitterEntry, e *janus.Event, offset int64) error {
 	switch b := e.Body.(type) {
 	case *janus.ServerStarted:
 		em.reclaim = max(b.ReclaimSessionTimeout.Value, 0)
-		return p.emitterEnded(em, mark{basis: EndEmitterRestart, time: e.Time})
+		return p.emitterEnded(em, emitterEnd{basis: EndEmitterRestart, time: e.Time})
 	case *janus.ServerShutdown:
-		return p.emitterEnded(em, mark{basis: EndEmitterShutdown, time: e.Time})
+		return p.emitterEnded(em, emitterEnd{basis: EndEmitterShutdown, time: e.Time})
 	case *janus.TransportEvent:
 		if b.Event == "disconnected" {
 			return p.disconnected(em, b.ID, e.Time)
@@ -27,11 +27,11 @@ func (p *Partition) reach(em *knownEmitter, e *janus.Event, offset int64) error 
 
 // emitterEnded marks every session that was open at the time. What lives on, lives on (session.outlives); the rest is
 // closed when the grace is over.
-func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
+func (p *Partition) emitterEnded(em *emitterEntry, m emitterEnd) error {
 	m.clock = p.pos.clock.now
-	return p.eachSession(em, func(k *known) error {
+	return p.eachSession(em, func(k *sessionEntry) error {
 		s := k.s
-		if s.incarnation+s.shift > m.time || s.mark.basis != 0 {
+		if s.incarnation+s.shift > m.time || s.emitterEnd.basis != 0 {
 			return nil
 		}
 		// A session of the new process that began a moment before its `started` has newer events than the old one can have.
@@ -39,7 +39,7 @@ func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
 			return nil
 		}
 		p.touch(k)
-		s.mark = m
+		s.emitterEnd = m
 		p.conclude(RuleEmitterMarked, s, nil, nil, facts{at: m.time, limit: p.terms(em, "").Grace, word: m.basis.String()})
 		p.watch(k, s)
 		return nil
@@ -48,8 +48,8 @@ func (p *Partition) emitterEnded(em *knownEmitter, m mark) error {
 
 // disconnected notes the loss of a connection in the sessions that were created over it. An id is used again as soon as
 // the connection is gone, so it counts for those that were there.
-func (p *Partition) disconnected(em *knownEmitter, id string, at janus.Micros) error {
-	for _, ref := range slices.Clone(p.index.transports[wire{em.number, id}]) {
+func (p *Partition) disconnected(em *emitterEntry, id string, at janus.Micros) error {
+	for _, ref := range slices.Clone(p.index.transports[transportRef{em.number, id}]) {
 		k := p.index.sessions[ref]
 		if k == nil || k.stub || k.deleted {
 			continue
@@ -63,7 +63,7 @@ func (p *Partition) disconnected(em *knownEmitter, id string, at janus.Micros) e
 }
 
 // roomEvent ends the memberships of others that a plugin event ends: one participant's, or those of a whole room.
-func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginEvent, offset int64) error {
+func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginEvent, offset int64) error {
 	d, ok := b.Departure()
 	if !ok {
 		return nil
@@ -72,13 +72,13 @@ func (p *Partition) roomEvent(em *knownEmitter, e *janus.Event, b *janus.PluginE
 	if d.ByOthers {
 		by = ByRemote
 	}
-	seats := slices.DeleteFunc(slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]), func(s seat) bool {
+	seats := slices.DeleteFunc(slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]), func(s membershipEntry) bool {
 		return !d.All && s.user != d.User
 	})
-	then := func(s seat) bool { return s.joined <= e.Time }
+	then := func(s membershipEntry) bool { return s.joined <= e.Time }
 	if slices.ContainsFunc(seats, then) || em.timeline.now-e.Time <= leastStep {
 		// It ends what was open at its time. Where nothing was, its clock may have been set back since.
-		seats = slices.DeleteFunc(seats, func(s seat) bool { return !then(s) })
+		seats = slices.DeleteFunc(seats, func(s membershipEntry) bool { return !then(s) })
 	}
 	for _, s := range seats {
 		k := p.index.sessions[s.ref]

@@ -5,8 +5,8 @@ import "januscdr/janus"
 // recordPlay folds an event of a Record&Play handle: `recording` or `playout` says what it is, `stopped` ends it. The
 // end of a playout that reaches the end of its file is told by the PeerConnection only.
 func (f *eventFold) recordPlay(b *janus.PluginEvent) {
-	var few [few]*leg
-	_, all := f.beside(few[:0])
+	var buf [fewLegs]*leg
+	_, all := f.withCompanion(buf[:0])
 	for _, l := range all {
 		switch b.Name {
 		case "recording":
@@ -15,11 +15,11 @@ func (f *eventFold) recordPlay(b *janus.PluginEvent) {
 			l.role = Player
 		}
 		if b.ID.Known() && !l.room.Known() {
-			l.room.Text, l.room.Quoted = keep(b.ID.Text, &l.cut), b.ID.Quoted
+			l.room.Text, l.room.Quoted = keep(b.ID.Text, &l.truncated), b.ID.Quoted
 		}
 		if b.Name == "stopped" && l.kind == Recording {
 			l.by = ByLocal
-			f.tell(f.h, l, EndPluginEvent, f.t, b.Name)
+			f.endLeg(f.h, l, EndPluginEvent, f.t, b.Name)
 		}
 	}
 	if len(all) == 0 && b.Name == "playout" { // it comes before the offer that plays it

@@ -9,8 +9,8 @@ import (
 // eventFold is one event on its way into its session.
 type eventFold struct {
 	p      *Partition
-	em     *knownEmitter
-	k      *known
+	em     *emitterEntry
+	k      *sessionEntry
 	s      *session
 	h      *handle // nil for events of the session itself
 	e      *janus.Event
@@ -35,13 +35,13 @@ func (f *eventFold) session() {
 	s.lastOffset = max(s.lastOffset, f.offset)
 	s.firstTime, s.lastTime = min(s.firstTime, t), max(s.lastTime, t)
 	s.touched, s.touchedAlive = f.p.pos.clock.now, f.em.alive
-	if s.mark.basis != 0 && s.outlives(f.e) {
-		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.mark.time, word: s.mark.basis.String()})
-		s.mark = mark{} // another server of the same name has ended
+	if s.emitterEnd.basis != 0 && s.outlives(f.e) {
+		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.emitterEnd.time, word: s.emitterEnd.basis.String()})
+		s.emitterEnd = emitterEnd{} // another server of the same name has ended
 	}
 	if s.closing && s.destroyed == 0 && s.timedOut == 0 && s.livesOn(f.e) {
-		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.gone, word: CauseTransportGone.String()})
-		s.closing, s.gone = false, 0 // another connection has claimed it
+		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.transportLostAt, word: CauseTransportGone.String()})
+		s.closing, s.transportLostAt = false, 0 // another connection has claimed it
 	}
 	switch f.e.Body.(type) {
 	case *janus.SessionCreated:
@@ -81,7 +81,7 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 			f.p.index.connect(f.k, s)
 		}
 	}
-	s.sign = max(s.sign, f.t)
+	s.lastClientActivity = max(s.lastClientActivity, f.t)
 }
 
 // superseded tells whether an event is the `created` of another incarnation of the session's id.
@@ -115,15 +115,15 @@ func (s *session) outlives(e *janus.Event) bool {
 	case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup:
 		return false
 	}
-	if s.mark.basis == EndEmitterShutdown {
-		return e.Time-s.mark.time > shutdownSpan // until then it may be the end itself that is reported
+	if s.emitterEnd.basis == EndEmitterShutdown {
+		return e.Time-s.emitterEnd.time > shutdownSpan // until then it may be the end itself that is reported
 	}
-	return e.Time > s.mark.time
+	return e.Time > s.emitterEnd.time
 }
 
 // livesOn tells whether an event shows that a session whose connection is gone goes on: what only a client can cause.
 func (s *session) livesOn(e *janus.Event) bool {
-	if e.Time <= s.gone {
+	if e.Time <= s.transportLostAt {
 		return false
 	}
 	switch b := e.Body.(type) {
@@ -144,7 +144,7 @@ func (f *eventFold) closeSession() {
 	for _, h := range s.handles {
 		for _, l := range h.legs {
 			f.close(l)
-			if !l.told {
+			if !l.ended {
 				f.p.conclude(RuleLegEndedWithSession, s, h, l, facts{at: f.t, limit: f.p.terms(f.em, h.plugin).Grace})
 				l.lastOffset = max(l.lastOffset, f.offset)
 			}
@@ -171,7 +171,7 @@ func (s *session) openLegs() (n int) {
 
 func (s *session) attachedHandles() (n int) {
 	for _, h := range s.handles {
-		if h.gone == 0 {
+		if h.detachedAt == 0 {
 			n++
 		}
 	}
@@ -192,7 +192,7 @@ func (s *session) find(id janus.HandleID) *handle {
 func (s *session) forget(now, grace janus.Micros) {
 	kept := s.handles[:0]
 	for _, h := range s.handles {
-		if h.gone != 0 && len(h.legs) == 0 && h.goneAt+grace <= now {
+		if h.detachedAt != 0 && len(h.legs) == 0 && h.detachedClock+grace <= now {
 			s.lose(h)
 			continue
 		}
@@ -206,7 +206,7 @@ func (s *session) forget(now, grace janus.Micros) {
 // again, but old events of it may: they would open legs that were reported. Another one may go on: its next leg must not
 // get the number of an earlier one.
 func (s *session) lose(h *handle) {
-	if h.gone == 0 {
+	if h.detachedAt == 0 {
 		for _, n := range h.next {
 			s.lostLegs = max(s.lostLegs, n)
 		}
@@ -219,13 +219,13 @@ func (s *session) lose(h *handle) {
 }
 
 // transportLost notes that the session's connection is gone. The session itself may be claimed by another one.
-func (p *Partition) transportLost(em *knownEmitter, k *known, at janus.Micros) {
+func (p *Partition) transportLost(em *emitterEntry, k *sessionEntry, at janus.Micros) {
 	s := k.s
-	if s.gone != 0 || at < s.incarnation+s.shift {
+	if s.transportLostAt != 0 || at < s.incarnation+s.shift {
 		return
 	}
 	p.touch(k)
-	s.gone = at
+	s.transportLostAt = at
 	p.conclude(RuleConnectionLost, s, nil, nil, facts{at: at})
 	p.index.disconnect(k, s)
 	p.closeIfLost(em, s)
@@ -234,8 +234,8 @@ func (p *Partition) transportLost(em *knownEmitter, k *known, at janus.Micros) {
 
 // closeIfLost starts the grace of a session whose connection is gone and whose handles are all detached: Janus up to
 // 1.3.1 tells no more of it. Where it may be claimed again, its timeout will tell.
-func (p *Partition) closeIfLost(em *knownEmitter, s *session) {
-	if !s.closing && s.gone != 0 && s.detached > 0 && s.attachedHandles() == 0 && em.reclaim == 0 {
+func (p *Partition) closeIfLost(em *emitterEntry, s *session) {
+	if !s.closing && s.transportLostAt != 0 && s.detached > 0 && s.attachedHandles() == 0 && em.reclaim == 0 {
 		s.closing, s.closeClock = true, p.pos.clock.now
 		p.conclude(RuleSessionEndConnectionLost, s, nil, nil, facts{at: s.lastDetached, limit: p.terms(em, "").Grace})
 	}

@@ -18,19 +18,19 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 		}
 	case "calling":
 		if l := f.call(b, Originating, true); l != nil {
-			l.calling, l.called = h.account, keep(b.Callee, &l.cut)
+			l.calling, l.called = h.account, keep(b.Callee, &l.truncated)
 			f.shareParties(l)
 		}
 	case "incomingcall":
 		if l := f.call(b, Terminating, true); l != nil {
-			l.calling, l.called = keep(b.Username, &l.cut), keep(b.Callee, &l.cut)
-			l.display = unquoted(keep(b.DisplayName, &l.cut))
+			l.calling, l.called = keep(b.Username, &l.truncated), keep(b.Callee, &l.truncated)
+			l.display = unquoted(keep(b.DisplayName, &l.truncated))
 			f.shareParties(l)
 		}
 	case "proceeding", "progress":
 		l := f.call(b, Originating, false)
 		if l != nil && l.called == "" {
-			l.calling, l.called = h.account, keep(b.Username, &l.cut)
+			l.calling, l.called = h.account, keep(b.Username, &l.truncated)
 			f.shareParties(l)
 		}
 		if l != nil && l.accepted == 0 && b.Name == "progress" {
@@ -43,7 +43,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 			return
 		}
 		if l.direction == Originating && l.called == "" && b.Username != "" {
-			l.calling, l.called = h.account, keep(b.Username, &l.cut)
+			l.calling, l.called = h.account, keep(b.Username, &l.truncated)
 			f.shareParties(l)
 		}
 		l.early = l.early || b.Name == "progressed"
@@ -70,7 +70,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 
 // sipMessage notes what a raw message proves of the call whose Call-ID it bears: that it was answered, that it is over.
 func (f *eventFold) sipMessage(b *janus.PluginEvent) {
-	l := f.h.unended(SIPCall)
+	l := f.h.openLeg(SIPCall)
 	if l == nil || f.t < l.start {
 		return
 	}
@@ -110,9 +110,9 @@ func (h *handle) callOf(id string, t janus.Micros) *leg {
 // with whatever comes first. It returns nil where the event says nothing new, or is of a call that has ended.
 func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	h, t := f.h, f.t
-	if l := h.callOf(b.CallID, t); l != nil && (!setup || l.told || l.noStart || t <= l.start) {
+	if l := h.callOf(b.CallID, t); l != nil && (!setup || l.ended || l.noStart || t <= l.start) {
 		if l.callID == "" {
-			l.callID = keep(b.CallID, &l.cut)
+			l.callID = keep(b.CallID, &l.truncated)
 		}
 		if setup && !l.noStart {
 			return nil // it comes again: who speaks to whom is known, and the account may be another one by now
@@ -123,11 +123,11 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		}
 		return l
 	}
-	if old := h.unended(SIPCall); old != nil {
+	if old := h.openLeg(SIPCall); old != nil {
 		if h.old(old, t) || !setup && t <= old.start || h.over(SIPCall, b.CallID) {
 			return nil // of a call before it
 		}
-		if pc := h.unended(PeerConnection); pc != nil && !setup {
+		if pc := h.openLeg(PeerConnection); pc != nil && !setup {
 			// The next call has begun before: what carries it now may be of its own since a hole in the reports.
 			if at := pc.questioned(t); at != 0 {
 				old.life = min(old.life, max(at, old.start))
@@ -139,7 +139,7 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	}
 	l := f.successor()
 	l.kind, l.noStart = SIPCall, !setup
-	pc := h.unended(PeerConnection)
+	pc := h.openLeg(PeerConnection)
 	if pc != nil && !setup && pc.start > h.lastEnd[SIPCall] {
 		l.rides(pc) // what carries it was seen from the beginning, or from earlier on
 	}
@@ -147,7 +147,7 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		return nil
 	}
 	f.take(l)
-	l.callID, l.direction = keep(b.CallID, &l.cut), dir
+	l.callID, l.direction = keep(b.CallID, &l.truncated), dir
 	if dir == Originating {
 		l.calling = h.account
 	}
@@ -157,7 +157,7 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 
 // rides takes over from a PeerConnection what it tells of the call that it carries and whose setup was not seen.
 func (l *leg) rides(pc *leg) {
-	l.start, l.up, l.evidence, l.twoWay, l.sign = pc.start, pc.up, pc.evidence, pc.twoWay, pc.sign
+	l.start, l.up, l.evidence, l.twoWay, l.lastClientActivity = pc.start, pc.up, pc.evidence, pc.twoWay, pc.lastClientActivity
 	l.life, l.lifeClock = max(l.life, pc.life), pc.lifeClock
 	l.reported, l.reports, l.cadence = pc.reported, pc.reports, pc.cadence
 }
@@ -166,22 +166,22 @@ func (l *leg) rides(pc *leg) {
 // the next one may have begun before.
 func (f *eventFold) supersede(old *leg) {
 	if old.hangTime != 0 {
-		f.tell(f.h, old, EndWebRTCHangup, old.hangTime, old.hangWord)
+		f.endLeg(f.h, old, EndWebRTCHangup, old.hangTime, old.hangWord)
 		return
 	}
-	if pc := f.h.unended(PeerConnection); pc != nil && pc.next != nil && old.start <= pc.life {
+	if pc := f.h.openLeg(PeerConnection); pc != nil && pc.next != nil && old.start <= pc.life {
 		f.takeOver(pc)
 	}
 	if slices.Contains(f.h.legs, old) {
 		f.p.conclude(RuleSuperseded, f.s, f.h, old, facts{at: f.t})
-		f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: f.t}, func(l *leg) bool { return l == old })
+		f.p.emitHandle(f.k, f.h, closeTrigger{cause: CauseInactivity, until: f.t}, func(l *leg) bool { return l == old })
 	}
 }
 
 // guess is the direction of a call whose setup was not seen: by who offered, as far as that was seen.
 func (f *eventFold) guess(b *janus.PluginEvent) Direction {
 	var offer int8
-	if pc := f.h.unended(PeerConnection); pc != nil {
+	if pc := f.h.openLeg(PeerConnection); pc != nil {
 		offer = pc.offer
 		if pc.next != nil { // it may be the call before's
 			offer = pc.next.offer
@@ -208,11 +208,11 @@ func (f *eventFold) missed(b *janus.PluginEvent) {
 	if slices.ContainsFunc(h.legs, func(l *leg) bool { return l.missed && l.start == t }) {
 		return // told twice
 	}
-	if l := f.openBeside(h, SIPCall); l != nil { // the call that keeps the account busy goes on
+	if l := f.openConcurrent(h, SIPCall); l != nil { // the call that keeps the account busy goes on
 		f.take(l)
 		l.direction, l.role, l.missed, l.by = Terminating, Callee, true, ByLocal
-		l.calling, l.called = keep(b.Caller, &l.cut), keep(b.Callee, &l.cut)
-		l.told, l.toldBasis, l.toldTime, l.toldReason = true, EndSIPHangup, t, "missed_call"
+		l.calling, l.called = keep(b.Caller, &l.truncated), keep(b.Callee, &l.truncated)
+		l.ended, l.endBasis, l.endedAt, l.endWord = true, EndSIPHangup, t, "missed_call"
 		f.close(l)
 	}
 }
@@ -223,23 +223,23 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	l := h.callOf(b.CallID, t)
 	if l == nil {
 		// The setup was lost; the PeerConnection shows that there was an attempt.
-		pc := h.unended(PeerConnection)
-		if h.unended(SIPCall) == nil && (pc == nil || h.lastEnd[SIPCall] >= pc.start) {
+		pc := h.openLeg(PeerConnection)
+		if h.openLeg(SIPCall) == nil && (pc == nil || h.lastEnd[SIPCall] >= pc.start) {
 			return
 		}
 		if l = f.call(b, f.guess(b), false); l == nil {
 			return
 		}
 	}
-	if l.told {
+	if l.ended {
 		return
 	}
 	if l.code == 0 {
-		l.code, l.reason = int32(b.Code), keep(b.Reason, &l.cut)
+		l.code, l.reason = int32(b.Code), keep(b.Reason, &l.truncated)
 	}
 	l.dialog = l.dialog || b.Reason == byeAnswered || b.Reason == "Session Terminated"
 	l.by = l.whoHungUp(b)
-	f.tell(h, l, EndSIPHangup, t, b.Reason)
+	f.endLeg(h, l, EndSIPHangup, t, b.Reason)
 	if pc := h.current(PeerConnection, t); pc != nil { // its own end may have overtaken this one
 		pc.by = l.by
 	}
@@ -255,7 +255,7 @@ const byePatience = 32 * second
 // impliedAnswer is when a call was answered whose `accepted` was not seen: the earliest moment that what was seen proves,
 // if it proves an answer at all; else 0.
 func (l *leg) impliedAnswer() (at janus.Micros) {
-	refused := l.code >= 300 && l.toldReason != byeAnswered
+	refused := l.code >= 300 && l.endWord != byeAnswered
 	incoming := l.direction == Terminating && l.up != 0 && !l.early
 	if refused || l.missed || l.ok200 == 0 && l.byeTime == 0 && !l.dialog && !incoming {
 		return 0
@@ -271,7 +271,7 @@ func (l *leg) impliedAnswer() (at janus.Micros) {
 		proof(l.evidence)
 	}
 	proof(l.twoWay)
-	over := l.toldTime
+	over := l.endedAt
 	for _, t := range []janus.Micros{l.byeTime, l.hangTime} {
 		if t != 0 && (over == 0 || t < over) {
 			over = t
@@ -286,21 +286,21 @@ func (l *leg) impliedAnswer() (at janus.Micros) {
 // callEnd is how a call ended, by SIP's `hangup`, a BYE or the end of its PeerConnection: the earliest of them proves it,
 // and where they are together the call's own word counts.
 func (l *leg) callEnd() ending {
-	e := told(l.toldBasis, l.toldTime, l.toldReason)
+	e := explicitEnd(l.endBasis, l.endedAt, l.endWord)
 	first := e
-	if !l.told {
+	if !l.ended {
 		first.time = 1<<63 - 1
 	}
 	if l.byeTime != 0 && l.byeTime < first.time {
-		first = told(EndSIPHangup, l.byeTime, l.toldReason)
+		first = explicitEnd(EndSIPHangup, l.byeTime, l.endWord)
 	}
 	if l.hangTime != 0 && l.hangTime < first.time {
-		first = told(EndWebRTCHangup, l.hangTime, l.hangWord)
+		first = explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
 	}
 	switch {
-	case !l.told, !together(first.time, e.time):
+	case !l.ended, !together(first.time, e.time):
 		e = first
-	case l.toldReason == byeAnswered && l.code != 200 && first.time == e.time:
+	case l.endWord == byeAnswered && l.code != 200 && first.time == e.time:
 		e.time = max(e.time-byePatience, l.start)
 		e.earliest = e.time
 	}
@@ -341,7 +341,7 @@ func (f *eventFold) shareParties(l *leg) {
 	case DirectionUnknown:
 		l.role = RoleUnknown
 	}
-	if pc := f.h.unended(PeerConnection); pc != nil && !l.over(pc.start) {
+	if pc := f.h.openLeg(PeerConnection); pc != nil && !l.over(pc.start) {
 		l.shareParties(pc)
 	}
 }
@@ -349,7 +349,7 @@ func (f *eventFold) shareParties(l *leg) {
 // over tells whether the call had ended before a time, by SIP or with its PeerConnection: one that began then is another
 // call's, whatever is said of this one again.
 func (l *leg) over(t janus.Micros) bool {
-	return l.told && l.toldTime < t || l.hangTime != 0 && l.hangTime < t
+	return l.ended && l.endedAt < t || l.hangTime != 0 && l.hangTime < t
 }
 
 func (l *leg) shareParties(pc *leg) {

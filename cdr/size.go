@@ -11,10 +11,10 @@ import (
 // in its senses comes near.
 const maxState = 60 << 10
 
-// weigh keeps the state of the session within maxState. An event adds no more to it than it has bytes, and the names that
+// enforceSizeLimit keeps the state of the session within maxState. An event adds no more to it than it has bytes, and the names that
 // a leg it opens takes over from another one; so the state is written down to be measured only when so many have come as
 // could have filled it.
-func (f *eventFold) weigh(bytes int) {
+func (f *eventFold) enforceSizeLimit(bytes int) {
 	s := f.s
 	if f.opened {
 		bytes += 8 * maxText
@@ -32,7 +32,7 @@ func (f *eventFold) weigh(bytes int) {
 	for _, keep := range []struct{ text, feeds, streams, handles, legs int }{
 		{128, 16, 16, 128, maxClosedLegs}, {32, 2, 4, 32, maxClosedLegs / 2}, {16, 0, 1, 0, maxClosedLegs / 4},
 	} {
-		f.shed(keep.text, keep.feeds, keep.streams, keep.handles)
+		f.truncateTo(keep.text, keep.feeds, keep.streams, keep.handles)
 		s.legs = slices.Clone(s.legs[:min(len(s.legs), keep.legs)]) // their number is counted besides
 		if s.weight = s.size(); s.weight <= maxState/2 {
 			return
@@ -42,8 +42,8 @@ func (f *eventFold) weigh(bytes int) {
 
 func (s *session) size() int32 { return int32(len(encode(nil, s.fields))) }
 
-// shed leaves out what is beyond the bounds: text, feeds and streams of a leg, handles on which nothing is open.
-func (f *eventFold) shed(text, feeds, streams, handles int) {
+// truncateTo leaves out what is beyond the bounds: text, feeds and streams of a leg, handles on which nothing is open.
+func (f *eventFold) truncateTo(text, feeds, streams, handles int) {
 	s := f.s
 	idle := 0
 	type seat struct {
@@ -61,11 +61,11 @@ func (f *eventFold) shed(text, feeds, streams, handles int) {
 		}
 		kept = append(kept, h)
 		for _, l := range h.legs {
-			if l.kind == RoomMembership && !l.told {
-				f.p.index.unseat(f.k, h, l)
+			if l.kind == RoomMembership && !l.ended {
+				f.p.index.dropMembership(f.k, h, l)
 				seats = append(seats, seat{h, l})
 			}
-			l.shed(text, feeds, streams)
+			l.truncateTo(text, feeds, streams)
 		}
 		for _, t := range []*string{&h.opaqueID, &h.account, &h.offered.Text} {
 			shorten(t, text)
@@ -75,14 +75,14 @@ func (f *eventFold) shed(text, feeds, streams, handles int) {
 	clear(s.handles[len(kept):])
 	s.handles = kept
 	for _, t := range seats {
-		f.p.index.seat(f.k, t.h, t.l)
+		f.p.index.addMembership(f.k, t.h, t.l)
 	}
 }
 
-func (l *leg) shed(text, feeds, streams int) {
+func (l *leg) truncateTo(text, feeds, streams int) {
 	for _, t := range []*string{
 		&l.calling, &l.called, &l.display, &l.room.Text, &l.user.Text, &l.callID, &l.reason, &l.address, &l.local, &l.remote,
-		&l.protocol, &l.hangWord, &l.toldReason,
+		&l.protocol, &l.hangWord, &l.endWord,
 	} {
 		shorten(t, text)
 	}
@@ -96,7 +96,7 @@ func (l *leg) shed(text, feeds, streams int) {
 	for i := range l.streams {
 		shorten(&l.streams[i].codec, text)
 	}
-	l.cut = true
+	l.truncated = true
 }
 
 func shorten(t *string, bytes int) {

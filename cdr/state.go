@@ -17,31 +17,31 @@ type session struct {
 
 	stub *stub // not nil: the incarnation is closed and reported; nothing else is set
 
-	incarnation janus.Micros // timestamp of `created`, or of the first event seen
-	shift       janus.Micros // its emitter's timeline.shift then
-	steps       int32        // its emitter's timeline.steps, by its last event
-	period      janus.Micros // shortest cadence of reports that was seen of its PeerConnections, 0 for none
-	basis       IdentityBasis
-	firstTime   janus.Micros // smallest timestamp
-	lastTime    janus.Micros // largest timestamp
-	transport   string
-	transportID string
-	gone        janus.Micros // `disconnected` of its transport, 0 for not seen
+	incarnation     janus.Micros // timestamp of `created`, or of the first event seen
+	shift           janus.Micros // its emitter's timeline.shift then
+	steps           int32        // its emitter's timeline.steps, by its last event
+	period          janus.Micros // shortest cadence of reports that was seen of its PeerConnections, 0 for none
+	basis           IdentityBasis
+	firstTime       janus.Micros // smallest timestamp
+	lastTime        janus.Micros // largest timestamp
+	transport       string
+	transportID     string
+	transportLostAt janus.Micros // `disconnected` of its transport, 0 for not seen
 
 	firstOffset, lastOffset int64
 	events, duplicates      int32
 	late                    int32
 
-	touched      janus.Micros // partition clock at the last event
-	touchedAlive janus.Micros // the emitter's alive clock at the last event
-	sign         janus.Micros // last sign of the client, by timestamp
+	touched            janus.Micros // partition clock at the last event
+	touchedAlive       janus.Micros // the emitter's alive clock at the last event
+	lastClientActivity janus.Micros // last sign of the client, by timestamp
 
 	handles      []*handle
 	detached     int32        // handles that were detached and forgotten or not
 	lastDetached janus.Micros // largest timestamp of a `detached`
 
 	destroyed, timedOut janus.Micros // session events that end it
-	mark                mark         // the emitter's end, which may be its own
+	emitterEnd          emitterEnd   // the emitter's end, which may be its own
 	closing             bool         // an end is known: the grace runs
 	closeClock          janus.Micros // partition clock when it began to close
 
@@ -78,8 +78,8 @@ type closedLeg struct {
 	beside      bool // it is one call with another leg, which counts
 }
 
-// mark is a core event of the emitter that ends what was open, if nothing shows that it lives on.
-type mark struct {
+// emitterEnd is a core event of the emitter that ends what was open, if nothing shows that it lives on.
+type emitterEnd struct {
 	basis EndBasis // EndEmitterShutdown, EndEmitterRestart, or 0 for none
 	time  janus.Micros
 	clock janus.Micros // partition clock when it came
@@ -87,15 +87,15 @@ type mark struct {
 
 // handle is a plugin handle of a session.
 type handle struct {
-	id       janus.HandleID
-	plugin   string
-	opaqueID string
-	gone     janus.Micros // `detached`
-	goneAt   janus.Micros // partition clock of `detached`
-	last     janus.Micros // largest timestamp of its events
-	alive    janus.Micros // the emitter's alive clock at its last event
-	attached bool         // `attached` was seen
-	ended    bool         // the last PeerConnection's own end was seen
+	id            janus.HandleID
+	plugin        string
+	opaqueID      string
+	detachedAt    janus.Micros // `detached`
+	detachedClock janus.Micros // partition clock of `detached`
+	last          janus.Micros // largest timestamp of its events
+	alive         janus.Micros // the emitter's alive clock at its last event
+	attached      bool         // `attached` was seen
+	ended         bool         // the last PeerConnection's own end was seen
 
 	account string   // SIP identity, or VideoCall user name
 	offered janus.ID // recording whose playout was announced before its PeerConnection
@@ -175,18 +175,18 @@ type leg struct {
 	hangWord  string    // VideoCall: reason of the first `hangup`
 	hangTime  janus.Micros
 
-	told       bool // an event of its own told its end
-	toldBasis  EndBasis
-	toldTime   janus.Micros
-	toldReason string
+	ended      bool // an event of its own told its end
+	endBasis   EndBasis
+	endedAt    janus.Micros
+	endWord    string
 	by         Initiator
 	closing    bool
 	closeClock janus.Micros
 
-	sign    janus.Micros // last sign of the client
-	streams []stream
-	suspect bool
-	cut     bool // something was left out
+	lastClientActivity janus.Micros // last sign of the client
+	streams            []stream
+	clockSuspect       bool
+	truncated          bool // something was left out
 
 	ok200     janus.Micros // 200 to the INVITE
 	byeTime   janus.Micros // BYE
@@ -289,7 +289,7 @@ func (s *session) fields(c *codec) {
 	num(c, 8, &s.lastTime)
 	text(c, 9, &s.transport)
 	text(c, 10, &s.transportID)
-	num(c, 11, &s.gone)
+	num(c, 11, &s.transportLostAt)
 	num(c, 12, &s.firstOffset)
 	num(c, 13, &s.lastOffset)
 	num(c, 14, &s.events)
@@ -297,7 +297,7 @@ func (s *session) fields(c *codec) {
 	num(c, 16, &s.late)
 	num(c, 17, &s.touched)
 	num(c, 18, &s.touchedAlive)
-	num(c, 19, &s.sign)
+	num(c, 19, &s.lastClientActivity)
 	list(c, 20, &s.handles, func(c *codec, h **handle) {
 		if *h == nil {
 			*h = &handle{}
@@ -308,9 +308,9 @@ func (s *session) fields(c *codec) {
 	num(c, 22, &s.lastDetached)
 	num(c, 23, &s.destroyed)
 	num(c, 24, &s.timedOut)
-	num(c, 25, &s.mark.basis)
-	num(c, 26, &s.mark.time)
-	num(c, 27, &s.mark.clock)
+	num(c, 25, &s.emitterEnd.basis)
+	num(c, 26, &s.emitterEnd.time)
+	num(c, 27, &s.emitterEnd.clock)
 	flag(c, 28, &s.closing)
 	num(c, 29, &s.closeClock)
 	list(c, 30, &s.legs, func(c *codec, l *closedLeg) {
@@ -350,8 +350,8 @@ func (h *handle) fields(c *codec) {
 	num(c, 1, &h.id)
 	text(c, 2, &h.plugin)
 	text(c, 3, &h.opaqueID)
-	num(c, 5, &h.gone)
-	num(c, 6, &h.goneAt)
+	num(c, 5, &h.detachedAt)
+	num(c, 6, &h.detachedClock)
 	num(c, 7, &h.last)
 	num(c, 8, &h.alive)
 	text(c, 9, &h.account)
@@ -417,17 +417,17 @@ func (l *leg) fields(c *codec) {
 	num(c, 38, &l.bye)
 	text(c, 39, &l.hangWord)
 	num(c, 40, &l.hangTime)
-	flag(c, 41, &l.told)
-	num(c, 42, &l.toldBasis)
-	num(c, 43, &l.toldTime)
-	text(c, 44, &l.toldReason)
+	flag(c, 41, &l.ended)
+	num(c, 42, &l.endBasis)
+	num(c, 43, &l.endedAt)
+	text(c, 44, &l.endWord)
 	num(c, 45, &l.by)
 	flag(c, 46, &l.closing)
 	num(c, 47, &l.closeClock)
-	num(c, 48, &l.sign)
+	num(c, 48, &l.lastClientActivity)
 	list(c, 49, &l.streams, func(c *codec, s *stream) { s.fields(c) })
-	flag(c, 50, &l.suspect)
-	flag(c, 51, &l.cut)
+	flag(c, 50, &l.clockSuspect)
+	flag(c, 51, &l.truncated)
 	flag(c, 52, &l.gathered)
 	num(c, 53, &l.parts)
 	num(c, 54, &l.answerFixed)

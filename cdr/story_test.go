@@ -176,7 +176,7 @@ func (w *world) open(policy cdr.Policy, states cdr.MemoryStates) error {
 		return fmt.Errorf("open: the next offset is %d, want %d", fold.Next(), want)
 	}
 	for _, in := range w.log {
-		fold.Recall(in)
+		fold.PrimeWindow(in)
 	}
 	fold.Trace(func(c cdr.Conclusion) {
 		if w.reached != nil {

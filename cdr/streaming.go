@@ -8,15 +8,15 @@ func (f *eventFold) streaming(b *janus.PluginEvent) {
 	if b.Key != "status" {
 		return
 	}
-	var few [few]*leg
-	pc, all := f.beside(few[:0])
+	var buf [fewLegs]*leg
+	pc, all := f.withCompanion(buf[:0])
 	if pc == nil {
 		return
 	}
 	for _, l := range all {
 		if b.ID.Known() {
 			if !l.room.Known() {
-				l.room.Text, l.room.Quoted = keep(b.ID.Text, &l.cut), b.ID.Quoted
+				l.room.Text, l.room.Quoted = keep(b.ID.Text, &l.truncated), b.ID.Quoted
 			}
 			l.addFeed(b.ID)
 		}
@@ -31,7 +31,7 @@ func (f *eventFold) streaming(b *janus.PluginEvent) {
 			}
 		case "stopping":
 			l.by = ByLocal
-			f.tell(f.h, l, EndPluginEvent, f.t, b.Name)
+			f.endLeg(f.h, l, EndPluginEvent, f.t, b.Name)
 		}
 	}
 }

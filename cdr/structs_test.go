@@ -97,9 +97,9 @@ func TestEachTextOfALegAndAHandleIsCutWhenTheStateIsFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.kind, l.told = PeerConnection, true
+	l.kind, l.ended = PeerConnection, true
 	f := &eventFold{p: p, s: s}
-	f.shed(16, 1, 1, 1)
+	f.truncateTo(16, 1, 1, 1)
 	stays := map[string]int{
 		"handle.plugin":     32,      // Janus' own are no longer
 		"leg.streams[].mid": maxText, // by it reports find their stream, of which one is left

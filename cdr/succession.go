@@ -220,11 +220,11 @@ func (l *leg) absorb() {
 	if n.pair > l.pair {
 		l.pair, l.address, l.local, l.remote, l.protocol = n.pair, n.address, n.local, n.remote, n.protocol
 	}
-	l.sign = max(l.sign, n.sign)
+	l.lastClientActivity = max(l.lastClientActivity, n.lastClientActivity)
 	for i := range n.streams {
 		l.merge(&n.streams[i])
 	}
-	l.cut = l.cut || n.cut
+	l.truncated = l.truncated || n.truncated
 }
 
 // merge takes over what was folded of a stream apart.
@@ -258,12 +258,12 @@ func (f *eventFold) takeOver(pc *leg) *leg {
 	pc.next = nil
 	began := max(n.start, pc.opening()) // what was told of the old one stays
 	f.p.conclude(RuleSuperseded, f.s, f.h, pc, facts{at: began})
-	kind := companion(f.h.plugin)
-	f.p.emitHandle(f.k, f.h, reason{cause: CauseInactivity, until: began}, func(l *leg) bool {
+	kind := companionKind(f.h.plugin)
+	f.p.emitHandle(f.k, f.h, closeTrigger{cause: CauseInactivity, until: began}, func(l *leg) bool {
 		switch {
 		case l == pc:
 			return true
-		case l.told || l.start > pc.life:
+		case l.ended || l.start > pc.life:
 			return false
 		case l.kind == SIPCall:
 			return l.hangTime == 0
@@ -280,7 +280,7 @@ func (f *eventFold) adopt(n *leg, began janus.Micros) *leg {
 	n.start, n.foreign = max(n.start, began), false
 	l := f.openLeg(f.h, n, n.openedAs(f.e.Body))
 	if l != nil {
-		f.seatPeerConnection(l)
+		f.copyContext(l)
 	}
 	return l
 }

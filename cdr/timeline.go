@@ -125,7 +125,7 @@ func (f *eventFold) place(appended janus.Micros) {
 	switch {
 	case h.last != 0 && behind > leastStep && f.goesOn(h):
 		at := line.next(h.last, f.raw, appended)
-		if pc := h.unended(PeerConnection); pc != nil && pc.interval > 0 && isReport(f.e.Body) && line.isFile() {
+		if pc := h.openLeg(PeerConnection); pc != nil && pc.interval > 0 && isReport(f.e.Body) && line.isFile() {
 			at = max(pc.reported+pc.interval, h.last)
 		}
 		line.step(at - f.e.Time)
@@ -143,7 +143,7 @@ func isReport(b janus.Body) bool { _, ok := b.(*janus.MediaReport); return ok }
 // goesOn tells whether an event whose timestamp is behind those of its handle goes on from there: then the clock was set
 // back. Else it may be told again, or late.
 func (f *eventFold) goesOn(h *handle) bool {
-	pc, t := h.unended(PeerConnection), f.e.Time
+	pc, t := h.openLeg(PeerConnection), f.e.Time
 	switch b := f.e.Body.(type) {
 	case *janus.MediaReport:
 		return pc != nil && pc.grows(b)
@@ -152,14 +152,14 @@ func (f *eventFold) goesOn(h *handle) bool {
 	case *janus.PeerConnectionUp:
 		return pc != nil && pc.up == 0 && t < pc.start
 	case *janus.PeerConnectionHangup, *janus.HandleDetached:
-		return pc != nil && pc.life != 0 && t < pc.start || pc == nil && len(h.legs) == 0 && h.gone == 0
+		return pc != nil && pc.life != 0 && t < pc.start || pc == nil && len(h.legs) == 0 && h.detachedAt == 0
 	case *janus.PluginEvent:
 		switch signOf(h.plugin, b) {
 		case signCallOver:
-			c := h.unended(SIPCall)
+			c := h.openLeg(SIPCall)
 			return c != nil && (c.callID == b.CallID || b.CallID == "") && t < c.start
 		case signLeft:
-			return h.unended(RoomMembership) != nil && t < h.unended(RoomMembership).start
+			return h.openLeg(RoomMembership) != nil && t < h.openLeg(RoomMembership).start
 		case signMember, signStream, signStopped, signBye, signDialog:
 			return false
 		}
@@ -207,7 +207,7 @@ const leastLeap = 10 * second
 // intervals should have passed, and all counters grew as in one. It is 0 where nothing of the kind is seen.
 func (f *eventFold) reportsLeap(h *handle) janus.Micros {
 	b, ok := f.e.Body.(*janus.MediaReport)
-	pc := h.unended(PeerConnection)
+	pc := h.openLeg(PeerConnection)
 	if !ok || pc == nil || len(b.Streams) == 0 {
 		return 0
 	}
@@ -247,7 +247,7 @@ func (h *handle) toldAgain(timestamp janus.Micros, body janus.Body) bool {
 		}
 	}
 	for _, l := range h.legs {
-		if l.told && again(l.kind, l.start-l.shift, l.toldTime-l.shift) {
+		if l.ended && again(l.kind, l.start-l.shift, l.endedAt-l.shift) {
 			h.again = timestamp
 			return true
 		}
@@ -272,15 +272,15 @@ func opensKind(body janus.Body, kind LegKind) bool {
 }
 
 // stepped notes in what is open on a session that the clock of its emitter was set.
-func (s *session) stepped(p *Partition, em *knownEmitter) {
+func (s *session) stepped(p *Partition, em *emitterEntry) {
 	if s.steps == em.timeline.steps {
 		return
 	}
 	s.steps, s.clockSuspect = em.timeline.steps, true
 	for _, h := range s.handles {
 		for _, l := range h.legs {
-			if !l.told {
-				l.suspect = true
+			if !l.ended {
+				l.clockSuspect = true
 				p.conclude(RuleClockStepped, s, h, l, facts{at: em.timeline.now, limit: leastStep})
 			}
 		}

@@ -19,7 +19,7 @@ func (f *eventFold) videoCall(b *janus.PluginEvent) {
 		if pc == nil || f.h.old(pc, f.t) || pc.hangTime != 0 && f.t >= pc.hangTime {
 			return // more than one comes: the first one says what happened
 		}
-		pc.hangTime, pc.hangWord = f.t, keep(b.Reason, &pc.cut)
+		pc.hangTime, pc.hangWord = f.t, keep(b.Reason, &pc.truncated)
 		switch b.Reason {
 		case "Explicit hangup":
 			pc.by = ByLocal

@@ -12,12 +12,12 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 		if b.Name == "updated" && b.ID.Known() {
 			return // a publisher changed its streams
 		}
-		pc := f.h.unended(PeerConnection)
+		pc := f.h.openLeg(PeerConnection)
 		if pc == nil || pc.offer == offerByClient {
 			return // `updated` of a subscription may come with the ids of a publisher who left
 		}
 		if !pc.room.Known() {
-			pc.room.Text, pc.room.Quoted = keep(b.Room.Text, &pc.cut), b.Room.Quoted
+			pc.room.Text, pc.room.Quoted = keep(b.Room.Text, &pc.truncated), b.Room.Quoted
 		}
 		pc.addFeed(b.Feed)
 		for _, id := range b.Feeds {

@@ -332,7 +332,7 @@ func (r *restorer) recallFrom(ctx context.Context, t *task, topic string, span k
 			return fmt.Errorf("restore partition %d: recall events: %w", t.partition, err)
 		}
 		for _, r := range records {
-			t.fold.Recall(Input(r))
+			t.fold.PrimeWindow(Input(r))
 		}
 	}
 }
