@@ -127,6 +127,7 @@ func TestWithASpoolBodiesAreTakenBeforeKafkaWasEverThere(t *testing.T) {
 	for n := range 3 {
 		s.accepted([]byte(attached(1, n)))
 	}
+	s.accepted([]byte(attached(1, 2))) // again: it is known, though Kafka never saw it
 	if got := len(s.events()); got != 0 || s.waiting() != 3 {
 		t.Errorf("%d events are in topics that nobody has checked, %d wait", got, s.waiting())
 	}
@@ -153,5 +154,53 @@ func TestASpoolOfAnotherProcessStopsTheStart(t *testing.T) {
 	}
 	if err := server.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "used by another process") {
 		t.Errorf("it started: %v", err)
+	}
+}
+
+func TestWhileTheLastOfTheSpoolGoesToKafkaNewBatchesWaitAndThenGoDirectly(t *testing.T) {
+	s := open(t, func(o *Options) {
+		spooling(t, o)
+		o.Delivery = 8 * time.Second
+	})
+	p := s.server.spooled
+	batch := func(n int) *Batch {
+		return &Batch{Events: []Event{{Key: []byte("1"), Value: []byte(attached(1, n))}}}
+	}
+	s.until("kafka is there", p.direct)
+	s.server.stopForward() // from here on it is done by hand
+	s.server.stopAlive()
+	s.server.working.Wait()
+	if err := p.keep(t.Context(), batch(0)); err != nil {
+		t.Fatal(err)
+	}
+	reached, release := s.cutProduce()
+	handedOver := make(chan *Batch)
+	go func() {
+		left, _ := p.handOver(t.Context())
+		handedOver <- left
+	}()
+	<-reached
+	const callers = 16
+	published := make(chan error)
+	for n := range callers {
+		go func() { published <- p.Publish(t.Context(), batch(1+n)) }()
+	}
+	release()
+	if left := <-handedOver; left != nil {
+		if err := p.kafka.Publish(t.Context(), left); err != nil { // the machine was slower than its patience
+			t.Fatal(err)
+		}
+		t.Skip("it was handed over too late to tell")
+	}
+	for range callers {
+		if err := <-published; err != nil {
+			t.Error(err)
+		}
+	}
+	if st, _ := s.server.Spool(); st.Counts.Appended != 1 || st.Records != 0 {
+		t.Errorf("new batches went to the spool: %+v", st.Counts)
+	}
+	if got := s.events(); len(got) != 1+callers || string(got[0].Value) != attached(1, 0) {
+		t.Errorf("%d events came, the first is %s", len(got), got[0].Value)
 	}
 }
