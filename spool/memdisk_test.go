@@ -233,82 +233,93 @@ const (
 
 var losses = []loss{lossNothing, lossAll, lossHalf, lossReordered, lossNames, lossContent}
 
-// crashed is the disk as it is found when the power went after the given number of steps.
-func (d *memDisk) crashed(steps int, l loss, chance *rand.Rand) *memDisk {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	type state struct {
-		safe    []byte
-		pending []step
+// past is what steps have made safe, and what they have not.
+type past struct {
+	names    map[string]*memFile
+	moves    []step // of names, not synced
+	contents map[*memFile]*content
+}
+
+type content struct {
+	safe    []byte
+	pending []step
+}
+
+func (p *past) move(s step) {
+	if s.kind != stepCreate && p.names[s.name] == s.file {
+		delete(p.names, s.name)
 	}
-	contents := map[*memFile]*state{}
-	names := map[string]*memFile{}
-	for name, f := range d.found {
-		names[name] = f
-		contents[f] = &state{safe: bytes.Clone(f.found)}
+	switch s.kind {
+	case stepCreate:
+		p.names[s.name] = s.file
+	case stepRename:
+		p.names[s.to] = s.file
 	}
-	var moves []step // of names, not synced
-	move := func(s step) {
-		switch s.kind {
-		case stepCreate:
-			names[s.name] = s.file
-		case stepRename:
-			if names[s.name] == s.file {
-				delete(names, s.name)
-			}
-			names[s.to] = s.file
-		case stepRemove:
-			if names[s.name] == s.file {
-				delete(names, s.name)
-			}
+}
+
+func (c *content) sync() {
+	var still []step
+	for _, s := range c.pending {
+		if s.doubtful {
+			still = append(still, s)
+		} else {
+			c.safe = apply(c.safe, s)
 		}
+	}
+	c.pending = still
+}
+
+func (d *memDisk) after(steps int) *past {
+	p := &past{names: map[string]*memFile{}, contents: map[*memFile]*content{}}
+	for name, f := range d.found {
+		p.names[name] = f
+		p.contents[f] = &content{safe: bytes.Clone(f.found)}
 	}
 	for _, s := range d.steps[:steps] {
 		switch s.kind {
 		case stepCreate, stepRename, stepRemove:
-			moves = append(moves, s)
-			if contents[s.file] == nil {
-				contents[s.file] = &state{}
+			p.moves = append(p.moves, s)
+			if p.contents[s.file] == nil {
+				p.contents[s.file] = &content{}
 			}
 		case stepSyncDir:
-			for _, m := range moves {
-				move(m)
+			for _, m := range p.moves {
+				p.move(m)
 			}
-			moves = nil
+			p.moves = nil
 		case stepWrite, stepTruncate:
-			contents[s.file].pending = append(contents[s.file].pending, s)
+			p.contents[s.file].pending = append(p.contents[s.file].pending, s)
 		case stepSync:
-			c := contents[s.file]
-			var still []step
-			for _, p := range c.pending {
-				if p.doubtful {
-					still = append(still, p)
-				} else {
-					c.safe = apply(c.safe, p)
-				}
-			}
-			c.pending = still
+			p.contents[s.file].sync()
 		case stepSyncFailed:
-			for i := range contents[s.file].pending {
-				contents[s.file].pending[i].doubtful = true
+			for i := range p.contents[s.file].pending {
+				p.contents[s.file].pending[i].doubtful = true
 			}
 		}
 	}
-	for _, m := range moves {
+	return p
+}
+
+// crashed is the disk as it is found when the power went after the given number of steps.
+func (d *memDisk) crashed(steps int, l loss, chance *rand.Rand) *memDisk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	past := d.after(steps)
+	for _, m := range past.moves {
 		switch l {
 		case lossAll, lossNames:
 		case lossReordered:
 			if chance.IntN(2) == 0 {
-				move(m)
+				past.move(m)
 			}
 		default:
-			move(m)
+			past.move(m)
 		}
 	}
 	left := newMemDisk()
 	left.found = map[string]*memFile{}
-	for name, f := range names {
-		c := contents[f]
+	for name, f := range past.names {
+		c := past.contents[f]
 		data := bytes.Clone(c.safe)
 		for i, p := range c.pending {
 			if p.doubtful && (l == lossHalf || l == lossNames || l == lossReordered && chance.IntN(2) == 0) {
@@ -331,7 +342,7 @@ func (d *memDisk) crashed(steps int, l loss, chance *rand.Rand) *memDisk {
 		left.found[name] = left.files[name]
 	}
 	if l == lossNothing {
-		left.goOn(d, names, steps)
+		left.goOn(d, past.names, steps)
 	}
 	return left
 }

@@ -101,21 +101,7 @@ func TestASpoolIsAQueueBeforeAndAfterReopening(t *testing.T) {
 				s = mustOpen(t, o)
 				handed, after = 0, nil
 			},
-			"": func(t *rapid.T) {
-				st := s.Stats()
-				waits := len(queue) > 0
-				if st.Records != int64(len(queue)) || s.Empty() == waits || (st.Bytes > 0) != waits ||
-					st.Counts.Damaged.Places > 0 {
-					t.Fatalf("%d wait, the numbers are %+v", len(queue), st)
-				}
-				var disk int64
-				for _, name := range d.segmentNames(t) {
-					disk += int64(len(d.files[name].data))
-				}
-				if disk != st.DiskBytes || !waits && st.Segments > 1 {
-					t.Fatalf("%d bytes are on disk, the numbers are %+v", disk, st)
-				}
-			},
+			"": func(t *rapid.T) { numbersFit(t, s, d, len(queue)) },
 		})
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -126,6 +112,23 @@ func TestASpoolIsAQueueBeforeAndAfterReopening(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// numbersFit holds what a spool says of itself against what waits and what is on its disk.
+func numbersFit(t fataler, s *Spool, d *memDisk, waiting int) {
+	t.Helper()
+	st := s.Stats()
+	waits := waiting > 0
+	if st.Records != int64(waiting) || s.Empty() == waits || (st.Bytes > 0) != waits || st.Counts.Damaged.Places > 0 {
+		t.Fatalf("%d wait, the numbers are %+v", waiting, st)
+	}
+	var disk int64
+	for _, name := range d.segmentNames(t) {
+		disk += int64(len(d.files[name].data))
+	}
+	if disk != st.DiskBytes || !waits && st.Segments > 1 {
+		t.Fatalf("%d bytes are on disk, the numbers are %+v", disk, st)
+	}
 }
 
 func TestWhereverTheLastFileIsCutTheRecordsBeforeTheCutAreThere(t *testing.T) {
