@@ -110,7 +110,7 @@ func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logge
 			return nil, and(err, store.Close())
 		}
 		// What the store has makes no sense. The changelog has the truth.
-		aside, moved := store.Condemn()
+		aside, moved := store.Quarantine()
 		if moved != nil {
 			return nil, and(err, moved)
 		}

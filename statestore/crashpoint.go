@@ -1,7 +1,7 @@
 package statestore
 
-// CrashPoint is a point in the writing of a batch at which tests hold it up, let it fail, or look at the directory. Only
-// a build with the tag synctests has a way to do that: OnCrashPoint of Options.
+// CrashPoint is a point in the writing of a batch at which tests hold it up, let it fail, or look at the directory.
+// Only a build with the tag synctests has a way to do that: OnCrashPoint of Options.
 type CrashPoint string
 
 // The crash points of a write, in order.

@@ -46,7 +46,8 @@ func claim(dir string, identity Identity) error {
 	have, err := os.ReadFile(path)
 	if err == nil && len(have) > 0 {
 		if got := strings.TrimSpace(string(have)); got != identity.String() {
-			return fmt.Errorf("directory %s %w: it has %s, we are %s: give another state directory, or delete this one if that topic is gone",
+			return fmt.Errorf("directory %s %w: it has %s, we are %s: "+
+				"give another state directory, or delete this one if that topic is gone",
 				dir, ErrForeign, got, identity)
 		}
 		return nil
@@ -55,7 +56,8 @@ func claim(dir string, identity Identity) error {
 		return fmt.Errorf("read identity: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, databaseDir)); err == nil {
-		return fmt.Errorf("directory %s %w, or to nobody: it has no %s: give another state directory, or delete this one", dir, ErrForeign, identityFile)
+		return fmt.Errorf("directory %s %w, or to nobody: it has no %s: "+
+			"give another state directory, or delete this one", dir, ErrForeign, identityFile)
 	}
 	// Whole or not at all: a torn identity would lock its owner out.
 	fresh := path + ".new"
@@ -77,8 +79,9 @@ func openDB(dir string, log hclog.Logger) (db *badger.DB, aside string, err erro
 		case err == nil:
 			return db, aside, nil
 		case strings.Contains(err.Error(), "directory lock"): // Badger's error has no other mark
-			return nil, "", fmt.Errorf("directory %s is %w: stop that process, or give this one a state directory of its own", dir, ErrInUse)
-		case surroundings(err), try == 2:
+			return nil, "", fmt.Errorf("directory %s is %w: "+
+				"stop that process, or give this one a state directory of its own", dir, ErrInUse)
+		case ofTheMachine(err), try == 2:
 			return nil, "", fmt.Errorf("open database %s: %w", dir, err)
 		case try == 0:
 			log.Warn("state store does not open, trying once more", "dir", dir, "error", err)
@@ -116,10 +119,12 @@ func tryOpen(dir string, log hclog.Logger) (db *badger.DB, err error) {
 		WithLogger(dbLog{log}))
 }
 
-// surroundings tells whether an error is of the machine, not of the files: then the files are kept where they are.
+// ofTheMachine tells whether an error is of the machine, not of the files: then the files are kept where they are.
 // Badger does not wrap the errors of the system, it writes their text.
-func surroundings(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOMEM} {
+func ofTheMachine(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOMEM,
+	} {
 		if strings.Contains(err.Error(), errno.Error()) {
 			return true
 		}

@@ -30,13 +30,13 @@ func (s *Store) flush() {
 	s.mu.Lock()
 	if s.failed == nil && !s.fresh.empty() {
 		s.flushing, s.fresh = s.fresh, batch{}
-		before := s.db.NewTransaction(false)
-		s.before = before
+		snapshot := s.db.NewTransaction(false)
+		s.snapshot = snapshot
 		s.mu.Unlock()
 		err := s.write(s.flushing)
 		s.mu.Lock()
-		s.before = nil
-		before.Discard()
+		s.snapshot = nil
+		snapshot.Discard()
 		if err != nil {
 			// What was not written stays readable, and in order: no later batch was begun.
 			s.failed = err
@@ -53,7 +53,7 @@ func (s *Store) flush() {
 // write writes a batch: the states, and when they are on disk, the checkpoint that speaks for them. A crash in between
 // leaves states ahead of the checkpoint, which the next replay from there overwrites with the same values.
 func (s *Store) write(b batch) (err error) {
-	if err := s.room(uint64(b.bytes)); err != nil {
+	if err := s.checkFreeSpace(uint64(b.bytes)); err != nil {
 		return err
 	}
 	defer func() {
@@ -94,15 +94,16 @@ func (s *Store) write(b batch) (err error) {
 	return s.at(AfterCheckpoint)
 }
 
-// room is an error when the disk has less than the reserve left after writing so many bytes: once into the log and
-// once more into tables.
-func (s *Store) room(need uint64) error {
+// checkFreeSpace is an error when the disk has less than the reserve left after writing so many bytes: once into the
+// log and once more into tables.
+func (s *Store) checkFreeSpace(need uint64) error {
 	free, err := freeBytes(s.opts.Dir)
 	if err != nil {
 		return fmt.Errorf("look for free space in %s: %w", s.opts.Dir, err)
 	}
 	if free < s.opts.MinFree+2*need {
-		return fmt.Errorf("%w: %d MiB are free in %s, and %d MiB must stay free: make room there and start again, nothing is lost",
+		return fmt.Errorf("%w: %d MiB are free in %s, and %d MiB must stay free: "+
+			"make room there and start again, nothing is lost",
 			ErrFull, free>>20, s.opts.Dir, s.opts.MinFree>>20)
 	}
 	return nil
@@ -132,7 +133,7 @@ func (s *Store) collector(db *badger.DB, stop <-chan struct{}) {
 }
 
 func (s *Store) collect(db *badger.DB, stop <-chan struct{}) {
-	for s.room(uint64(valueLogFile)) == nil { // it writes before it deletes
+	for s.checkFreeSpace(uint64(valueLogFile)) == nil { // it writes before it deletes
 		select {
 		case <-stop:
 			return

@@ -55,13 +55,13 @@ const statePrefix = 's'
 
 var checkpointKey = []byte{'m'}
 
-// Errors that a caller may choose by. ErrForeign and ErrFull are permanent, and say so with a method Permanent: to try again
-// helps only when a person has done something.
+// Errors that a caller may choose by. ErrForeign and ErrFull are permanent, and say so with a method Permanent: to try
+// again helps only when a person has done something.
 var (
-	ErrInUse         = errors.New("in use by another process")
-	ErrForeign error = permanent("belongs to another topic")
-	ErrFull    error = permanent("disk is full")
-	ErrClosed        = errors.New("store is closed")
+	ErrInUse         = errors.New("in use by another process") // of Open: the directory is locked, try later
+	ErrForeign error = permanent("belongs to another topic")   // of Open: another Identity made the directory
+	ErrFull    error = permanent("disk is full")               // less than MinFree would stay free
+	ErrClosed        = errors.New("store is closed")           // a mistake of the caller
 )
 
 // permanent is an error that would come again.
@@ -72,8 +72,26 @@ func (e permanent) Error() string { return string(e) }
 // Permanent is true.
 func (permanent) Permanent() bool { return true }
 
-// Store is the states of one partition. Its methods may be called from several goroutines; Remember, Reset and Close
-// from one at a time.
+// Store is the states of one partition.
+//
+// Durability. When Remember returns, its changes are visible and not durable: they are written behind, when FlushBytes
+// wait or FlushEvery has passed, and on disk at the latest when Flush or Close has returned nil. What a process that
+// dies leaves on disk is all changes up to some call of Remember, and perhaps some of those after, with the checkpoint
+// of the former: whoever tells the store again all that came after its checkpoint, in order, heals it. Checkpoint is
+// that of the last Remember, not that on disk; only that of a store just opened is.
+//
+// Concurrency. Get, Scan, Checkpoint, Flush and MovedAside may be called from several goroutines at any time, beside
+// Remember too. Remember, Reset, Quarantine and Close are for one goroutine at a time, and the latter three not during
+// a Scan. A Scan sees the states as they all were when it was called.
+//
+// Bytes. Keys are at most 64 999 bytes, and sort bytewise. A value that is nil deletes, one that is empty is a state.
+// The store copies what it is given, keys and values and checkpoints, so the caller may use its buffers again. What
+// Get and Checkpoint return belongs to the store: it stays as it is, and the caller must not change it. What Scan
+// hands out is valid until f returns.
+//
+// Errors. The first error of writing stays: all later calls of Remember, Flush and Close return it, and nothing more
+// is written, but Get and Scan go on with what was remembered before. After Close or Quarantine, methods that need the
+// database return ErrClosed.
 type Store struct {
 	opts  Options
 	log   hclog.Logger
@@ -84,7 +102,7 @@ type Store struct {
 	closed     bool
 	fresh      batch       // remembered, not yet being written
 	flushing   batch       // being written
-	before     *badger.Txn // what the database was before that; nil: nothing is being written
+	snapshot   *badger.Txn // what the database was before that; nil: nothing is being written
 	checkpoint []byte
 	failed     error // of writing; it stays
 
@@ -123,7 +141,7 @@ func Open(o Options) (*Store, error) {
 	if err := claim(o.Dir, o.Identity); err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
 	}
-	if err := s.room(0); err != nil {
+	if err := s.checkFreeSpace(0); err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
 	}
 	db, aside, err := openDB(o.Dir, o.Log)
@@ -179,12 +197,12 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 	if s.closed {
 		return nil, fmt.Errorf("read state: %w", ErrClosed)
 	}
-	// While a batch is being written, what it has is known already, and the rest is as it was. A transaction that began now
-	// would wait for the disk: Badger lets none read before each commit under way is on it.
+	// While a batch is being written, what it has is known already, and the rest is as it was. A transaction that began
+	// now would wait for the disk: Badger lets none read before each commit under way is on it.
 	var value []byte
 	var err error
-	if s.before != nil {
-		value, err = read(s.before, dbKey(key))
+	if s.snapshot != nil {
+		value, err = read(s.snapshot, dbKey(key))
 	} else {
 		value, err = get(s.db, dbKey(key))
 	}
@@ -265,17 +283,17 @@ func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) error {
 }
 
 // Remember takes changes, later ones of a key over earlier ones, a nil value for a deletion, and the checkpoint that
-// covers them and all before. They are visible when it returns, and on disk some time later. It copies what it keeps.
-// It waits for the disk when too much is waiting already.
+// covers them and all before; a nil checkpoint covers nothing. They are visible when it returns, and on disk some time
+// later. It waits for the disk when too much is waiting already, which is four times FlushBytes.
 //
-// An error is one of writing behind, of these changes or earlier ones: it wraps ErrFull when the disk is full. The store
-// can still be read, but nothing more will be written: close it, mend the reason, and open it again. What was lost is
-// what came after the checkpoint on disk.
+// An error is one of writing what was remembered before, and these changes are not taken: it wraps ErrFull when the
+// disk is full. Close the store, mend the reason, and open it again. What was lost is what came after the checkpoint
+// on disk.
 func (s *Store) Remember(changes iter.Seq2[[]byte, []byte], checkpoint []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.failed == nil && !s.closed && s.fresh.bytes >= waitFactor*s.opts.FlushBytes {
-		s.prod()
+		s.wakeFlusher()
 		written := s.written
 		s.mu.Unlock()
 		<-written
@@ -300,17 +318,18 @@ func (s *Store) Remember(changes iter.Seq2[[]byte, []byte], checkpoint []byte) e
 	s.checkpoint = bytes.Clone(checkpoint)
 	s.fresh.checkpoint = s.checkpoint
 	if s.fresh.bytes >= s.opts.FlushBytes {
-		s.prod()
+		s.wakeFlusher()
 	}
 	return nil
 }
 
-// Flush writes what waits, and returns when it is on disk.
+// Flush writes what waits, and returns when it is on disk: everything that was remembered before the call. Of a closed
+// store it does nothing.
 func (s *Store) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.failed == nil && !s.closed && !(s.fresh.empty() && s.flushing.empty()) {
-		s.prod()
+		s.wakeFlusher()
 		written := s.written
 		s.mu.Unlock()
 		<-written
@@ -322,19 +341,21 @@ func (s *Store) Flush() error {
 	return nil
 }
 
-// Close writes what waits and frees the directory. The error is that of writing, now or before.
+// Close writes what waits and frees the directory for others to open. It waits for that write, for a collection of
+// garbage under way, and for the database to close. The error is that of writing, now or before; the directory is free
+// all the same. To close again does nothing.
 func (s *Store) Close() error {
 	err := s.Flush()
-	if shut := s.shut(); err == nil {
-		err = shut
+	if closed := s.shutdown(); err == nil {
+		err = closed
 	}
 	return err
 }
 
-// Reset forgets everything: the store is empty after it, on disk too. It is for a store whose checkpoint leads nowhere
-// any more.
+// Reset forgets everything, an error of writing too: the store is empty after it, on disk as well, and has no
+// checkpoint. It is for a store whose checkpoint leads nowhere any more. After an error it is closed.
 func (s *Store) Reset() error {
-	if err := s.shut(); err != nil {
+	if err := s.shutdown(); err != nil {
 		return fmt.Errorf("reset state store: %w", err)
 	}
 	if err := wipe(s.opts.Dir); err != nil {
@@ -351,10 +372,11 @@ func (s *Store) Reset() error {
 	return nil
 }
 
-// Condemn closes the store without writing what waits and moves its directory aside, under a name that says so. It is
-// for a store whose states make no sense. The next Open makes an empty one.
-func (s *Store) Condemn() (aside string, err error) {
-	if err := s.shut(); err != nil {
+// Quarantine closes the store without writing what waits and moves its database aside, under a name in its directory
+// that says so and is returned: for a person to look at, and to delete. It is for a store whose states make no sense.
+// The next Open makes an empty one.
+func (s *Store) Quarantine() (aside string, err error) {
+	if err := s.shutdown(); err != nil {
 		s.log.Warn("state store that is given up was not closed in order", "dir", s.opts.Dir, "error", err)
 	}
 	aside, err = moveAside(s.opts.Dir)
@@ -364,8 +386,8 @@ func (s *Store) Condemn() (aside string, err error) {
 	return aside, nil
 }
 
-// shut ends the goroutines and closes the database, once.
-func (s *Store) shut() error {
+// shutdown ends the goroutines and closes the database, once.
+func (s *Store) shutdown() error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -381,8 +403,8 @@ func (s *Store) shut() error {
 	return nil
 }
 
-// prod makes the flusher look.
-func (s *Store) prod() {
+// wakeFlusher makes the flusher look.
+func (s *Store) wakeFlusher() {
 	select {
 	case s.wake <- struct{}{}:
 	default:

@@ -84,12 +84,44 @@ func same(t fataler, s *Store, want map[string][]byte, prefixes ...string) {
 	}
 }
 
+// put is what a map does where a store remembers a change.
+func put(model, change map[string][]byte) {
+	for key, value := range change {
+		if value == nil {
+			delete(model, key)
+		} else {
+			model[key] = value
+		}
+	}
+}
+
+var (
+	someKey = rapid.Custom(func(t *rapid.T) string {
+		return string(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 'a', 'b', 255}), 0, 3).Draw(t, "key"))
+	})
+	someValue = rapid.Custom(func(t *rapid.T) []byte {
+		switch rapid.IntRange(0, 3).Draw(t, "what") {
+		case 0:
+			return nil
+		case 1:
+			return []byte{}
+		case 2:
+			return []byte(strings.Repeat("v", 600)) // into the value log
+		}
+		return rapid.SliceOfN(rapid.Byte(), 1, 8).Draw(t, "value")
+	})
+	someChange = rapid.MapOfN(someKey, someValue, 0, 5)
+)
+
 func TestAStoreBehavesLikeAMapBeforeAndAfterReopening(t *testing.T) {
 	root := t.TempDir()
 	rounds := 0
 	rapid.Check(t, func(t *rapid.T) {
 		rounds++
-		o := Options{Dir: filepath.Join(root, strconv.Itoa(rounds)), Identity: ours, FlushBytes: rapid.SampledFrom([]int{64, 1 << 20}).Draw(t, "flush")}
+		o := Options{
+			Dir: filepath.Join(root, strconv.Itoa(rounds)), Identity: ours,
+			FlushBytes: rapid.SampledFrom([]int{64, 1 << 20}).Draw(t, "flush"),
+		}
 		s, err := Open(o)
 		if err != nil {
 			t.Fatal(err)
@@ -97,34 +129,15 @@ func TestAStoreBehavesLikeAMapBeforeAndAfterReopening(t *testing.T) {
 		defer func() { s.Close(); os.RemoveAll(o.Dir) }()
 		model := map[string][]byte{}
 		var checkpoint []byte
-		key := rapid.Custom(func(t *rapid.T) string {
-			return string(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 'a', 'b', 255}), 0, 3).Draw(t, "key"))
-		})
 		for step := range rapid.IntRange(1, 12).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"remember", "remember", "remember", "flush", "reopen", "reset"}).Draw(t, "do") {
 			case "remember":
-				change := rapid.MapOfN(key, rapid.Custom(func(t *rapid.T) []byte {
-					switch rapid.IntRange(0, 3).Draw(t, "what") {
-					case 0:
-						return nil
-					case 1:
-						return []byte{}
-					case 2:
-						return []byte(strings.Repeat("v", 600)) // into the value log
-					}
-					return rapid.SliceOfN(rapid.Byte(), 1, 8).Draw(t, "value")
-				}), 0, 5).Draw(t, "change")
+				change := someChange.Draw(t, "change")
 				checkpoint = fmt.Append(nil, step)
 				if err := s.Remember(changes(change), checkpoint); err != nil {
 					t.Fatal(err)
 				}
-				for key, value := range change {
-					if value == nil {
-						delete(model, key)
-					} else {
-						model[key] = value
-					}
-				}
+				put(model, change)
 			case "flush":
 				if err := s.Flush(); err != nil {
 					t.Fatal(err)
@@ -192,50 +205,47 @@ func decode(checkpoint []byte) uint64 {
 	return binary.BigEndian.Uint64(checkpoint)
 }
 
+// killedWriter lets a process write into a store and kills it after some rounds. It returns the last one told of.
+func killedWriter(t *testing.T, dir string, rounds int) uint64 {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "STATESTORE_WRITER="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	last := uint64(0)
+	for n := 0; n < rounds && lines.Scan(); n++ {
+		if last, err = strconv.ParseUint(lines.Text(), 10, 64); err != nil {
+			t.Fatal(lines.Text())
+		}
+	}
+	cmd.Process.Kill()
+	for lines.Scan() { // it may have been further than we read
+		if r, err := strconv.ParseUint(lines.Text(), 10, 64); err == nil {
+			last = r
+		}
+	}
+	cmd.Wait()
+	return last
+}
+
 func TestAKilledWriterLeavesNoCheckpointAheadAndReplayHealsIt(t *testing.T) {
 	dir := t.TempDir()
 	for kill := range 6 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "STATESTORE_WRITER="+dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		last := uint64(0)
-		for n := 0; n < 300+97*kill && lines.Scan(); n++ {
-			if last, err = strconv.ParseUint(lines.Text(), 10, 64); err != nil {
-				t.Fatal(lines.Text())
-			}
-		}
-		cmd.Process.Kill()
-		for lines.Scan() { // it may have been further than we read
-			if r, err := strconv.ParseUint(lines.Text(), 10, 64); err == nil {
-				last = r
-			}
-		}
-		cmd.Wait()
-
+		last := killedWriter(t, dir, 300+97*kill)
 		s := open(t, Options{Dir: dir})
 		if s.MovedAside() != "" {
 			t.Fatal("the store was given up")
 		}
 		from := decode(s.Checkpoint())
 		model := map[string][]byte{}
-		apply := func(r uint64) {
-			for key, value := range round(r) {
-				if value == nil {
-					delete(model, key)
-				} else {
-					model[key] = value
-				}
-			}
-		}
 		for r := range from {
-			apply(r)
+			put(model, round(r))
 		}
 		for key, value := range model {
 			got, err := s.Get([]byte(key))
@@ -243,12 +253,13 @@ func TestAKilledWriterLeavesNoCheckpointAheadAndReplayHealsIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != nil && string(got) < string(value) {
-				t.Fatalf("kill %d: key %s is of round %d, older than %d, which checkpoint %d covers", kill, key, decode(got[:8]), decode(value[:8]), from)
+				t.Fatalf("kill %d: key %s is of round %d, older than %d, which checkpoint %d covers",
+					kill, key, decode(got[:8]), decode(value[:8]), from)
 			}
 		}
 		// One more than was told may have been written.
 		for r := from; r <= last+1; r++ {
-			apply(r)
+			put(model, round(r))
 			if err := s.Remember(changes(round(r)), binary.BigEndian.AppendUint64(nil, r+1)); err != nil {
 				t.Fatal(err)
 			}
@@ -263,7 +274,8 @@ func TestAKilledWriterLeavesNoCheckpointAheadAndReplayHealsIt(t *testing.T) {
 func TestADirectoryInUseIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir})
-	if _, err := Open(Options{Dir: dir, Identity: ours}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
+	_, err := Open(Options{Dir: dir, Identity: ours})
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("got %v, want in use, with the directory", err)
 	}
 	if err := s.Close(); err != nil {
@@ -275,8 +287,11 @@ func TestADirectoryInUseIsRefused(t *testing.T) {
 func TestADirectoryOfAnotherTopicIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	open(t, Options{Dir: dir}).Close()
-	for _, other := range []Identity{{"other", "state", "id", 3}, {"c", "state", "made again", 3}, {"c", "state", "id", 4}} {
-		if _, err := Open(Options{Dir: dir, Identity: other}); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), dir) {
+	for _, other := range []Identity{
+		{"other", "state", "id", 3}, {"c", "state", "made again", 3}, {"c", "state", "id", 4},
+	} {
+		_, err := Open(Options{Dir: dir, Identity: other})
+		if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%v: got %v, want foreign, with the directory", other, err)
 		}
 	}
@@ -292,7 +307,8 @@ func TestABrokenStoreIsMovedAsideAndStartsEmpty(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, databaseDir, "MANIFEST"), []byte("rubbish that is no manifest"), 0o640); err != nil {
+	manifest := filepath.Join(dir, databaseDir, "MANIFEST")
+	if err := os.WriteFile(manifest, []byte("rubbish that is no manifest"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, Options{Dir: dir})
@@ -315,7 +331,7 @@ func TestAStoreThatIsGivenUpIsKeptAsideAndStartsEmpty(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	aside, err := s.Condemn()
+	aside, err := s.Quarantine()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +375,8 @@ func TestAFullDiskIsAnErrorThatLosesNothing(t *testing.T) {
 	again := open(t, Options{Dir: dir})
 	defer again.Close()
 	if string(again.Checkpoint()) != "1" || again.MovedAside() != "" {
-		t.Fatalf("checkpoint %q, moved to %q; want all as it was before the disk was full", again.Checkpoint(), again.MovedAside())
+		t.Fatalf("checkpoint %q, moved to %q; want all as it was before the disk was full",
+			again.Checkpoint(), again.MovedAside())
 	}
 	same(t, again, map[string][]byte{"old": []byte("1")})
 }
