@@ -27,6 +27,7 @@ func (c *clock) advance(at janus.Micros) {
 		c.backs++
 	}
 	if c.runs {
+		//mutant:clock-step
 		c.now += min(max(at-c.last, 0), maxStep)
 	}
 	c.last, c.runs = at, true

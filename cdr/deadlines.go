@@ -187,6 +187,7 @@ func (p *Partition) giveUp(em *emitterEntry, at janus.Micros) error {
 	return p.eachSession(em, func(k *sessionEntry) error {
 		p.touch(k)
 		p.conclude(RuleGaveUpEmitterSilent, k.s, nil, nil, facts{limit: p.policy.EmitterSilence})
+		//mutant:cause-emitter-silent
 		p.release(k, closeTrigger{cause: CauseEmitterSilent, latest: at})
 		return nil
 	})

@@ -22,6 +22,7 @@ func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 	p.index.drop(k)
 	k.s = &session{emitter: s.emitter, id: s.id, stub: &stub{
 		incarnation: s.incarnation, last: s.lastTime, silent: end.basis == EndLastEvidence || end.missing() || end.cause == CauseTransportGone,
+		//mutant:session-remembered
 		expires: p.pos.clock.now + p.policy.StubRetention,
 	}}
 	p.index.cached++
@@ -87,6 +88,7 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	r.ClockSuspect = l.clockSuspect || t.clamped
 	r.times(t, basis)
 	if answer == 0 {
+		//mutant:cause-unsuccessful
 		r.CauseForRecordClosing = CauseUnsuccessfulCallAttempt
 	}
 	l.span(r)
@@ -222,6 +224,7 @@ func clamp(start, answer, reported janus.Micros, end ending) times {
 	}
 	if floor := max(start, t.answer, reported); end.time < floor {
 		t.clamped = t.clamped || floor-end.time > stepBack
+		//mutant:negative-span
 		t.end.time = floor
 	}
 	t.end.latest = max(t.end.latest, t.end.time)

@@ -46,6 +46,7 @@ func (x *index) emitter(name string) *emitterEntry {
 
 // sight notes a sighting of the emitter at a partition time.
 func (x *index) sight(em *emitterEntry, now janus.Micros) {
+	//mutant:emitter-step
 	em.alive += min(max(now-em.seen, 0), maxStep)
 	em.seen = now
 	x.change(em)
@@ -74,16 +75,19 @@ func (x *index) addSessions(em *emitterEntry, sessions int) {
 // forgetIdle sees to it that no more than most emitters without sessions are remembered: else it forgets all but a number
 // to keep, first those of which nothing would be missed, then those that were not seen for longest. It returns how many.
 func (x *index) forgetIdle(most, keep int) (forgotten int64) {
+	//mutant:emitters-bounded
 	if x.idle <= most {
 		return 0
 	}
 	idle := make([]*emitterEntry, 0, x.idle)
 	for _, em := range x.emitters {
+		//mutant:emitter-known
 		if em.sessions == 0 && !em.forgotten {
 			idle = append(idle, em)
 		}
 	}
 	slices.SortFunc(idle, func(a, b *emitterEntry) int {
+		//mutant:emitter-forgotten-last
 		return cmp.Or(cmp.Compare(min(a.reclaim, 1), min(b.reclaim, 1)), cmp.Compare(a.seen, b.seen), cmp.Compare(a.name, b.name))
 	})
 	for _, em := range idle[:len(idle)-keep] {

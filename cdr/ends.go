@@ -35,6 +35,7 @@ func explicitEnd(basis EndBasis, at janus.Micros, diagnostics string) ending {
 
 // inferredEnd is an end that nobody told: it is put at the last evidence, and the true one lies up to latest.
 func inferredEnd(basis EndBasis, last, latest janus.Micros) ending {
+	//mutant:unseen-end
 	return ending{basis: basis, time: last, earliest: last, latest: max(latest, last)}
 }
 
@@ -83,6 +84,7 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 			e.earliest = min(at, e.time)
 		}
 		return e
+	//mutant:end-by-detached
 	case h.detachedAt != 0:
 		return s.letGo(l, h.detachedAt)
 	case s.timedOut != 0 || s.destroyed != 0:
@@ -101,8 +103,10 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 func (s *session) letGo(l *leg, gone janus.Micros) ending {
 	var e ending
 	switch {
+	//mutant:end-with-timeout
 	case s.timedOut != 0 && together(gone, s.timedOut):
 		e = s.timeout(l.lastSeenAlive())
+	//mutant:end-with-destroyed
 	case s.destroyed != 0 && together(gone, s.destroyed):
 		e = explicitEnd(EndSessionDestroyed, gone, "")
 	default:
@@ -154,6 +158,7 @@ func (s *session) end(why closeTrigger) ending {
 		e = s.timeout(sign)
 	case s.destroyed != 0:
 		e = explicitEnd(EndSessionDestroyed, s.destroyed, "")
+	//mutant:end-after-shutdown
 	case all && (s.lostConnection(s.lastDetached) || s.shutDown(s.lastDetached)):
 		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
 	case all && s.transportLostAt != 0 && s.lastDetached > s.transportLostAt && s.emitterEnd.basis == 0 && why.cause == 0 && why.until == 0:
@@ -179,6 +184,7 @@ func (s *session) end(why closeTrigger) ending {
 // sign.
 func (s *session) timeout(sign janus.Micros) ending {
 	e := explicitEnd(EndSessionTimeout, s.timedOut, "")
+	//mutant:timeout-reaches-back
 	e.earliest = min(sign, e.time)
 	return e
 }
@@ -198,6 +204,7 @@ func together(a, b janus.Micros) bool { return a-b <= togetherSpan && b-a <= tog
 // lostConnection tells whether an end came right after the session's connection was lost. An orderly client disconnects
 // after it, and a session that was claimed by another connection keeps the old transport id.
 func (s *session) lostConnection(at janus.Micros) bool {
+	//mutant:lost-connection
 	return s.transportLostAt != 0 && at >= s.transportLostAt && at-s.transportLostAt < togetherSpan
 }
 
@@ -209,6 +216,7 @@ func (s *session) shutDown(at janus.Micros) bool {
 // cause is why the record is closed, answered or not: "How a call ended" in docs/records.md.
 func (s *session) cause(e ending, why closeTrigger) Cause {
 	switch e.basis {
+	//mutant:cause-timeout
 	case EndSessionTimeout:
 		return CauseSessionTimeout
 	case EndEmitterShutdown:
@@ -226,13 +234,16 @@ func (s *session) cause(e ending, why closeTrigger) Cause {
 			at = s.destroyed // the connection of an orderly client may go before its last handle
 		}
 		switch {
+		//mutant:cause-shutdown
 		case s.shutDown(e.time):
 			return CauseEmitterShutdown
+		//mutant:cause-transport-gone
 		case s.lostConnection(at):
 			return CauseTransportGone
 		}
 	case EndWebRTCHangup:
 		switch {
+		//mutant:cause-management
 		case e.diagnostics == "Admin API":
 			return CauseManagementIntervention
 		case abnormal(e.diagnostics):
@@ -246,23 +257,29 @@ func (s *session) cause(e ending, why closeTrigger) Cause {
 // its PeerConnection.
 func abnormal(hangup string) bool {
 	switch hangup {
+	//mutant:ice-failed
 	case "ICE failed", "ICE gathering error", "Gathering error", "DTLS-SRTP stack error":
 		return true
+	//mutant:dtls-alert
 	case "DTLS alert":
 		return false
 	}
+	//mutant:dtls-failure
 	return strings.HasPrefix(hangup, "DTLS ")
 }
 
 // initiator is who ended it, by what told the end; by is what a plugin knows better.
 func initiator(e ending, by Initiator) Initiator {
 	switch e.basis {
+	//mutant:by-timer
 	case EndSessionTimeout:
 		return ByTimer
+	//mutant:by-server
 	case EndEmitterShutdown, EndEmitterRestart:
 		return ByServer
 	}
 	switch e.cause {
+	//mutant:by-network-of-lost-connection
 	case CauseTransportGone:
 		return ByNetwork
 	case CauseEmitterShutdown:
@@ -270,13 +287,16 @@ func initiator(e ending, by Initiator) Initiator {
 	}
 	if e.basis == EndWebRTCHangup {
 		switch e.diagnostics {
+		//mutant:by-local
 		case "Janus API", "DTLS alert":
 			return ByLocal
+		//mutant:by-admin
 		case "Admin API":
 			return ByAdmin
 		case "DTLS timeout":
 			return ByTimer
 		}
+		//mutant:by-network
 		if abnormal(e.diagnostics) {
 			return ByNetwork
 		}

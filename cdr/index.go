@@ -99,6 +99,7 @@ func (x *index) add(s *session) *sessionEntry {
 	for _, h := range s.handles {
 		for _, l := range h.legs {
 			if l.kind == RoomMembership && !l.ended {
+				//mutant:indexes-of-states
 				x.addMembership(k, h, l)
 			}
 		}
@@ -303,6 +304,7 @@ type deadlines []deadline
 func (q deadlines) Len() int { return len(q) }
 func (q deadlines) Less(i, j int) bool {
 	a, b := &q[i], &q[j]
+	//mutant:deadlines-by-time
 	if a.at != b.at {
 		return a.at < b.at
 	}

@@ -19,6 +19,7 @@ func (f *eventFold) open(h *handle, kind LegKind) *leg {
 func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 	t, kind := f.t, l.kind
 	l.index = max(l.index, h.next[kind])
+	//mutant:leg-may-not-open
 	if h.detachedAt != 0 && t > h.detachedAt || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
 		f.p.conclude(RuleLegNotOpened, f.s, h, l, facts{at: t})
 		return nil
@@ -28,6 +29,7 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 		f.p.conclude(RuleLeftOut, f.s, h, nil, facts{word: "legs"})
 		return nil
 	}
+	//mutant:leg-number
 	h.next[kind] = l.index + 1
 	h.legs = append(h.legs, l)
 	if kind == PeerConnection {
@@ -134,6 +136,7 @@ func (f *eventFold) close(l *leg) {
 
 // endLeg ends a leg by an event of its own: the first one that tells it counts.
 func (f *eventFold) endLeg(h *handle, l *leg, basis EndBasis, at janus.Micros, diagnostics string) {
+	//mutant:first-hangup-counts
 	if l.ended {
 		return
 	}
@@ -156,6 +159,7 @@ func (l *leg) answer() (janus.Micros, AnswerBasis) {
 	case l.parts > 0:
 		return l.answerFixed, l.basisFixed
 	case l.kind == SIPCall || l.kind == RoomMembership:
+		//mutant:answered-by-plugin
 		if l.accepted != 0 {
 			if l.kind == SIPCall {
 				return l.accepted, AnswerSIPAccepted
@@ -168,10 +172,12 @@ func (l *leg) answer() (janus.Micros, AnswerBasis) {
 			}
 		}
 		return 0, AnswerUnknown
+	//mutant:answered-by-webrtcup
 	case l.up != 0:
 		return l.up, AnswerWebRTCUp
 	case l.accepted != 0:
 		return l.accepted, AnswerStreamStarted
+	//mutant:answered-by-evidence
 	case l.evidence != 0:
 		return l.evidence, AnswerFirstEvidence
 	}
@@ -181,6 +187,7 @@ func (l *leg) answer() (janus.Micros, AnswerBasis) {
 // startMissing tells whether what opens such a leg was not seen, or what answers it. A PeerConnection opens with an
 // offer, or, where jsep events are not sent, with ICE gathering.
 func (l *leg) startMissing() bool {
+	//mutant:answer-by-evidence-marked
 	if _, basis := l.answer(); basis == AnswerFirstEvidence {
 		return true
 	}
@@ -190,6 +197,7 @@ func (l *leg) startMissing() bool {
 	if l.misfit() {
 		return true
 	}
+	//mutant:lost-offer-marked
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
 }
 

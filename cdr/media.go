@@ -16,6 +16,7 @@ const wrap = 1 << 32
 // stream finds or makes the stream of a medium or layer; nil when there is no room.
 func (l *leg) stream(mid string, hasMid bool, media janus.Media, layer int) *stream {
 	for i := range l.streams {
+		//mutant:same-stream
 		if s := &l.streams[i]; s.mid == mid && s.media == media && s.layer == int32(layer) && s.hasMid == hasMid {
 			return s
 		}
@@ -49,6 +50,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		return
 	}
 	s.count++
+	//mutant:older-report
 	if s.count > 1 && t <= s.last {
 		return
 	}
@@ -64,9 +66,11 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		s.growth = now.BytesReceived + now.BytesSent - s.seen.BytesReceived - s.seen.BytesSent
 		s.cadence(t - s.last)
 		if now.BytesReceived > s.seen.BytesReceived && s.media != janus.MediaData {
+			//mutant:sign-of-client
 			l.lastClientActivity = max(l.lastClientActivity, s.last) // the client lived when the report before was made
 		}
 	}
+	//mutant:media-flowed
 	if now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent {
 		if s.firstMedia == 0 {
 			s.firstMedia = t
@@ -78,6 +82,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		since = t - max(l.up, l.start)
 	}
 	for i, g := range [gauges]janus.Gauge{r.RTT, r.JitterLocal, r.JitterRemote, r.InLinkQuality, r.OutLinkQuality} {
+		//mutant:gauge-known
 		if g.Known && (i != gaugeRTT || g.Value != 0) { // a round trip of 0 means unknown
 			s.gauges[i].sample(g.Value, since)
 		}
@@ -108,8 +113,10 @@ func (n *StreamCounters) carry(before, now StreamCounters) {
 	rise := func(base *int64, before, now int64, wraps bool) {
 		switch {
 		case now >= before:
+		//mutant:counter-wraps
 		case wraps && before-now > wrap/2:
 			*base += wrap
+		//mutant:counter-resets
 		default:
 			*base += before
 		}
@@ -150,8 +157,10 @@ func (l *leg) interim(end ending) Interim {
 		if !end.missing() {
 			longest = max(longest, end.time-s.last)
 		}
+		//mutant:reports-missing
 		switch {
 		case s.intervals+1 < 3 || s.shortest == 0:
+		//mutant:hole-of-reports
 		case longest*2 >= s.shortest*7: // 3.5 and more: timers jitter
 			return InterimYes
 		default:
@@ -168,6 +177,7 @@ func (g *gauge) sample(v int64, since janus.Micros) {
 		g.known, g.min, g.max = true, v, v
 	}
 	g.min, g.max, g.last = min(g.min, v), max(g.max, v), v
+	//mutant:gauge-weight
 	ms := max(int64(since/millisecond), 1)
 	g.sum += v * ms
 	g.time += ms
@@ -204,6 +214,7 @@ func (l *leg) slowLink(b *janus.SlowLink) {
 		return
 	}
 	if s := l.stream(b.Mid, b.Mid != "", b.Media, 0); s != nil {
+		//mutant:slow-links
 		s.slow++
 	}
 }
@@ -213,6 +224,7 @@ func (l *leg) media(end ending) []Stream {
 	var out []Stream
 	for i := range l.streams {
 		s := &l.streams[i]
+		//mutant:streams-of-reports
 		if s.count == 0 {
 			continue
 		}
@@ -230,6 +242,7 @@ func (l *leg) media(end ending) []Stream {
 			SlowLinks:               s.slow, Samples: s.count,
 			RTT: s.gauges[gaugeRTT].quality(), JitterLocal: s.gauges[gaugeJitterLocal].quality(), JitterRemote: s.gauges[gaugeJitterRemote].quality(),
 			InLinkQuality: s.gauges[gaugeInLink].quality(), OutLinkQuality: s.gauges[gaugeOutLink].quality(),
+			//mutant:final-sample
 			FinalSample: !end.missing() && s.last >= end.time-finalSpan && s.last <= end.time+finalSpan,
 		}
 		if s.lastMedia != 0 { // else nothing flowed

@@ -116,6 +116,7 @@ func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros
 	l.pays = l.pays || r.Chargeable && l.kind == PeerConnection && h.plugin == janus.PluginSIP
 	k.s.emitted = true
 	l.answerFixed, l.basisFixed = max(answer, l.start), basis
+	//mutant:parts-tile
 	l.partStart, l.cumulative, l.partVolume = at, r.CumulativeDuration, l.volume()
 }
 

@@ -200,6 +200,7 @@ func (p *Partition) Apply(in Input) error {
 	again := false
 	switch in.Kind {
 	case KindTick:
+		//mutant:tick-settles
 		p.pos.clock.settle()
 	case KindEvent, KindCopy:
 		if again = p.window.repeated(in.Offset, in.Kind, in.Value); !again {
@@ -227,6 +228,7 @@ func (p *Partition) Apply(in Input) error {
 	}
 	name, cut := janus.EmitterName(name)
 	p.eventTime = e.Time
+	//mutant:repetition
 	if again {
 		p.counts.Duplicates++
 		if em := p.index.emitters[name]; em != nil && in.Kind == KindEvent && e.Session != 0 {
@@ -240,6 +242,7 @@ func (p *Partition) Apply(in Input) error {
 	raw := e.Time
 	e.Time = em.timeline.moment(raw, in.Append, &p.pos.clock)
 	p.counts.Events[typeSlot(e.Type)]++
+	//mutant:copies
 	if in.Kind == KindCopy {
 		p.counts.Copies++
 	} else if e.Session != 0 {
@@ -328,6 +331,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	}
 	revived := false
 	if k != nil && k.s.stub != nil {
+		//mutant:late-event
 		if !revives(k.s.stub, e, raw) {
 			p.counts.Late++
 			k.s.stub.late++
@@ -348,7 +352,12 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		k.s = nil
 	}
 	if k == nil || k.s == nil {
-		s := &session{emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, shift: em.timeline.shift, steps: em.timeline.steps, truncated: cut, revived: revived}
+		s := &session{
+			emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, shift: em.timeline.shift, steps: em.timeline.steps,
+			//mutant:cut-name
+			truncated: cut,
+			revived:   revived,
+		}
 		k = p.index.add(s)
 		if _, ok := e.Body.(*janus.SessionCreated); ok {
 			p.conclude(RuleSessionOpened, s, nil, nil, facts{at: e.Time})
@@ -374,6 +383,7 @@ func (p *Partition) repeat(em *emitterEntry, e *janus.Event) error {
 		return err
 	}
 	p.touch(k)
+	//mutant:repetition-counted
 	k.s.duplicates++
 	p.conclude(RuleDuplicate, k.s, nil, nil, facts{})
 	if h := k.s.find(e.Handle); h != nil {

@@ -18,12 +18,14 @@ func (f *eventFold) opens() bool {
 	ended := f.h.lastEnd[PeerConnection]
 	switch b := f.e.Body.(type) {
 	case *janus.JSEP:
+		//mutant:opens-peerconnection
 		return b.Offer || ended == 0 // an answer after the end is refused: Janus tells it before it looks
 	case *janus.PeerConnectionUp:
 		return true
 	case *janus.MediaReport, *janus.MediaState, *janus.SlowLink:
 		return ended == 0 || f.t > ended+lateSpan // old versions send the last report behind the hangup
 	case *janus.ICEState:
+		//mutant:opens-by-ice
 		return b.State == "gathering"
 	}
 	return false
@@ -98,8 +100,10 @@ func (f *eventFold) openCompanionLeg() {
 // companionKind is the kind of leg that stands beside each PeerConnection of a plugin.
 func companionKind(plugin string) LegKind {
 	switch plugin {
+	//mutant:companion-of-streaming
 	case janus.PluginStreaming:
 		return StreamView
+	//mutant:companion-of-recordplay
 	case janus.PluginRecordPlay:
 		return Recording
 	}
@@ -372,6 +376,7 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 		f.s.lastClientActivity = max(f.s.lastClientActivity, t)
 	}
 	for _, l := range all {
+		//mutant:hangup-ends-peerconnection
 		f.endLeg(f.h, l, EndWebRTCHangup, t, b.Reason)
 	}
 	for _, l := range f.h.legs {
@@ -392,6 +397,7 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 
 // hangupLeaves tells whether the end of the PeerConnection ends the handle's memberships too.
 func (f *eventFold) hangupLeaves() bool {
+	//mutant:membership-ends-with-peerconnection
 	return f.h.plugin == janus.PluginAudioBridge || f.h.plugin == janus.PluginTextRoom
 }
 
@@ -412,6 +418,7 @@ func (f *eventFold) copyContext(pc *leg) {
 
 func (l *leg) copyRoomFrom(m *leg) {
 	m.mate, m.mateIndex = PeerConnection, l.index
+	//mutant:room-of-membership
 	if !l.room.Known() && !l.user.Known() {
 		l.room, l.user, l.display = m.room, m.user, m.display
 	}

@@ -38,6 +38,7 @@ func (h *handle) role(l *leg) (Role, Direction) {
 	case janus.PluginAudioBridge, janus.PluginTextRoom:
 		return Member, DirectionUnknown
 	case janus.PluginVideoRoom:
+		//mutant:videoroom-offer
 		switch l.offer {
 		case offerByClient:
 			return Publisher, DirectionUnknown
@@ -56,6 +57,7 @@ func (h *handle) role(l *leg) (Role, Direction) {
 			return Player, DirectionUnknown
 		}
 	case janus.PluginVideoCall:
+		//mutant:videocall-offer
 		switch l.offer {
 		case offerByClient:
 			return Caller, Originating
@@ -72,6 +74,7 @@ func (h *handle) role(l *leg) (Role, Direction) {
 func (h *handle) chargeable(l *leg, t *Terms) bool {
 	kinds := t.Chargeable
 	if kinds == nil {
+		//mutant:sip-charges-the-call
 		kinds = charged[h.plugin == janus.PluginSIP]
 	}
 	if slices.Contains(kinds, l.kind) {

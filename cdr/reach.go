@@ -12,8 +12,11 @@ func (p *Partition) reach(em *emitterEntry, e *janus.Event, offset int64) error 
 	switch b := e.Body.(type) {
 	case *janus.ServerStarted:
 		em.reclaim = max(b.ReclaimSessionTimeout.Value, 0)
+		//mutant:restart-closes
 		return p.emitterEnded(em, emitterEnd{basis: EndEmitterRestart, time: e.Time})
+	//mutant:what-shuts-down
 	case *janus.ServerShutdown:
+		//mutant:shutdown-closes
 		return p.emitterEnded(em, emitterEnd{basis: EndEmitterShutdown, time: e.Time})
 	case *janus.TransportEvent:
 		if b.Event == "disconnected" {
@@ -73,11 +76,13 @@ func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginE
 		by = ByRemote
 	}
 	seats := slices.DeleteFunc(slices.Clone(p.index.rooms[roomRef{em.number, b.Plugin, b.Room}]), func(s membershipEntry) bool {
+		//mutant:end-of-a-room
 		return !d.All && s.user != d.User
 	})
 	then := func(s membershipEntry) bool { return s.joined <= e.Time }
 	if slices.ContainsFunc(seats, then) || em.timeline.now-e.Time <= leastStep {
 		// It ends what was open at its time. Where nothing was, its clock may have been set back since.
+		//mutant:copy-ends-what-was-open
 		seats = slices.DeleteFunc(seats, func(s membershipEntry) bool { return !then(s) })
 	}
 	for _, s := range seats {

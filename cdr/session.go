@@ -35,6 +35,7 @@ func (f *eventFold) session() {
 	s.lastOffset = max(s.lastOffset, f.offset)
 	s.firstTime, s.lastTime = min(s.firstTime, t), max(s.lastTime, t)
 	s.touched, s.touchedAlive = f.p.pos.clock.now, f.em.alive
+	//mutant:outlives-the-emitter
 	if s.emitterEnd.basis != 0 && s.outlives(f.e) {
 		f.p.conclude(RuleMarkWithdrawn, s, nil, nil, facts{at: s.emitterEnd.time, word: s.emitterEnd.basis.String()})
 		s.emitterEnd = emitterEnd{} // another server of the same name has ended
@@ -68,8 +69,10 @@ func (f *eventFold) session() {
 // created gives the session its identity, unless a record has already gone out under another one.
 func (f *eventFold) created(b *janus.SessionCreated) {
 	s := f.s
+	//mutant:late-created
 	if s.basis == FirstEvent && !s.emitted {
 		s.basis, s.incarnation, s.shift = Created, f.raw, f.em.timeline.shift
+		//mutant:late-created-told
 		if s.events > 1 {
 			f.p.conclude(RuleSessionIdentified, s, nil, nil, facts{at: f.t})
 		}
@@ -90,6 +93,7 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 		return false
 	}
 	if s.basis == Created {
+		//mutant:incarnation-ends
 		return raw != s.incarnation
 	}
 	return e.Time > s.lastTime // else it comes late, after other events of its own session
@@ -100,12 +104,14 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 func revives(b *stub, e *janus.Event, raw janus.Micros) bool {
 	switch body := e.Body.(type) {
 	case *janus.SessionCreated:
+		//mutant:later-created
 		return raw != b.incarnation
 	case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup:
 		return false
 	case *janus.PluginEvent:
 		return b.silent && e.Time > b.last && body.Name != "hangup"
 	}
+	//mutant:life-after-silence
 	return b.silent && e.Time > b.last
 }
 
@@ -139,6 +145,7 @@ func (s *session) livesOn(e *janus.Event) bool {
 func (f *eventFold) closeSession() {
 	s := f.s
 	if !s.closing {
+		//mutant:session-grace
 		s.closing, s.closeClock = true, f.p.pos.clock.now
 	}
 	for _, h := range s.handles {
@@ -235,6 +242,7 @@ func (p *Partition) transportLost(em *emitterEntry, k *sessionEntry, at janus.Mi
 // closeIfLost starts the grace of a session whose connection is gone and whose handles are all detached: Janus up to
 // 1.3.1 tells no more of it. Where it may be claimed again, its timeout will tell.
 func (p *Partition) closeIfLost(em *emitterEntry, s *session) {
+	//mutant:connection-lost-closes
 	if !s.closing && s.transportLostAt != 0 && s.detached > 0 && s.attachedHandles() == 0 && em.reclaim == 0 {
 		s.closing, s.closeClock = true, p.pos.clock.now
 		p.conclude(RuleSessionEndConnectionLost, s, nil, nil, facts{at: s.lastDetached, limit: p.terms(em, "").Grace})

@@ -16,11 +16,13 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 		if b.Identity != "" {
 			h.account = keep(b.Identity, &f.s.truncated)
 		}
+	//mutant:sip-calling
 	case "calling":
 		if l := f.call(b, Originating, true); l != nil {
 			l.calling, l.called = h.account, keep(b.Callee, &l.truncated)
 			f.shareParties(l)
 		}
+	//mutant:sip-incomingcall
 	case "incomingcall":
 		if l := f.call(b, Terminating, true); l != nil {
 			l.calling, l.called = keep(b.Username, &l.truncated), keep(b.Callee, &l.truncated)
@@ -47,6 +49,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 			f.shareParties(l)
 		}
 		l.early = l.early || b.Name == "progressed"
+		//mutant:answered-by-sip
 		if b.Name == "accepted" && (l.accepted == 0 || t < l.accepted) {
 			l.accepted = t
 			f.p.conclude(RuleAnsweredSIP, f.s, h, l, facts{at: t})
@@ -59,6 +62,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 			l.declined, l.by = true, ByLocal
 			f.p.conclude(RuleCallDeclined, f.s, h, l, facts{at: t})
 		}
+	//mutant:sip-missed-call
 	case "missed_call":
 		f.missed(b)
 	case "hangup":
@@ -298,6 +302,7 @@ func (l *leg) callEnd() ending {
 		first = explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
 	}
 	switch {
+	//mutant:end-by-first-word
 	case !l.ended, !together(first.time, e.time):
 		e = first
 	case l.endWord == byeAnswered && l.code != 200 && first.time == e.time:
@@ -310,9 +315,11 @@ func (l *leg) callEnd() ending {
 // whoHungUp is who ended a call: of an answered one who sent BYE, as Janus words it in every version or as the messages
 // show; of another one who gave up or refused.
 func (l *leg) whoHungUp(b *janus.PluginEvent) Initiator {
+	//mutant:who-sent-bye
 	switch {
 	case b.Reason == byeAnswered:
 		return ByLocal
+	//mutant:bye-of-the-peer
 	case b.Code == 200 && b.Reason == "Session Terminated":
 		return ByRemote
 	case l.accepted != 0 || l.bye != InitiatorUnknown:
@@ -341,6 +348,7 @@ func (f *eventFold) shareParties(l *leg) {
 	case DirectionUnknown:
 		l.role = RoleUnknown
 	}
+	//mutant:old-word-of-a-call
 	if pc := f.h.openLeg(PeerConnection); pc != nil && !l.over(pc.start) {
 		l.shareParties(pc)
 	}

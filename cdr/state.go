@@ -424,6 +424,7 @@ func (l *leg) fields(c *codec) {
 	num(c, 45, &l.by)
 	flag(c, 46, &l.closing)
 	num(c, 47, &l.closeClock)
+	//mutant:state-kept
 	num(c, 48, &l.lastClientActivity)
 	list(c, 49, &l.streams, func(c *codec, s *stream) { s.fields(c) })
 	flag(c, 50, &l.clockSuspect)

@@ -29,8 +29,10 @@ func (f *eventFold) streaming(b *janus.PluginEvent) {
 				l.accepted = f.t
 				f.p.conclude(RuleAnsweredStreamStarted, f.s, f.h, l, facts{at: f.t})
 			}
+		//mutant:view-stopping
 		case "stopping":
 			l.by = ByLocal
+			//mutant:stopping-ends-view
 			f.endLeg(f.h, l, EndPluginEvent, f.t, b.Name)
 		}
 	}

@@ -83,6 +83,7 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 			return ofNext // one handshake is all that a PeerConnection has
 		}
 	case *janus.PeerConnectionUp:
+		//mutant:second-webrtcup
 		if pc.up != 0 && t > pc.up || n != nil && n.foreign {
 			return ofNext
 		}
@@ -127,6 +128,7 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 		return ofThis
 	case pc.offer == 0 && pc.step <= stepGathering && !pc.connected():
 		return ofThis // Janus gathers before it offers
+	//mutant:second-offer
 	case b.FromClient && !pc.acted:
 		return ofNext // a second offer before anything of Janus is a second attempt
 	case other && !pc.connected():

@@ -7,6 +7,7 @@ import "januscdr/janus"
 func (f *eventFold) textRoom(b *janus.PluginEvent) {
 	user := janus.ID{Text: b.Username, Quoted: true}
 	switch b.Name {
+	//mutant:textroom-join
 	case "join":
 		f.join(b.Room, user, b.Display)
 	case "leave":

@@ -273,6 +273,7 @@ func opensKind(body janus.Body, kind LegKind) bool {
 
 // stepped notes in what is open on a session that the clock of its emitter was set.
 func (s *session) stepped(p *Partition, em *emitterEntry) {
+	//mutant:clock-stepped
 	if s.steps == em.timeline.steps {
 		return
 	}

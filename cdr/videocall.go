@@ -16,6 +16,7 @@ func (f *eventFold) videoCall(b *janus.PluginEvent) {
 		}
 	case "hangup":
 		pc := f.h.current(PeerConnection, f.t)
+		//mutant:videocall-first-hangup
 		if pc == nil || f.h.old(pc, f.t) || pc.hangTime != 0 && f.t >= pc.hangTime {
 			return // more than one comes: the first one says what happened
 		}

@@ -6,6 +6,7 @@ import "januscdr/janus"
 // the end of the room (reach.go); a subscriber is none: its PeerConnection names the room and the feeds.
 func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 	switch b.Name {
+	//mutant:videoroom-joined
 	case "joined":
 		f.join(b.Room, b.ID, b.Display)
 	case "subscribing", "updated":
@@ -21,6 +22,7 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 		}
 		pc.addFeed(b.Feed)
 		for _, id := range b.Feeds {
+			//mutant:subscriber-feeds
 			pc.addFeed(id)
 		}
 	}

@@ -257,6 +257,8 @@ type ServerStarted struct {
 }
 
 // ServerUpdate is the heartbeat of Janus 1.2.0 and later: every 15 s (type 256, subtype 1, status "update").
+//
+//mutant:heartbeat
 type ServerUpdate struct{ Sessions, Handles, PeerConnections, StatsPeriod Gauge }
 
 // ServerShutdown says that a Janus process stops in an orderly way (type 256, subtype 2).

@@ -52,6 +52,7 @@ func EmitterName(name string) (known string, cut bool) {
 		return name, false
 	}
 	sum := sha256.Sum256([]byte(name))
+	//mutant:long-names
 	tail := "~" + hex.EncodeToString(sum[:16])
 	return strings.ToValidUTF8(name[:MaxEmitter-len(tail)], "") + tail, true
 }

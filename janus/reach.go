@@ -69,8 +69,10 @@ func (p *PluginEvent) Departure() (d Departure, ok bool) {
 	switch p.Plugin {
 	case PluginVideoRoom:
 		switch p.Name {
+		//mutant:leaving-of-others
 		case "leaving":
 			return Departure{User: p.ID}, true
+		//mutant:kicked-by-others
 		case "kicked":
 			return Departure{User: p.ID, ByOthers: true}, true
 		}

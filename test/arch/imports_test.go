@@ -58,6 +58,7 @@ var rooms = []room{
 	{name: "internal/fixtures/player", rooms: []string{"internal/fixtures/recordings"}},
 	{name: "internal/fixtures/traffic", rooms: []string{"internal/fixtures/recordings"}, tests: []string{"janus"}},
 	{name: "internal/fixtures/broker", rooms: []string{"kafka", "kafka/embedded"}},
+	{name: "internal/fixtures/mutants", libs: []string{}},
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"internal/fixtures/broker"}},
 
 	{name: "test/arch"},
