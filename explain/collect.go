@@ -166,10 +166,10 @@ func (b *storyBuilder) happens(e *janus.Event, group []conclusion) {
 	if e == nil {
 		return
 	}
+	b.learn(e, group)
 	if b.ours {
 		b.notes.event(e)
 	}
-	b.learn(e, group)
 	plugin := ""
 	if h := b.parts.handle(e.Handle); h != nil && b.ours {
 		plugin = h.plugin

@@ -22,8 +22,9 @@ type notes struct {
 	disorder   int          // events that are older than one before
 	furthest   janus.Micros // and by how much at the most
 	newest     janus.Micros // timestamp
-	lost       janus.Micros // when its connection was lost, while it lived
-	survived   bool         // the client did something long after that
+	clockSet   bool         // the clock of the server was set
+	lost       janus.Micros // when the incarnation of the moment lost its connection, while it lived
+	claimed    janus.Micros // when one was lost whose client did something long after that
 	parked     []string
 }
 
@@ -31,10 +32,10 @@ type notes struct {
 // microseconds: threads of Janus overtake each other by less.
 const afterLoss = 1_000_000
 
-// event notes an event of the session.
+// event notes an event of the session, after what was concluded from it.
 func (n *notes) event(e *janus.Event) {
-	if n.lost != 0 && e.Time > n.lost+afterLoss {
-		n.survived = n.survived || clientIsThere(e)
+	if n.lost != 0 && e.Time > n.lost+afterLoss && clientIsThere(e) {
+		n.claimed = n.lost
 	}
 	if back := n.newest - e.Time; back > 0 {
 		n.disorder++
@@ -59,6 +60,10 @@ func clientIsThere(e *janus.Event) bool {
 // conclusion notes a conclusion about the session.
 func (n *notes) conclusion(c *conclusion) {
 	switch c.Rule {
+	case cdr.RuleSessionOpened, cdr.RuleSessionOpenedByFirstEvent:
+		n.lost = 0 // of the incarnation before
+	case cdr.RuleClockStepped:
+		n.clockSet = true
 	case cdr.RuleConnectionLost:
 		if !c.closed {
 			n.lost = c.At
@@ -113,9 +118,9 @@ func (b *storyBuilder) noticed() notices {
 
 // ofEvents tells how the events came.
 func (n *notices) ofEvents(of *notes) {
-	if of.survived {
+	if of.claimed != 0 {
 		n.say("The connection was lost at %s and the session lived on: its client has claimed it over another one.",
-			clockTime(of.lost))
+			clockTime(of.claimed))
 	}
 	if of.grace > 0 {
 		n.say("%s came after the close and %s still counted.", many(of.grace, "event", "events"), was(of.grace))
@@ -128,8 +133,11 @@ func (n *notices) ofEvents(of *notes) {
 			"Janus sends a request again when no answer came in time.", many(of.duplicates, "event", "events"))
 	}
 	if of.disorder > 0 {
-		n.say("%s came out of order, by up to %s: threads of Janus overtake each other.",
-			many(of.disorder, "event", "events"), span(of.furthest))
+		why := "threads of Janus overtake each other"
+		if of.clockSet {
+			why = "the clock of the server was set"
+		}
+		n.say("%s came out of order, by up to %s: %s.", many(of.disorder, "event", "events"), span(of.furthest), why)
 	}
 }
 
