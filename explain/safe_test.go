@@ -59,7 +59,7 @@ func TestNamesThatClientsChooseSteerNeitherTerminalNorBrowser(t *testing.T) {
 		}
 		s := tellLines(t, name, lines, Query{ID: "1621078475626805"})
 		forms := written(t, s)
-		plain := strings.Count(string(mustPage(t, "1.1-c_videoroom", "bill-2024-A17")), "<")
+		plain := strings.Count(string(recordedPage(t, "1.1-c_videoroom", "bill-2024-A17")), "<")
 		if got := strings.Count(forms["page"], "<"); got != plain && len(name) < 512 { // a longer one is noticed in the page
 			t.Errorf("%.40q: the page has %d tags, not %d", name, got, plain)
 		}
@@ -118,7 +118,7 @@ func fill(v reflect.Value, text string) {
 	}
 }
 
-// texts are the strings of a value, by the fields that they are in.
+// texts are the strings of a value that others can see, by the fields that they are in.
 func texts(name string, v reflect.Value) map[string]string {
 	all := map[string]string{}
 	switch v.Kind() {
@@ -126,6 +126,9 @@ func texts(name string, v reflect.Value) map[string]string {
 		all[name] = v.String()
 	case reflect.Struct:
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue
+			}
 			maps.Copy(all, texts(strings.TrimPrefix(name+"."+v.Type().Field(i).Name, "."), v.Field(i)))
 		}
 	case reflect.Slice:
@@ -136,13 +139,18 @@ func texts(name string, v reflect.Value) map[string]string {
 	return all
 }
 
-func mustPage(t *testing.T, recording, opaque string) []byte {
+func mustPage(t *testing.T, s *Story) []byte {
 	t.Helper()
-	b, err := Page(tell(t, recording, Query{OpaqueID: opaque}))
+	b, err := Page(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func recordedPage(t *testing.T, recording, opaque string) []byte {
+	t.Helper()
+	return mustPage(t, tell(t, recording, Query{OpaqueID: opaque}))
 }
 
 func TestSecretsAreNeverShown(t *testing.T) {
@@ -175,7 +183,7 @@ func TestThePageRefersToNothing(t *testing.T) {
 	const attributes = "href|src|srcset|action|data|poster|background|xlink:href"
 	reference := regexp.MustCompile(`(?i)(?:\b(?:` + attributes + `)\s*=\s*"([^"]*)"|url\(([^)]*)\)|@import\s+(\S+))`)
 	for _, scene := range scenes {
-		page := string(mustPage(t, scene.recording, scene.opaque))
+		page := string(recordedPage(t, scene.recording, scene.opaque))
 		ids := map[string]bool{}
 		for _, m := range regexp.MustCompile(`\bid="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 			if ids[m[1]] {
@@ -205,7 +213,7 @@ func TestThePageRefersToNothing(t *testing.T) {
 // The page has one first heading, no level is skipped, each figure has words, and all that opens closes.
 func TestThePageIsInOrder(t *testing.T) {
 	for _, scene := range scenes {
-		if err := inOrder(mustPage(t, scene.recording, scene.opaque)); err != nil {
+		if err := inOrder(recordedPage(t, scene.recording, scene.opaque)); err != nil {
 			t.Errorf("%s: %v", scene.name, err)
 		}
 	}
