@@ -54,6 +54,8 @@ func startCertainty(r *cdr.Record) string {
 		return "The creation of the session was not seen: it may be older."
 	case r.AnswerBasis == cdr.AnswerFirstEvidence:
 		return "Its answer was not seen: it counts from the first media that were reported, and may have begun earlier."
+	case r.LegKind == cdr.PeerConnection && r.AnswerTime == 0:
+		return "A step of its setup was not seen: it may have begun earlier, and may have been up."
 	}
 	return "What opens such a leg was not seen: it may have begun earlier."
 }
@@ -65,11 +67,17 @@ func clockCertainty(r *cdr.Record) string {
 	return "The clock of the server was set while it was open: durations may be wrong by that step."
 }
 
-// heldCertainty is about what Janus held though its client may have been gone.
+// heldCertainty is about what may have ended before its end was told: Janus held it though its client may have been
+// gone, or another one may have followed it unseen.
 func heldCertainty(r *cdr.Record) string {
 	early := r.EndTime - r.EndEarliestTime
 	if r.EndTime == 0 || early <= 0 {
 		return ""
+	}
+	switch r.EndBasis {
+	case cdr.EndWebRTCHangup, cdr.EndSIPHangup, cdr.EndPluginEvent:
+		return fmt.Sprintf("It counts until the end that was told at %s. What was seen from %s on may be another one's; "+
+			"then it ended up to %s before.", clockTime(r.EndTime), clockTime(r.EndEarliestTime), span(early))
 	}
 	return fmt.Sprintf("It counts until %s, because Janus held it until then; the client gave its last sign at %s, "+
 		"so it may have been gone up to %s before.", clockTime(r.EndTime), clockTime(r.EndEarliestTime), span(early))

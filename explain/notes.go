@@ -158,6 +158,10 @@ func (n *notices) ofRecord(r *cdr.Record, name string) {
 	switch {
 	case r.StartMissing && r.RecordType == cdr.SessionSummary:
 		n.say("The creation of the session was not seen.")
+	case r.StartMissing && r.AnswerBasis == cdr.AnswerFirstEvidence:
+		n.say("What answers the %s was not seen.", name)
+	case r.StartMissing && r.LegKind == cdr.PeerConnection && r.AnswerTime == 0:
+		n.say("A step of the setup of the %s was not seen.", name)
 	case r.StartMissing:
 		n.say("What opens the %s was not seen.", name)
 	}

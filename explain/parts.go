@@ -38,6 +38,7 @@ type legKey struct {
 type legState struct {
 	legKey
 	start, answer, end janus.Micros
+	endBounded         bool        // it may have ended before that
 	record             *cdr.Record // the final one
 }
 
@@ -114,9 +115,12 @@ func (p *parts) conclusion(c *conclusion) {
 	case cdr.RuleAnsweredSIP, cdr.RuleAnsweredWebRTCUp, cdr.RuleAnsweredJoined, cdr.RuleAnsweredStreamStarted,
 		cdr.RuleAnsweredByEvidence:
 		p.leg(c).answer = c.At
-	case cdr.RuleLegEndedSIPHangup, cdr.RuleLegEndedHangup, cdr.RuleLegEndedByPlugin, cdr.RuleMembershipEndedByOther,
-		cdr.RuleLegEndedDetached, cdr.RuleLegEndedWithSession:
-		p.leg(c).end = c.At
+	case cdr.RuleLegEndedSIPHangup, cdr.RuleLegEndedHangup, cdr.RuleLegEndedByPlugin, cdr.RuleMembershipEndedByOther:
+		l := p.leg(c)
+		l.end, l.endBounded = c.At, false
+	case cdr.RuleLegEndedDetached, cdr.RuleLegEndedWithSession:
+		l := p.leg(c)
+		l.end, l.endBounded = c.At, true
 	case cdr.RuleRecordEmitted:
 		p.emitted(c)
 	default:

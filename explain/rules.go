@@ -79,8 +79,8 @@ var ruleTexts = map[cdr.TraceRule]ruleText{
 		section: secEnds,
 	},
 	cdr.RuleClockStepped: {
-		conclusion: "{leg} has a clock that cannot be trusted, because the timestamps went back by {limit}",
-		rule:       "When timestamps of a handle go back by more than events get out of order, the server's clock was set.",
+		conclusion: "{leg} has a clock that cannot be trusted, because the clock of the server was set by {limit} or more",
+		rule:       "When timestamps of a server go back or ahead by more than events get out of order, its clock was set.",
 		billing:    "The record says clock_suspect and is ESTIMATED: its durations may be wrong by the step.",
 		section:    secClocks,
 	},
@@ -249,17 +249,21 @@ var ruleTexts = map[cdr.TraceRule]ruleText{
 		section: secEnds,
 	},
 	cdr.RuleLegEndedDetached: {
-		conclusion: "{leg} ends at {at}, because its handle is gone and no earlier end was told; late events may come for " +
-			"{limit}",
-		rule:    "A leg without an end of its own ends when its handle is detached.",
-		billing: "Charging ends here; with a session timeout the client may have been gone before.",
+		conclusion: "{leg} is over by {at}, because its handle is gone and no earlier end was told; " +
+			"late events may come for {limit}",
+		rule: "A leg without an end of its own is over when its handle is detached. " +
+			"Its last report, which comes with the end, says when.",
+		billing: "Charging ends here, if its last report came with this or nothing was ever reported, " +
+			"though the client may have been gone before; else at its last event. " +
+			"The record says in which interval the true end lies.",
 		section: secEnds,
 	},
 	cdr.RuleLegEndedWithSession: {
-		conclusion: "{leg} ends with its session at {at}, unless its own end is told within {limit}",
-		rule:       "A leg without an end of its own ends with its session.",
-		billing:    "Charging ends here, unless the leg's own end comes within the grace.",
-		section:    secEnds,
+		conclusion: "{leg} is over by {at}, with its session, unless its own end is told within {limit}",
+		rule: "A leg without an end of its own is over with its session. " +
+			"Its last report, which comes with the end, says when.",
+		billing: "Charging ends here, unless the leg's own end comes within the grace or its reports ended long before.",
+		section: secEnds,
 	},
 	cdr.RuleCallWaitsForSIP: {
 		conclusion: "{leg} waits up to {limit} for the word of SIP, because its PeerConnection is gone ({word})",

@@ -45,8 +45,8 @@ func TestStoriesOfCallsAreToldInPlainWords(t *testing.T) {
 	})
 }
 
-// brief is a story in few lines. The first entries of the timeline, up to an offset, are left out: the scene has them in
-// other stories.
+// brief is a story in few lines. The first entries of the timeline, up to an offset, are left out: they are those of a
+// scene.
 func brief(s *Story, from int64) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, s.Headline)

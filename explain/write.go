@@ -171,7 +171,11 @@ func (l *legState) soFar() string {
 		text += ", answered at " + clockTime(l.answer)
 	}
 	if l.end != 0 {
-		return text + ", until " + clockTime(l.end) + "; its record is to come, when late events are waited for no more"
+		text += ", until " + clockTime(l.end)
+		if l.endBounded {
+			text += " at the latest"
+		}
+		return text + "; its record is to come, when late events are waited for no more"
 	}
 	return text + "; it is open where the log ends"
 }
