@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,10 +25,11 @@ const patience = 60 * time.Second
 
 // cluster is an embedded broker with a topic of records, and what was written there.
 type cluster struct {
-	t        testing.TB
-	opts     kafka.Options
-	topic    string
-	producer *kgo.Client
+	t         testing.TB
+	opts      kafka.Options
+	topic     string
+	copyTopic string
+	producer  *kgo.Client
 
 	mu      sync.Mutex
 	records []cdr.Record // committed
@@ -38,27 +41,41 @@ const partitions = 3
 
 func newCluster(t testing.TB) *cluster {
 	t.Helper()
-	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	c := &cluster{t: t, numbers: map[int32]int64{}, topic: "janus.cdr", copyTopic: "copies"}
+	if brokers := os.Getenv("JANUSCDR_E2E_BROKERS"); brokers != "" { // a real Kafka, which others use, too
+		unique := fmt.Sprintf("-%d-%d", os.Getpid(), time.Now().UnixNano())
+		c.opts, c.topic, c.copyTopic = kafka.Options{Brokers: strings.Split(brokers, ",")}, c.topic+unique, c.copyTopic+unique
+	} else {
+		broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { broker.Close() })
+		c.opts = kafka.Options{Brokers: broker.Addrs()}
 	}
-	t.Cleanup(func() { broker.Close() })
-	c := &cluster{t: t, opts: kafka.Options{Brokers: broker.Addrs()}, topic: "janus.cdr", numbers: map[int32]int64{}}
 	c.makeTopic()
 	return c
 }
 
 func (c *cluster) makeTopic() {
 	c.t.Helper()
-	client, err := kafka.NewClient(c.opts, kgo.TransactionalID("run"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kafka.NewClient(c.opts, kgo.TransactionalID(c.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(client.Close)
 	c.producer = client
-	if _, err := kafka.CreateTopics(c.t.Context(), client,
-		kafka.Topics{CDR: c.topic, Partitions: partitions}); err != nil {
-		c.t.Fatal(err)
+	for limit := time.Now().Add(patience); ; { // one that is being deleted is there for a while
+		created, err := kafka.CreateTopics(c.t.Context(), client, kafka.Topics{CDR: c.topic, Partitions: partitions})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if len(created) > 0 {
+			return
+		}
+		if time.Now().After(limit) {
+			c.t.Fatal("the topic is not gone")
+		}
 	}
 }
 

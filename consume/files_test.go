@@ -149,11 +149,11 @@ func (k task) verified(t *testing.T) files.Report {
 }
 
 func TestFilesHoldEachRecordOnceThoughTheirWriterIsKilled(t *testing.T) {
-	kills := 8
-	if os.Getenv(stormVariable) != "" {
-		kills = 200
-	}
 	eachForm(t, func(t *testing.T, c *cluster, k task) {
+		kills := 8
+		if os.Getenv(stormVariable) != "" {
+			kills = map[string]int{"parquet": 200}[k.Kind] + 60
+		}
 		c.storm(k, kills, nil)
 		same(t, k.ids(t), c.ids())
 		r := k.verified(t)

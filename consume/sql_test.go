@@ -424,7 +424,7 @@ func BenchmarkSink(b *testing.B) {
 			}
 			c := newCluster(b)
 			c.bulk(b.N)
-			c.copied()
+			where["topic"] = c.copied().Place
 			k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: kind, Place: where[kind], Once: true, NewTopic: true}
 			b.ResetTimer()
 			if err := k.run(b); err != nil {

@@ -186,7 +186,7 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 	k.Brokers, k.Topic = c.opts.Brokers, c.topic
 	life := 60 * time.Millisecond // of a sink, on average
 	if k.Kind == "topic" {
-		life = 200 * time.Millisecond // it waits for stragglers first
+		life = 120 * time.Millisecond // it waits for stragglers first
 	}
 	done := make(chan struct{})
 	written := make(chan struct{})
@@ -211,13 +211,14 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 			p.ended <- nil
 		case <-time.After(time.Duration(chance.ExpFloat64() * float64(life))):
 		}
-		if strike != nil && n%10 == 9 {
+		if strike != nil && n%20 == 19 {
 			strike()
 		}
 		p.killed(c.t)
 	}
 	close(done)
 	<-written
+	c.produce(max(0, 1000-len(c.records))) // where brokers or kills were slow
 	k.Once = true
 	if err := k.run(c.t); err != nil {
 		c.t.Fatal(err)

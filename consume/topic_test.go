@@ -21,11 +21,11 @@ import (
 // copied makes a topic for copies and the task that fills it.
 func (c *cluster) copied() task {
 	c.t.Helper()
-	_, err := kadm.NewClient(c.producer).CreateTopic(c.t.Context(), partitions, 1, nil, "copies")
+	_, err := kadm.NewClient(c.producer).CreateTopic(c.t.Context(), partitions, 1, nil, c.copyTopic)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "topic", Place: "copies", Records: 50}
+	return task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "topic", Place: c.copyTopic, Records: 50}
 }
 
 // copies are what a reader sees that knows nothing of transactions, by partition and in order.
@@ -107,7 +107,7 @@ func TestCopiesHaveEachRecordOnceAndInOrderThoughTheirWriterIsKilled(t *testing.
 	c := newCluster(t)
 	k := c.copied()
 	c.storm(k, kills, nil)
-	c.copiesAre("copies", every)
+	c.copiesAre(c.copyTopic, every)
 }
 
 func TestOnlyWhatIsWantedIsCopied(t *testing.T) {
@@ -119,7 +119,7 @@ func TestOnlyWhatIsWantedIsCopied(t *testing.T) {
 		c.produce(200)
 		k.fill(t)
 	}
-	c.copiesAre("copies", func(r *cdr.Record) bool { return r.RecordType == cdr.Leg && r.Chargeable && r.EndTime == 0 })
+	c.copiesAre(c.copyTopic, func(r *cdr.Record) bool { return r.RecordType == cdr.Leg && r.Chargeable && r.EndTime == 0 })
 }
 
 func TestACopyIsACloudEvent(t *testing.T) {
@@ -129,7 +129,7 @@ func TestACopyIsACloudEvent(t *testing.T) {
 	c.produce(1)
 	k.fill(t)
 	r := &c.records[0]
-	copies := c.copies("copies")[r.SourcePartition]
+	copies := c.copies(c.copyTopic)[r.SourcePartition]
 	if len(copies) != 1 {
 		t.Fatalf("%d copies", len(copies))
 	}
@@ -140,7 +140,7 @@ func TestACopyIsACloudEvent(t *testing.T) {
 	for key, want := range map[string]string{
 		"ce_specversion": "1.0", "ce_id": r.RecordID.String(), "ce_source": "/januscdr/janus-0", "ce_type": "januscdr.leg.v" + fmt.Sprint(cdr.SchemaVersion),
 		"ce_time": "2026-11-01T00:01:30.000001Z", "ce_subject": "acct-0", "content-type": "application/json",
-		"januscdr-topic": "janus.cdr", "januscdr-partition": "0", "januscdr-offset": "2",
+		"januscdr-topic": c.topic, "januscdr-partition": "0", "januscdr-offset": "2",
 	} {
 		if headers[key] != want {
 			t.Errorf("%s is %q, want %q", key, headers[key], want)
@@ -159,7 +159,7 @@ func TestATopicThatIsNoCopyOrWasEmptiedIsNotGuessedAt(t *testing.T) {
 	k.fill(t)
 	admin := kadm.NewClient(c.producer)
 	var ends kadm.Offsets
-	listed, err := admin.ListEndOffsets(t.Context(), "copies")
+	listed, err := admin.ListEndOffsets(t.Context(), c.copyTopic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestATopicThatIsNoCopyOrWasEmptiedIsNotGuessedAt(t *testing.T) {
 	k.FromAll = false
 	k.fill(t)
 	n := 0
-	for _, records := range c.copiesFrom("copies", ends) {
+	for _, records := range c.copiesFrom(c.copyTopic, ends) {
 		n += len(records)
 	}
 	if n != 110 {
@@ -188,7 +188,7 @@ func TestATopicThatIsNoCopyOrWasEmptiedIsNotGuessedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	if err := plain.ProduceSync(t.Context(), &kgo.Record{Topic: "copies", Value: []byte("{}")}).FirstErr(); err != nil {
+	if err := plain.ProduceSync(t.Context(), &kgo.Record{Topic: c.copyTopic, Value: []byte("{}")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.run(t); !errors.Is(err, consume.ErrForeign) || !strings.Contains(err.Error(), "no copy of ours") {
@@ -214,7 +214,7 @@ func TestOfTwoThatCopyToOneTopicNoneGoesOn(t *testing.T) {
 		t.Errorf("it said %q", said)
 	}
 	k.fill(t)
-	c.copiesAre("copies", every)
+	c.copiesAre(c.copyTopic, every)
 }
 
 // A partition from which all was deleted has nothing to be waited for.

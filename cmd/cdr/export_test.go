@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"os"
 	"path/filepath"
@@ -10,18 +11,28 @@ import (
 	"testing"
 
 	"januscdr/internal/cli"
+	"januscdr/internal/fixtures/recordings"
 )
 
-// recorded is a site whose processor has made the records of a recording.
-func recorded(t *testing.T, recording string) *site {
+// recorded is a site whose processor has made all records of a recording.
+func recorded(t *testing.T, recording string, environ ...string) *site {
 	t.Helper()
 	s := newSite(t)
+	s.environ = append(s.environ, environ...)
 	if got := s.says("topics", "create"); got.code != cli.OK {
 		t.Fatalf("%+v", got)
 	}
 	s.happens(recording)
 	processor := s.start("run", "--admin-listen", "")
-	if got := s.says("tail", "--from", "earliest", "--count", "12"); got.code != cli.OK {
+	if err := os.WriteFile("events.jsonl", bytes.Join(recordings.Events(recording), []byte("\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	assembled := s.says("assemble", "events.jsonl")
+	all := strings.Count(assembled.out, "\n")
+	if assembled.code != cli.OK || all == 0 {
+		t.Fatalf("%+v", assembled)
+	}
+	if got := s.says("tail", "--from", "earliest", "--count", strconv.Itoa(all)); got.code != cli.OK {
 		t.Fatalf("%+v\n%s", got, processor.err)
 	}
 	processor.stop(syscall.SIGTERM)
