@@ -18,8 +18,8 @@ import (
 //	b  barrier    pipeline  left by each worker that takes the partition over, up to which it restores
 //	o  origin     pipeline  the event log that the position is of, and the group
 //
-// A state store has all of them but barriers. In its database the letter 's' stands before each, and the letter 'm' alone
-// is the key of its checkpoint.
+// A state store has all of them but barriers. In its database the letter 's' stands before each, and the letter 'm'
+// alone is the key of its checkpoint.
 const (
 	barrierKey = "b"
 	originKey  = "o"

@@ -24,8 +24,8 @@ type clusterInfo struct {
 	dlq        int32 // partitions of the DLQ
 }
 
-// awaitTopics loads the topics until the brokers can tell of them: they may be gone again, and after a change of leaders
-// it takes a moment.
+// awaitTopics loads the topics until the brokers can tell of them: they may be gone again, and after a change of
+// leaders it takes a moment.
 func awaitTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, log hclog.Logger) (clusterInfo, error) {
 	if err := kafka.WaitReady(ctx, client, log); err != nil {
 		return clusterInfo{}, err

@@ -14,7 +14,9 @@ func TestAnElectionOfLeadersAtTheStartIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1)
 	c.load(20)
-	election := c.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "events", Err: kerr.LeaderNotAvailable, Count: 2})
+	election := c.broker.Cluster().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Metadata}, Topic: "events", Err: kerr.LeaderNotAvailable, Count: 2,
+	})
 	p := c.start(t.TempDir())
 	c.caughtUp(p)
 	p.stop(t)
@@ -34,8 +36,10 @@ func TestATopicOfWhichNothingIsToldAtTheStartIsAskedForAgain(t *testing.T) {
 		c.load(20)
 		asked := 0
 		var over atomic.Bool // what is left of the fault is not for the readers of this test
-		c.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "dlq", Err: kerr.LeaderNotAvailable, Count: 1,
-			When: func(kmsg.Request) bool { asked++; return asked > n && !over.Load() }})
+		c.broker.Cluster().Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.Metadata}, Topic: "dlq", Err: kerr.LeaderNotAvailable, Count: 1,
+			When: func(kmsg.Request) bool { asked++; return asked > n && !over.Load() },
+		})
 		p := c.start(t.TempDir())
 		c.caughtUp(p)
 		over.Store(true)
@@ -64,8 +68,10 @@ func TestABrokerThatGivesNoProducerIDKeepsNobodyFromBarriersAndTicks(t *testing.
 	t.Parallel()
 	c := newCluster(t, 1)
 	c.load(20)
-	c.broker.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.UnknownServerError, Count: -1,
-		When: func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID == nil }})
+	c.broker.Cluster().Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.UnknownServerError, Count: -1,
+		When: func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID == nil },
+	})
 	p := c.start(t.TempDir())
 	c.caughtUp(p)
 	p.stop(t)

@@ -70,8 +70,8 @@ type committer struct {
 	offsets offsetsAPI
 }
 
-// share is what one task brings into a transaction.
-type share struct {
+// taskCommit is what one task brings into a transaction.
+type taskCommit struct {
 	task     *task
 	step     cdr.Step
 	position *kgo.Record // of the changelog; it has an offset once it is acknowledged
@@ -89,24 +89,24 @@ type share struct {
 //	    all else:   errUnknown                               it may be done, too, or it will be: drop the client and all
 //	                                                         tasks, the changelog tells what was committed
 func (c *committer) commit(ctx context.Context, tasks []*task) error {
-	shares, records, err := c.gather(tasks)
+	batch, records, err := c.gather(tasks)
 	if err != nil {
 		return err
 	}
-	if len(shares) == 0 {
+	if len(batch) == 0 {
 		return nil
 	}
 	began := time.Now()
-	if err := c.transaction(ctx, shares, records); err != nil {
+	if err := c.transaction(ctx, batch, records); err != nil {
 		return err
 	}
 	c.metrics.seconds.Observe(time.Since(began).Seconds())
-	return c.settled(shares)
+	return c.applyCommitted(batch)
 }
 
 // transaction writes messages and the offsets of the tasks, all or nothing. Only nil means that they are committed; an
 // error that wraps errUnknown does not mean that they are not.
-func (c *committer) transaction(ctx context.Context, shares []*share, records []*kgo.Record) error {
+func (c *committer) transaction(ctx context.Context, batch []*taskCommit, records []*kgo.Record) error {
 	began := time.Now()
 	c.hooks.at(BeforeBegin)
 	if err := c.client.BeginTransaction(); err != nil {
@@ -114,13 +114,13 @@ func (c *committer) transaction(ctx context.Context, shares []*share, records []
 	}
 	c.hooks.at(AfterBegin)
 
-	promises := c.produce(ctx, records)
+	results := c.produce(ctx, records)
 	c.hooks.at(AfterProduce)
 	flush, cancel := context.WithTimeout(ctx, endTimeout)
 	err := c.client.Flush(flush)
 	cancel()
 	if err == nil {
-		err = promises.first()
+		err = results.firstError()
 	}
 	if err != nil {
 		return c.abort(ctx, began, err)
@@ -130,7 +130,7 @@ func (c *committer) transaction(ctx context.Context, shares []*share, records []
 	// Only now: all that we wrote is acknowledged, so it lies before whatever the next owner writes.
 	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	if err := c.fence(end, shares); err != nil {
+	if err := c.fence(end, batch); err != nil {
 		return c.abort(ctx, began, err)
 	}
 	c.hooks.at(BeforeEnd)
@@ -144,7 +144,7 @@ func (c *committer) transaction(ctx context.Context, shares []*share, records []
 }
 
 // gather takes the steps of the tasks and writes down all that goes out, in its order.
-func (c *committer) gather(tasks []*task) (shares []*share, records []*kgo.Record, err error) {
+func (c *committer) gather(tasks []*task) (batch []*taskCommit, records []*kgo.Record, err error) {
 	for _, t := range tasks {
 		if !t.dirty {
 			continue
@@ -154,8 +154,8 @@ func (c *committer) gather(tasks []*task) (shares []*share, records []*kgo.Recor
 		if len(step.Changes) == 0 {
 			continue
 		}
-		s := &share{task: t, step: step}
-		shares = append(shares, s)
+		tc := &taskCommit{task: t, step: step}
+		batch = append(batch, tc)
 		for i := range step.Records {
 			r, err := c.record(t.partition, &step.Records[i])
 			if err != nil {
@@ -167,11 +167,11 @@ func (c *committer) gather(tasks []*task) (shares []*share, records []*kgo.Recor
 			records = append(records, c.parked(t.partition, parked))
 		}
 		for _, change := range step.Changes {
-			s.position = c.state(t.partition, change.Key, change.Value)
-			records = append(records, s.position)
+			tc.position = c.state(t.partition, change.Key, change.Value)
+			records = append(records, tc.position)
 		}
 	}
-	return shares, records, nil
+	return batch, records, nil
 }
 
 func (c *committer) state(partition int32, key, value []byte) *kgo.Record {
@@ -213,20 +213,20 @@ func (c *committer) parked(partition int32, p cdr.Parked) *kgo.Record {
 	}
 }
 
-// promises collects what the brokers answer to the messages of a transaction.
-type promises struct {
+// produceResults collects what the brokers answer to the messages of a transaction.
+type produceResults struct {
 	mu     sync.Mutex
 	failed error
 }
 
-func (p *promises) first() error {
+func (p *produceResults) firstError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed
 }
 
-func (c *committer) produce(ctx context.Context, records []*kgo.Record) *promises {
-	p := &promises{}
+func (c *committer) produce(ctx context.Context, records []*kgo.Record) *produceResults {
+	p := &produceResults{}
 	for _, record := range records {
 		c.client.Produce(ctx, record, func(r *kgo.Record, err error) {
 			if err == nil {
@@ -237,7 +237,8 @@ func (c *committer) produce(ctx context.Context, records []*kgo.Record) *promise
 			if p.failed == nil {
 				p.failed = fmt.Errorf("write to %s partition %d: %w", r.Topic, r.Partition, err)
 				if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
-					p.failed = fmt.Errorf("%w: %w: it has %d bytes: raise max.message.bytes of the topic", ErrTooLarge, p.failed, len(r.Value))
+					p.failed = fmt.Errorf("%w: %w: it has %d bytes: raise max.message.bytes of the topic",
+						ErrTooLarge, p.failed, len(r.Value))
 				}
 			}
 		})
@@ -263,21 +264,21 @@ func (c *committer) abort(ctx context.Context, began time.Time, why error) error
 	return c.classify.failure(began, why)
 }
 
-// settled remembers what is committed: the store first, as the fold then forgets what the store has.
-func (c *committer) settled(shares []*share) error {
+// applyCommitted remembers what is committed: the store first, as the fold then forgets what the store has.
+func (c *committer) applyCommitted(batch []*taskCommit) error {
 	m, now := c.metrics, time.Now()
-	for _, s := range shares {
-		t := s.task
-		at := checkpoint{next: s.position.Offset + 1, at: now}
-		if err := t.store.Remember(ofChanges(s.step.Changes), at.bytes()); err != nil {
-			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, s.step.Next, err)
+	for _, tc := range batch {
+		t := tc.task
+		at := checkpoint{next: tc.position.Offset + 1, at: now}
+		if err := t.store.Remember(ofChanges(tc.step.Changes), at.bytes()); err != nil {
+			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, tc.step.Next, err)
 		}
 		c.hooks.at(AfterRemember)
 		t.fold.Committed()
-		t.log.next, t.positionKey = at.next, s.position.Key
+		t.changelog.next, t.positionKey = at.next, tc.position.Key
 		t.due = t.fold.Due()
-		m.emitted(s.step.Records)
-		m.states.Add(float64(len(s.step.Changes)))
+		m.emitted(tc.step.Records)
+		m.states.Add(float64(len(tc.step.Changes)))
 		counts := t.fold.Counts()
 		m.folded(t.counted, counts)
 		t.counted = counts

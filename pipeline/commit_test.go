@@ -207,7 +207,7 @@ func newTask(t *testing.T, partition int32) *task {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &task{partition: partition, fold: f, store: store, member: "we", free: func() {}}
+	return &task{partition: partition, fold: f, store: store, member: "we", releaseSlot: func() {}}
 }
 
 // fold lets a task fold a session that is over, one that is open, and a value that is no event.
@@ -306,7 +306,7 @@ func TestACommitWritesAllOfATaskWithThePositionLastAndIsRememberedAfterTheEnd(t 
 				t.Errorf("partition %d: the store has %q under %q, want %q (%v)", task.partition, value, r.Key, r.Value, err)
 			}
 		}
-		if task.dirty || task.fold.Pending() != 0 || task.log.next != last[0].Offset+1 {
+		if task.dirty || task.fold.Pending() != 0 || task.changelog.next != last[0].Offset+1 {
 			t.Errorf("partition %d: something is left to commit", task.partition)
 		}
 	}

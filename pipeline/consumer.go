@@ -21,8 +21,8 @@ const (
 )
 
 // consumer is a worker while one client lives: the tasks of the partitions it was assigned, and what is folded in them
-// and not committed. It belongs to the goroutine of the worker; nobody else touches its tasks. When the client goes, all
-// of this goes.
+// and not committed. It belongs to the goroutine of the worker; nobody else touches its tasks. When the client goes,
+// all of this goes.
 type consumer struct {
 	*worker
 	client    *kgo.Client
@@ -56,7 +56,7 @@ type restoring struct {
 // pollOnce polls once, folds what came, and commits when it is time.
 func (c *consumer) pollOnce(ctx context.Context) error {
 	fetches := c.poll(ctx)
-	if err := c.hear(ctx); err != nil {
+	if err := c.handleEvents(ctx); err != nil {
 		return err
 	}
 	if err := c.fetchErrors(ctx, fetches); err != nil {
@@ -66,28 +66,28 @@ func (c *consumer) pollOnce(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	c.tick(ctx, now)
+	c.appendTicks(ctx, now)
 	if c.commitDue(now) {
-		if err := c.transact(ctx); err != nil {
+		if err := c.commitThenRewrite(ctx); err != nil {
 			return err
 		}
 	}
 	if c.since.IsZero() {
-		c.member.inbox.letIn()
+		c.member.inbox.rebalanceDone()
 		c.client.AllowRebalance()
 	}
-	c.show()
+	c.showTasks()
 	return nil
 }
 
 // commitDue tells whether what is folded goes out now: it is time, or enough, or the client waits to tell us of a move.
 func (c *consumer) commitDue(now time.Time) bool {
 	return !c.since.IsZero() &&
-		(now.Sub(c.since) >= c.commitInterval || c.pending() >= c.commitBytes || c.member.inbox.pressed())
+		(now.Sub(c.since) >= c.commitInterval || c.pending() >= c.commitBytes || c.member.inbox.rebalanceWaiting())
 }
 
-// transact commits what was folded. It is not interrupted by a stop.
-func (c *consumer) transact(ctx context.Context) error {
+// commitThenRewrite commits what was folded. It is not interrupted by a stop.
+func (c *consumer) commitThenRewrite(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	if err := c.committer.commit(ctx, c.ordered()); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (c *consumer) finish(ctx context.Context) error {
 	if c.since.IsZero() {
 		return nil
 	}
-	err := c.transact(ctx)
+	err := c.commitThenRewrite(ctx)
 	if errors.Is(err, errUnknown) {
 		c.log.Warn("last transaction may be missing, the next start will do it again", "error", err)
 		return nil
@@ -165,8 +165,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// hear does what the group and the restores have told.
-func (c *consumer) hear(ctx context.Context) error {
+// handleEvents does what the group and the restores have told.
+func (c *consumer) handleEvents(ctx context.Context) error {
 	events, failed := c.member.inbox.take()
 	if failed != nil {
 		return c.classify.fenced(failed)
@@ -179,13 +179,13 @@ func (c *consumer) hear(ctx context.Context) error {
 		}
 		for _, partition := range e.assigned {
 			closing = and(closing, c.drop(partition))
-			c.start(ctx, partition, e.member, 1)
+			c.startRestore(ctx, partition, e.member, 1)
 		}
 		if e.owned != nil {
-			c.own(e.owned)
+			c.showOwned(e.owned)
 		}
 		if e.restored != nil {
-			if err := c.arrived(ctx, e.partition, e.restored, e.of); err != nil {
+			if err := c.restoreDone(ctx, e.partition, e.restored, e.of); err != nil {
 				return and(err, closing)
 			}
 		}
@@ -193,8 +193,8 @@ func (c *consumer) hear(ctx context.Context) error {
 	return and(c.handOver(), closing)
 }
 
-// own shows what the group says we have, before its callbacks come.
-func (c *consumer) own(owned map[int32]bool) {
+// showOwned shows what the group says we have, before its callbacks come.
+func (c *consumer) showOwned(owned map[int32]bool) {
 	for partition := range c.partitions {
 		switch {
 		case !owned[partition]:
@@ -208,8 +208,8 @@ func (c *consumer) own(owned map[int32]bool) {
 	c.board.join(true)
 }
 
-// start restores a partition beside us.
-func (c *consumer) start(ctx context.Context, partition int32, member string, tries int) {
+// startRestore restores a partition in a goroutine of its own; restoreDone gets the outcome.
+func (c *consumer) startRestore(ctx context.Context, partition int32, member string, tries int) {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &restoring{cancel: cancel, tries: tries, member: member}
 	c.restores[partition] = r
@@ -229,8 +229,8 @@ func (c *consumer) start(ctx context.Context, partition int32, member string, tr
 	})
 }
 
-// arrived takes the outcome of a restore.
-func (c *consumer) arrived(ctx context.Context, partition int32, outcome *restored, of *restoring) error {
+// restoreDone takes the outcome of a restore.
+func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *restored, of *restoring) error {
 	if c.restores[partition] != of { // taken from us, or assigned anew, in the meantime
 		of.cancel()
 		if outcome.task != nil {
@@ -253,7 +253,7 @@ func (c *consumer) arrived(ctx context.Context, partition int32, outcome *restor
 		return outcome.err
 	}
 	c.log.Warn("restore failed, trying again", "partition", partition, "error", outcome.err)
-	c.start(ctx, partition, of.member, of.tries+1)
+	c.startRestore(ctx, partition, of.member, of.tries+1)
 	return nil
 }
 
@@ -270,11 +270,14 @@ func (c *consumer) handOver() error {
 		}
 		if group, ok := c.member.inbox.groupOffset(partition); ok && group != t.fold.Next() {
 			if t.fold.Next() < 0 {
-				return fmt.Errorf("start partition %d: %w: group %s has read %s up to %d, but %s knows nothing of it, and to begin anew would bring out all records a second time: if that is wanted, delete the group (kafka-consumer-groups --delete --group %s)",
+				return fmt.Errorf("start partition %d: %w: group %s has read %s up to %d, but %s knows nothing of it, and to "+
+					"begin anew would bring out all records a second time: if that is wanted, delete the group "+
+					"(kafka-consumer-groups --delete --group %s)",
 					partition, ErrAhead, c.group, topic, group, c.commitEnv.topics.State, c.group)
 			}
 			c.metrics.mismatches.Inc()
-			c.log.Warn("the group's offset is not the position, the position counts", "partition", partition, "group", group, "position", t.fold.Next())
+			c.log.Warn("the group's offset is not the position, the position counts",
+				"partition", partition, "group", group, "position", t.fold.Next())
 		}
 		c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})
 		c.client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
@@ -325,7 +328,8 @@ func (c *consumer) fold(fetches kgo.Fetches) error {
 			if failed = t.apply(in); failed != nil {
 				var panicked *panicked
 				if errors.As(failed, &panicked) {
-					c.log.Error("fold panicked", "partition", t.partition, "offset", in.Offset, "panic", panicked, "stack", string(panicked.stack))
+					c.log.Error("fold panicked", "partition", t.partition, "offset", in.Offset,
+						"panic", panicked, "stack", string(panicked.stack))
 				}
 				return
 			}
@@ -362,8 +366,8 @@ func (c *consumer) ordered() (tasks []*task) {
 	return tasks
 }
 
-// show writes down how the tasks are, as far as it is committed.
-func (c *consumer) show() {
+// showTasks writes down how the tasks are, as far as it is committed.
+func (c *consumer) showTasks() {
 	for partition, t := range c.tasks {
 		if t.dirty {
 			continue // what is folded is not true yet

@@ -2,8 +2,8 @@ package pipeline
 
 import "januscdr/statestore"
 
-// CrashPoint is a point between two steps of the protocol, at which tests let a process die or stand still. Only a build
-// with the tag synctests has a way to do that: OnCrashPoint of Options.
+// CrashPoint is a point between two steps of the protocol, at which tests let a process die or stand still. Only a
+// build with the tag synctests has a way to do that: OnCrashPoint of Options.
 type CrashPoint string
 
 // The crash points, in the order in which a task comes to them. In an embedded broker's rewrite they come once more.

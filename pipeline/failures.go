@@ -10,13 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Whether an error is permanent, so that it would come again whatever we try, is a property of the error: one in its chain
-// says so with a method Permanent. Errors of this package and of others do, as they like; nobody has to list them here.
+// Whether an error is permanent, so that it would come again whatever we try, is a property of the error: one in its
+// chain says so with a method Permanent. Errors of this package and of others do, as they like; nobody has to list
+// them here.
 //
-// An error that says nothing is taken for one that passes: the client and all tasks are dropped, the changelog is asked, and
-// work begins again. That is safe, since nothing goes on from memory, and what does not pass is seen as warnings, 10 s apart
-// at most, and in the counter of transactions of unknown outcome. The other way round, a code of the brokers that nobody has
-// seen before would stop all work until a person comes. (A restore that fails is tried ten times.)
+// An error that says nothing is taken for one that passes: the client and all tasks are dropped, the changelog is
+// asked, and work begins again. That is safe, since nothing goes on from memory, and what does not pass is seen as
+// warnings, 10 s apart at most, and in the counter of transactions of unknown outcome. The other way round, a code of
+// the brokers that nobody has seen before would stop all work until a person comes. (A restore that fails is tried ten
+// times.)
 
 // permanentError is an error that would come again.
 type permanentError struct{ error }
@@ -43,9 +45,9 @@ type classifier struct {
 	sessionTimeout     time.Duration
 }
 
-// failure is what an error of the client means that began something at began: an error that will come again, or one that
-// wraps errUnknown. The brokers say "fenced" of another process that has our name, and also of a transaction that took
-// longer than the transaction timeout: then it was our own fault, and we go on with a new client.
+// failure is what an error of the client means that began something at began: an error that will come again, or one
+// that wraps errUnknown. The brokers say "fenced" of another process that has our name, and also of a transaction that
+// took longer than the transaction timeout: then it was our own fault, and we go on with a new client.
 func (c classifier) failure(began time.Time, why error) error {
 	if final := c.permanent(why); final != nil {
 		return final
@@ -103,9 +105,10 @@ func (c *consumer) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		switch {
 		case failed != nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		case errors.Is(err, kerr.OffsetOutOfRange):
-			failed = c.gone(ctx, partition, err)
+			failed = c.offsetDeleted(ctx, partition, err)
 		case errors.Is(err, kerr.UnknownTopicID):
-			failed = fmt.Errorf("read %s: %w: the topic was deleted and made again: give the changelog and the group new names, and delete the state directory: %w", topic, ErrAhead, err)
+			failed = fmt.Errorf("read %s: %w: the topic was deleted and made again: "+
+				"give the changelog and the group new names, and delete the state directory: %w", topic, ErrAhead, err)
 		case c.classify.permanent(err) != nil:
 			failed = c.classify.permanent(err)
 		case errors.As(err, &session):
@@ -117,8 +120,8 @@ func (c *consumer) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	return failed
 }
 
-// gone is the error of a position that the log does not have any more.
-func (c *consumer) gone(ctx context.Context, partition int32, err error) error {
+// offsetDeleted is the error of a position that the log does not have any more.
+func (c *consumer) offsetDeleted(ctx context.Context, partition int32, err error) error {
 	t := c.tasks[partition]
 	if t == nil {
 		return fmt.Errorf("%w: %w", errUnknown, err)
@@ -128,7 +131,7 @@ func (c *consumer) gone(ctx context.Context, partition int32, err error) error {
 	case listed != nil:
 		return fmt.Errorf("%w: %w: %w", errUnknown, err, listed)
 	case start > t.next() && !c.restorer.acceptLoss:
-		return c.restorer.outOfRange(partition, t.next(), start)
+		return c.restorer.errOutOfRange(partition, t.next(), start)
 	}
 	return fmt.Errorf("%w: %w", errUnknown, err) // the restore finds out what it is
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // More partitions mean that most sessions get another one: what comes next of a call that lasts would be folded where
-// nobody knows its beginning. So partitions are added only while nothing is open and nothing is unread, and nobody reads
-// or writes.
+// nobody knows its beginning. So partitions are added only while nothing is open and nothing is unread, and nobody
+// reads or writes.
 
 // ErrNotDrained is what an error of Grow wraps when there is still something in the partitions that would be lost.
 var ErrNotDrained = errors.New("partitions cannot be added now")
@@ -28,10 +28,10 @@ type Growth struct {
 	Partitions int32
 }
 
-// Grow adds partitions to all topics, up to the same number. The error wraps
-// ErrNotDrained, and says in one line everything that stands in the way, when sessions are open, events unread, or
-// processors at work; then nothing was changed. It cannot see whether ingest runs: the caller stops it before, and starts
-// it after. A Grow that was interrupted is finished by calling it again.
+// Grow adds partitions to all topics, up to the same number. The error wraps ErrNotDrained, and says in one line
+// everything that stands in the way, when sessions are open, events unread, or processors at work; then nothing was
+// changed. It cannot see whether ingest runs: the caller stops it before, and starts it after. A Grow that was
+// interrupted is finished by calling it again.
 func Grow(ctx context.Context, g Growth) error {
 	client, err := kafka.NewClient(g.Kafka, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
 	if err != nil {
@@ -52,11 +52,13 @@ func Grow(ctx context.Context, g Growth) error {
 	}
 	before := have[t.Events]
 	if g.Partitions <= before {
-		return fmt.Errorf("grow topics: %s has %d partitions, and Kafka cannot take any away: give a larger number than that, or take new topic names", t.Events, before)
+		return fmt.Errorf("grow topics: %s has %d partitions, and Kafka cannot take any away: "+
+			"give a larger number than that, or take new topic names", t.Events, before)
 	}
 	for _, name := range []string{t.CDR, t.State} {
 		if have[name] != before && have[name] != g.Partitions { // the latter: we were interrupted
-			return fmt.Errorf("grow topics: %s has %d partitions and %s has %d, which do not belong together: see `cdr topics check`", t.Events, before, name, have[name])
+			return fmt.Errorf("grow topics: %s has %d partitions and %s has %d, which do not belong together: "+
+				"see `cdr topics check`", t.Events, before, name, have[name])
 		}
 	}
 	if err := g.drained(ctx, client, admin, before); err != nil {
@@ -71,11 +73,15 @@ func Grow(ctx context.Context, g Growth) error {
 		}
 	}
 	// From here on a processor that is started by mistake refuses to work, until the event log has grown too.
-	now := origin{Cluster: meta.Cluster, Topic: t.Events, TopicID: meta.Topics[t.Events].ID.String(), Partitions: g.Partitions, Group: g.Group}
+	now := origin{
+		Cluster: meta.Cluster, Topic: t.Events, TopicID: meta.Topics[t.Events].ID.String(),
+		Partitions: g.Partitions, Group: g.Group,
+	}
 	for partition := range before {
 		record := &kgo.Record{Topic: t.State, Partition: partition, Key: []byte(originKey), Value: now.bytes()}
 		if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
-			return fmt.Errorf("grow topics: write origin to %s partition %d: %w: nothing is lost, run it again", t.State, partition, err)
+			return fmt.Errorf("grow topics: write origin to %s partition %d: %w: nothing is lost, run it again",
+				t.State, partition, err)
 		}
 	}
 	return update(ctx, admin, t.Events, g.Partitions)
@@ -87,7 +93,8 @@ func update(ctx context.Context, admin *kadm.Client, topic string, partitions in
 		err = answers.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("grow topics: give %s %d partitions: %w: nothing is lost, mend the reason and run it again", topic, partitions, err)
+		return fmt.Errorf("grow topics: give %s %d partitions: %w: nothing is lost, mend the reason and run it again",
+			topic, partitions, err)
 	}
 	return nil
 }
@@ -103,7 +110,8 @@ func (g Growth) drained(ctx context.Context, client *kgo.Client, admin *kadm.Cli
 	case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
 		return fmt.Errorf("grow topics: look at group %s: %w", g.Group, err)
 	case err == nil && len(described[g.Group].Members) > 0:
-		hindrances = append(hindrances, fmt.Sprintf("group %s has %d members (when nothing is open and unread, stop the processors, and wait for their session timeout, or stop them with --leave)",
+		hindrances = append(hindrances, fmt.Sprintf("group %s has %d members (when nothing is open and unread, stop the "+
+			"processors, and wait for their session timeout, or stop them with --leave)",
 			g.Group, len(described[g.Group].Members)))
 	}
 	partitions, err := survey(ctx, g.Kafka, client, g.Topics)
@@ -120,18 +128,24 @@ func (g Growth) drained(ctx context.Context, client *kgo.Client, admin *kadm.Cli
 		if s.origin == nil {
 			continue
 		}
-		expected := origin{Cluster: s.origin.Cluster, Topic: g.Topics.Events, TopicID: s.origin.TopicID, Partitions: before, Group: s.origin.Group}
+		expected := origin{
+			Cluster: s.origin.Cluster, Topic: g.Topics.Events, TopicID: s.origin.TopicID,
+			Partitions: before, Group: s.origin.Group,
+		}
 		if again := expected; *s.origin != expected {
 			if again.Partitions = g.Partitions; *s.origin != again {
-				return fmt.Errorf("grow topics: partition %d of %s: %w: it was written for %s with %d partitions", s.Partition, g.Topics.State, ErrForeign, s.origin.Topic, s.origin.Partitions)
+				return fmt.Errorf("grow topics: partition %d of %s: %w: it was written for %s with %d partitions",
+					s.Partition, g.Topics.State, ErrForeign, s.origin.Topic, s.origin.Partitions)
 			}
 		}
 	}
 	if unread > 0 {
-		hindrances = append(hindrances, fmt.Sprintf("%d events are not read yet (stop ingest, and let the processors read them)", unread))
+		hindrances = append(hindrances, fmt.Sprintf("%d events are not read yet (stop ingest, and let the processors "+
+			"read them)", unread))
 	}
 	if open > 0 {
-		hindrances = append(hindrances, fmt.Sprintf("%d sessions are open (stop ingest when no Janus has any, and let the processors close what is left: a Janus that is silent is given up after policy.emitter_silence)", open))
+		hindrances = append(hindrances, fmt.Sprintf("%d sessions are open (stop ingest when no Janus has any, and let "+
+			"the processors close what is left: a Janus that is silent is given up after policy.emitter_silence)", open))
 	}
 	if len(hindrances) > 0 {
 		return fmt.Errorf("grow topics: %w: a session must stay in its partition, and with %d instead of %d most move: %s",

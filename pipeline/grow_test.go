@@ -136,7 +136,8 @@ func TestAfterGrowingEveryRecordStillComesOutOnce(t *testing.T) {
 			c.drain(p)
 			p.stop(t)
 			scene.interrupt(c)
-			if err := Grow(t.Context(), Growth{Kafka: c.opts, Topics: c.topics, Group: defaultGroup, Partitions: 5}); err != nil {
+			growth := Growth{Kafka: c.opts, Topics: c.topics, Group: defaultGroup, Partitions: 5}
+			if err := Grow(t.Context(), growth); err != nil {
 				t.Fatal(err)
 			}
 			if c.counts() != "5 5 5" {

@@ -73,7 +73,8 @@ func (c *cluster) event(session int, name string) *kgo.Record {
 	c.clock = c.clock.Add(time.Second)
 	key := fmt.Append(nil, session)
 	return &kgo.Record{Topic: "events", Key: key, Timestamp: c.clock, Value: fmt.Appendf(nil,
-		`{"emitter":"janus","type":1,"timestamp":%d,"session_id":%d,"event":{"name":%q,"transport":{"transport":"janus.transport.http","id":"0"}}}`,
+		`{"emitter":"janus","type":1,"timestamp":%d,"session_id":%d,"event":{"name":%q,"transport":`+
+			`{"transport":"janus.transport.http","id":"0"}}}`,
 		c.clock.UnixMicro(), session, name)}
 }
 
@@ -93,7 +94,9 @@ func (c *cluster) load(sessions int) {
 			records = append(records, &again)
 		}
 		if c.sessions%11 == 0 {
-			records = append(records, &kgo.Record{Topic: "events", Key: fmt.Append(nil, c.sessions), Timestamp: c.clock, Value: []byte(`{"emitter":`)})
+			records = append(records, &kgo.Record{
+				Topic: "events", Key: fmt.Append(nil, c.sessions), Timestamp: c.clock, Value: []byte(`{"emitter":`),
+			})
 		}
 	}
 	c.write(records...)
@@ -251,7 +254,8 @@ func compare(t *testing.T, what string, partition int32, got []*kgo.Record, want
 		case i >= len(got):
 			t.Fatalf("partition %d: %d %s came out, want %d", partition, len(got), what, len(want))
 		case i >= len(want):
-			t.Fatalf("partition %d: %d %s came out, want %d; the first one too much is at offset %d", partition, len(got), what, len(want), got[i].Offset)
+			t.Fatalf("partition %d: %d %s came out, want %d; the first one too much is at offset %d",
+				partition, len(got), what, len(want), got[i].Offset)
 		case !bytes.Equal(got[i].Value, want[i]):
 			r, _ := avro.Decode(got[i].Value)
 			w, _ := avro.Decode(want[i])

@@ -26,7 +26,7 @@ type inbox struct {
 	cancel  context.CancelFunc // of the poll that runs
 	offsets map[int32]int64    // of the group, by partition
 	killer  func()             // ends the client
-	waits   bool               // a callback of the client waits until it is let in
+	waiting bool               // a callback of the client is blocked until rebalanceDone
 	asking  bool               // the client asks for an assignment
 	soon    time.Time          // until when it may be about to ask
 }
@@ -36,7 +36,7 @@ func (b *inbox) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events, b.offsets, b.killer = nil, map[int32]int64{}, nil
-	b.waits, b.asking, b.soon = false, false, time.Time{}
+	b.waiting, b.asking, b.soon = false, false, time.Time{}
 }
 
 func (b *inbox) put(e event) {
@@ -61,26 +61,27 @@ func (b *inbox) fenced() error {
 	return b.failed
 }
 
-// press says that a callback waits for the worker to let it in.
-func (b *inbox) press() {
+// requestRebalance interrupts a poll: a callback of the group, on a goroutine of the client, is blocked until the
+// worker has finished its step and calls rebalanceDone.
+func (b *inbox) requestRebalance() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waits = true
+	b.waiting = true
 	b.wakeLocked()
 }
 
-// letIn says that the callback has what it waited for.
-func (b *inbox) letIn() {
+// rebalanceDone says that the callback is let in: nothing is folded that is not committed.
+func (b *inbox) rebalanceDone() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waits = false
+	b.waiting = false
 }
 
-// pressed tells whether a callback waits to be let in.
-func (b *inbox) pressed() bool {
+// rebalanceWaiting tells whether a callback is blocked.
+func (b *inbox) rebalanceWaiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.waits
+	return b.waiting
 }
 
 func (b *inbox) wakeLocked() {
@@ -94,7 +95,7 @@ func (b *inbox) watch(cancel context.CancelFunc) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cancel = cancel
-	return len(b.events) == 0 && b.failed == nil && !b.waits
+	return len(b.events) == 0 && b.failed == nil && !b.waiting
 }
 
 func (b *inbox) take() ([]event, error) {
@@ -105,7 +106,7 @@ func (b *inbox) take() ([]event, error) {
 	return events, b.failed
 }
 
-func (b *inbox) killsWith(kill func()) {
+func (b *inbox) setKill(kill func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.killer = kill

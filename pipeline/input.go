@@ -27,8 +27,8 @@ func kindOf(header []byte) cdr.Kind {
 	return cdr.KindEvent
 }
 
-// Input is a record of the event log as the fold takes it: with the same key and value, no copies. Whoever folds the log
-// again reads it the same way.
+// Input is a record of the event log as the fold takes it: with the same key and value, no copies. Whoever folds the
+// log again reads it the same way.
 func Input(r *kgo.Record) cdr.Input {
 	in := cdr.Input{Offset: r.Offset, Append: janus.Micros(r.Timestamp.UnixMicro()), Key: r.Key, Value: r.Value}
 	for _, h := range r.Headers {

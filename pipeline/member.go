@@ -88,7 +88,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.TransactionalID(m.name),
 		kgo.TransactionTimeout(m.transactionTimeout),
 		kgo.ConsumeTopics(m.topic),
-		kgo.Balancers(watchful{kgo.CooperativeStickyBalancer(), &m.inbox, m.synced}),
+		kgo.Balancers(notifyingBalancer{kgo.CooperativeStickyBalancer(), &m.inbox, m.assignmentSynced}),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(m.sessionTimeout),
 		kgo.HeartbeatInterval(min(time.Second, m.sessionTimeout/4)), // by them members hear that partitions move
@@ -96,11 +96,11 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // out of range stops us, it never skips
-		kgo.AdjustFetchOffsetsFn(m.placeholders),
+		kgo.AdjustFetchOffsetsFn(m.placeholderOffsets),
 		kgo.OnPartitionsAssigned(assigned),
 		kgo.OnPartitionsRevoked(revoked),
 		kgo.OnPartitionsLost(lost),
-		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { m.inbox.press() }),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { m.inbox.requestRebalance() }),
 		kgo.FetchMaxBytes(32<<20),
 		kgo.FetchMaxWait(500*time.Millisecond), // so long a task that is handed over may wait for a fetch without it
 		kgo.MaxConcurrentFetches(3),
@@ -113,7 +113,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kill()
 		return nil, fmt.Errorf("make client: %w", err)
 	}
-	m.inbox.killsWith(kill)
+	m.inbox.setKill(kill)
 	return &connection{client: client, offsets: offsets, kill: kill}, nil
 }
 
@@ -127,10 +127,13 @@ func (m *member) OnGroupManageError(err error) {
 	m.inbox.kill()
 }
 
-// placeholders notes what the group has as offsets, and makes the client know each partition at once. Where it begins to
-// read is said at the hand-over, by the position: until then the partition is paused. A client forgets offsets that are
-// set for a partition of which the group has none.
-func (m *member) placeholders(_ context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+// groupOffsets are offsets by topic and partition.
+type groupOffsets = map[string]map[int32]kgo.Offset
+
+// placeholderOffsets notes what the group has as offsets, and makes the client know each partition at once. Where it
+// begins to read is said at the hand-over, by the position: until then the partition is paused. A client forgets
+// offsets that are set for a partition of which the group has none.
+func (m *member) placeholderOffsets(_ context.Context, fetched groupOffsets) (groupOffsets, error) {
 	for _, partitions := range fetched {
 		for partition, offset := range partitions {
 			m.inbox.noteGroupOffset(partition, offset.EpochOffset().Offset)
@@ -140,8 +143,8 @@ func (m *member) placeholders(_ context.Context, fetched map[string]map[int32]kg
 	return fetched, nil
 }
 
-// synced hears of each assignment as the group says it.
-func (m *member) synced(assigned map[string][]int32) {
+// assignmentSynced hears of each assignment as the group says it.
+func (m *member) assignmentSynced(assigned map[string][]int32) {
 	owned := map[int32]bool{}
 	for _, partition := range assigned[m.topic] {
 		owned[partition] = true
@@ -149,21 +152,21 @@ func (m *member) synced(assigned map[string][]int32) {
 	m.inbox.put(event{owned: owned})
 }
 
-// watchful is a balancer that tells when the client asks the group for an assignment, and what it gets.
-type watchful struct {
+// notifyingBalancer is a balancer that tells when the client asks the group for an assignment, and what it gets.
+type notifyingBalancer struct {
 	kgo.GroupBalancer
 	inbox  *inbox
 	synced func(map[string][]int32)
 }
 
 // JoinGroupMetadata writes down what we want.
-func (b watchful) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
+func (b notifyingBalancer) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	b.inbox.join(true)
 	return b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
 }
 
 // ParseSyncAssignment reads an assignment.
-func (b watchful) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+func (b notifyingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
 	if err == nil {
 		b.inbox.join(false)

@@ -63,26 +63,30 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return g
 	}
 	m := &metrics{
-		records:    counters("records_emitted_total", "Records in committed transactions, by leg kind (or SESSION) and cause for closing.", "kind", "cause"),
+		records: counters("records_emitted_total", "Records in committed transactions, by leg kind (or SESSION) and "+
+			"cause for closing.", "kind", "cause"),
 		events:     counters("events_total", "Events folded, by type.", "type"),
 		inputs:     counters("inputs_total", "Records read from the event log, by kind.", "kind"),
 		duplicates: counter("duplicates_total", "Events that were exact repetitions."),
 		late:       counter("late_events_total", "Events of sessions that were closed and reported already."),
-		forgotten:  counter("emitters_forgotten_total", "Emitters without sessions that were forgotten, since there were more of them than are remembered."),
-		parked:     counter("dlq_total", "Events that could not be understood and were parked."),
-		ticks:      counters("ticks_total", "Ticks appended to idle partitions, by result.", "result"),
-		commits:    counters("commits_total", "Transactions, by outcome.", "outcome"),
-		states:     counter("states_written_total", "States and positions written to the changelog."),
-		rewrites:   counter("changelog_rewrites_total", "Changelog partitions rewritten on the embedded broker."),
-		restores:   counters("restores_total", "Restores finished, warm (from a kept state store) or cold.", "kind"),
-		restored:   counter("restored_records_total", "Changelog records read by restores."),
-		restoring:  gauges("restore_progress_ratio", "How much of a running restore is done, 0 to 1."),
-		broken:     counter("stores_broken_total", "State stores that were moved aside and built anew."),
-		mismatches: counter("position_mismatches_total", "Restores whose position was not the group's committed offset; the position wins."),
-		lost:       counter("lost_events_total", "Events that were deleted before they were read, where going on without them was accepted."),
-		lag:        gauges("lag_records", "Records between the position and the end of the event log."),
-		position:   gauges("position", "Next offset of the event log to be read."),
-		open:       gauges("open_sessions", "Sessions that are open."),
+		forgotten: counter("emitters_forgotten_total", "Emitters without sessions that were forgotten, since there were "+
+			"more of them than are remembered."),
+		parked:    counter("dlq_total", "Events that could not be understood and were parked."),
+		ticks:     counters("ticks_total", "Ticks appended to idle partitions, by result.", "result"),
+		commits:   counters("commits_total", "Transactions, by outcome.", "outcome"),
+		states:    counter("states_written_total", "States and positions written to the changelog."),
+		rewrites:  counter("changelog_rewrites_total", "Changelog partitions rewritten on the embedded broker."),
+		restores:  counters("restores_total", "Restores finished, warm (from a kept state store) or cold.", "kind"),
+		restored:  counter("restored_records_total", "Changelog records read by restores."),
+		restoring: gauges("restore_progress_ratio", "How much of a running restore is done, 0 to 1."),
+		broken:    counter("stores_broken_total", "State stores that were moved aside and built anew."),
+		mismatches: counter("position_mismatches_total", "Restores whose position was not the group's committed offset; "+
+			"the position wins."),
+		lost: counter("lost_events_total", "Events that were deleted before they were read, where going on without "+
+			"them was accepted."),
+		lag:      gauges("lag_records", "Records between the position and the end of the event log."),
+		position: gauges("position", "Next offset of the event log to be read."),
+		open:     gauges("open_sessions", "Sessions that are open."),
 	}
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "januscdr_commit_seconds", Help: "Time of a committed transaction from begin to end.",

@@ -13,19 +13,20 @@ import (
 )
 
 // The offsets of the group are a copy of the positions. They go with each transaction as its fence: the brokers take
-// them only from a member of the group's present generation (KIP-447), so they refuse a transaction of a worker that has
-// lost its partitions, whatever it is made of.
+// them only from a member of the group's present generation (KIP-447), so they refuse a transaction of a worker that
+// has lost its partitions, whatever it is made of.
 //
 // We write them ourselves. The client's own way waits while the group looks for its next generation, which lasts as
 // long as its slowest member takes: nobody's partitions would go on, also those that stay where they are. The brokers
 // take offsets of the old generation until the new one begins, and from then on those of the new one. That is safe as
 // long as nobody else can have had our partitions in between:
 //
-//   - a member that joins the next generation says what it has, and nobody else gets that before it was revoked from us;
-//     while we are in a transaction no revocation is let in;
+//   - a member that joins the next generation says what it has, and nobody else gets that before it was revoked from
+//     us; while we are in a transaction no revocation is let in;
 //   - a member that was thrown out comes back with another member id, so a task works for one member id only;
-//   - what was thrown out after its offsets were taken is caught by the barrier: all our messages are acknowledged before
-//     the offsets go out, so they lie before the mark of the next owner, who waits until our transaction has ended.
+//   - what was thrown out after its offsets were taken is caught by the barrier: all our messages are acknowledged
+//     before the offsets go out, so they lie before the mark of the next owner, who waits until our transaction has
+//     ended.
 
 // offsetsAPI is how the cluster takes offsets into a transaction.
 type offsetsAPI struct {
@@ -71,9 +72,9 @@ func (a offsetsAPI) opts() []kgo.Opt {
 	return []kgo.Opt{kgo.MaxVersions(versions)}
 }
 
-// fence writes the offsets of the tasks into the transaction. They are exactly those of the tasks in it: also of those that
-// only time has moved, of which the client knows nothing, and none that was read but not folded.
-func (c *committer) fence(ctx context.Context, shares []*share) error {
+// fence writes the offsets of the tasks into the transaction. They are exactly those of the tasks in it: also of those
+// that only time has moved, of which the client knows nothing, and none that was read but not folded.
+func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 	id, epoch, err := c.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("producer id: %w", err)
@@ -85,12 +86,13 @@ func (c *committer) fence(ctx context.Context, shares []*share) error {
 	}
 	for until := time.Now().Add(generationAtMost); ; {
 		member, generation := c.client.GroupMetadata()
-		for _, s := range shares {
-			if s.task.member != member {
-				return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now", s.task.partition, s.task.member, member)
+		for _, tc := range batch {
+			if tc.task.member != member {
+				return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now",
+					tc.task.partition, tc.task.member, member)
 			}
 		}
-		refused := c.writeOffsets(ctx, id, epoch, member, generation, shares)
+		refused := c.writeOffsets(ctx, id, epoch, member, generation, batch)
 		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {
 			return refused
 		}
@@ -134,16 +136,16 @@ func (c *committer) addGroup(ctx context.Context, id int64, epoch int16) error {
 }
 
 func (c *committer) writeOffsets(
-	ctx context.Context, id int64, epoch int16, member string, generation int32, shares []*share,
+	ctx context.Context, id int64, epoch int16, member string, generation int32, batch []*taskCommit,
 ) error {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = c.name, id, epoch
 	req.Group, req.MemberID, req.Generation, req.InstanceID = c.group, member, generation, &c.name
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = c.topics.Events, c.cluster.eventsID
-	for _, s := range shares {
+	for _, tc := range batch {
 		partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		partition.Partition, partition.Offset, partition.LeaderEpoch = s.task.partition, s.step.Next, -1
+		partition.Partition, partition.Offset, partition.LeaderEpoch = tc.task.partition, tc.step.Next, -1
 		topic.Partitions = append(topic.Partitions, partition)
 	}
 	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}
@@ -160,8 +162,9 @@ func (c *committer) writeOffsets(
 			answered++
 		}
 	}
-	if answered != len(shares) {
-		return fmt.Errorf("write offsets of group %s: the brokers answered for %d partitions of %d", c.group, answered, len(shares))
+	if answered != len(batch) {
+		return fmt.Errorf("write offsets of group %s: the brokers answered for %d partitions of %d",
+			c.group, answered, len(batch))
 	}
 	return nil
 }

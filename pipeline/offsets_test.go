@@ -131,8 +131,8 @@ func TestAWorkerThatTheGroupForgotInBetweenCommitsNothingOfBefore(t *testing.T) 
 	c.load(50)
 	p := c.start(t.TempDir(), func(o *Options) { o.Workers = 1 })
 	c.caughtUp(p)
-	// It asks for its place in the next generation, and is told that nobody knows it. It asks as somebody new, and gets what
-	// it had: the client says nothing of that. In between, anybody could have had it.
+	// It asks for its place in the next generation, and is told that nobody knows it. It asks as somebody new, and gets
+	// what it had: the client says nothing of that. In between, anybody could have had it.
 	var refused atomic.Int32
 	broker := c.broker.Cluster()
 	broker.ControlKey(kmsg.JoinGroup.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -167,7 +167,8 @@ func TestAWorkerThatTheGroupForgotInBetweenCommitsNothingOfBefore(t *testing.T) 
 func TestAClusterOfOlderTransactionsIsServedInTheirWay(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 2)
-	features, err := kadm.NewClient(c.client).UpdateFeatures(t.Context(), false, kadm.FeatureUpdate{Feature: transactionFeature, MaxVersionLevel: 1, UpgradeType: 3})
+	older := kadm.FeatureUpdate{Feature: transactionFeature, MaxVersionLevel: 1, UpgradeType: 3}
+	features, err := kadm.NewClient(c.client).UpdateFeatures(t.Context(), false, older)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +199,7 @@ func TestAClusterOfOlderTransactionsIsServedInTheirWay(t *testing.T) {
 		t.Fatalf("%d records came out of 100 sessions", n)
 	}
 	if implicit.Load() > 0 || added.Load() == 0 {
-		t.Errorf("offsets were written %d times in the new way, and the group was added %d times", implicit.Load(), added.Load())
+		t.Errorf("offsets were written %d times in the new way, and the group was added %d times",
+			implicit.Load(), added.Load())
 	}
 }

@@ -35,7 +35,8 @@ func (o origin) bytes() []byte {
 
 // differs says what has become of the event log since the changelog was begun, and what to do; empty when nothing has.
 func (o origin) differs(now origin, state string) (what, remedy string) {
-	anew := "give the changelog and the group new names (topics.state, group) and delete the state directory; sessions that were open will be reported from what comes"
+	anew := "give the changelog and the group new names (topics.state, group) and delete the state directory; " +
+		"sessions that were open will be reported from what comes"
 	switch {
 	case o.Cluster != now.Cluster:
 		return fmt.Sprintf("it was written for cluster %s, and we are connected to %s", o.Cluster, now.Cluster),
@@ -46,7 +47,8 @@ func (o origin) differs(now origin, state string) (what, remedy string) {
 	case o.TopicID != now.TopicID:
 		return fmt.Sprintf("topic %s was deleted and made again since, and its offsets began anew", o.Topic), anew
 	case o.Partitions != now.Partitions:
-		return fmt.Sprintf("topic %s had %d partitions and has %d now, and sessions that were open then are continued in other partitions", o.Topic, o.Partitions, now.Partitions),
+		return fmt.Sprintf("topic %s had %d partitions and has %d now, and sessions that were open then are continued in "+
+				"other partitions", o.Topic, o.Partitions, now.Partitions),
 			"if nothing was written since, finish with `cdr topics grow --partitions N`, else " + anew
 	}
 	return "", ""
@@ -60,8 +62,8 @@ func (r *restorer) origin() origin {
 	}
 }
 
-// claim makes sure that a changelog partition, as it is restored, belongs to our event log, and that no other group works
-// on it. One that says nothing yet becomes ours.
+// claim makes sure that a changelog partition, as it is restored, belongs to our event log, and that no other group
+// works on it. One that says nothing yet becomes ours.
 func (r *restorer) claim(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) error {
 	b, err := store.Get([]byte(originKey))
 	if err != nil {
@@ -71,7 +73,8 @@ func (r *restorer) claim(ctx context.Context, partition int32, store *statestore
 	if b != nil {
 		var was origin
 		if err := json.Unmarshal(b, &was); err != nil {
-			return fmt.Errorf("restore partition %d: read origin of %s: %w: %w: %w", partition, r.topics.State, ErrBroken, errStates, err)
+			return fmt.Errorf("restore partition %d: read origin of %s: %w: %w: %w",
+				partition, r.topics.State, ErrBroken, errStates, err)
 		}
 		if what, remedy := was.differs(ours, r.topics.State); what != "" {
 			return fmt.Errorf("restore partition %d of %s: %w: %s: %s", partition, r.topics.State, ErrForeign, what, remedy)
@@ -79,13 +82,14 @@ func (r *restorer) claim(ctx context.Context, partition int32, store *statestore
 		if was == ours {
 			return nil
 		}
-		if err := r.alone(ctx, partition, was.Group); err != nil {
+		if err := r.requireSoleGroup(ctx, partition, was.Group); err != nil {
 			return err
 		}
 		log.Info("changelog is taken over from another group", "from", was.Group, "to", ours.Group)
 	}
 	// Whoever restores after us reads it from the log; it is before all we commit.
-	if _, err := r.append(ctx, &kgo.Record{Topic: r.topics.State, Partition: partition, Key: []byte(originKey), Value: ours.bytes()}); err != nil {
+	record := &kgo.Record{Topic: r.topics.State, Partition: partition, Key: []byte(originKey), Value: ours.bytes()}
+	if _, err := r.appendPlain(ctx, record); err != nil {
 		return fmt.Errorf("restore partition %d: write origin to %s: %w", partition, r.topics.State, err)
 	}
 	one := func(yield func(key, value []byte) bool) { yield([]byte(originKey), ours.bytes()) }
@@ -95,9 +99,9 @@ func (r *restorer) claim(ctx context.Context, partition int32, store *statestore
 	return nil
 }
 
-// alone is an error while another group has members: the two would each bring out every record. It is tried again, since
-// those that stopped are members until their session timeout.
-func (r *restorer) alone(ctx context.Context, partition int32, group string) error {
+// requireSoleGroup is an error while another group has members: the two would each bring out every record. It is tried
+// again, since those that stopped are members until their session timeout.
+func (r *restorer) requireSoleGroup(ctx context.Context, partition int32, group string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	described, err := r.admin.DescribeGroups(ctx, group)
@@ -105,14 +109,15 @@ func (r *restorer) alone(ctx context.Context, partition int32, group string) err
 		return fmt.Errorf("restore partition %d: look at group %s: %w", partition, group, err)
 	}
 	if n := len(described[group].Members); n > 0 {
-		return fmt.Errorf("restore partition %d: group %s has %d members and works on %s, too, so each record would come out twice: stop it (and wait for its session timeout), or give group %s topics of its own",
+		return fmt.Errorf("restore partition %d: group %s has %d members and works on %s, too, so each record would come "+
+			"out twice: stop it (and wait for its session timeout), or give group %s topics of its own",
 			partition, group, n, r.topics.State, r.group)
 	}
 	return nil
 }
 
-// append writes a record without a transaction and returns its offset.
-func (r *restorer) append(ctx context.Context, record *kgo.Record) (int64, error) {
+// appendPlain writes a record without a transaction and returns its offset.
+func (r *restorer) appendPlain(ctx context.Context, record *kgo.Record) (int64, error) {
 	acked := make(chan error, 1)
 	r.plain.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
 	select {
@@ -123,14 +128,16 @@ func (r *restorer) append(ctx context.Context, record *kgo.Record) (int64, error
 	}
 }
 
-// grown is for a partition that was not there when we started.
-func (r *restorer) grown(partition int32) error {
-	return fmt.Errorf("partition %d of %s: %w: the topic had %d partitions when we started and has more now, and a session must stay in its partition: stop all processors and ingest, see `cdr topics grow --help`",
+// errPartitionsAdded is for a partition that was not there when we started.
+func (r *restorer) errPartitionsAdded(partition int32) error {
+	return fmt.Errorf("partition %d of %s: %w: the topic had %d partitions when we started and has more now, and a "+
+		"session must stay in its partition: stop all processors and ingest, see `cdr topics grow --help`",
 		partition, r.topics.Events, ErrForeign, r.cluster.partitions)
 }
 
-// otherVersion is for states that we cannot read. They stay as they are.
-func (r *restorer) otherVersion(partition int32, why error) error {
-	return fmt.Errorf("restore partition %d: %w, nothing was changed: start the version that wrote them, or a later one; to go back to an earlier one, let that one finish first (docs/operations.md, upgrade): %w",
+// errOtherVersion is for states that we cannot read. They stay as they are.
+func (r *restorer) errOtherVersion(partition int32, why error) error {
+	return fmt.Errorf("restore partition %d: %w, nothing was changed: start the version that wrote them, or a later "+
+		"one; to go back to an earlier one, let that one finish first (docs/operations.md, upgrade): %w",
 		partition, ErrVersion, why)
 }

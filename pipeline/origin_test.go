@@ -88,7 +88,9 @@ func TestAPositionBeyondTheEndOfTheLogStopsUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := origin{Cluster: cluster, Topic: "events", TopicID: topics["events"].ID.String(), Partitions: 1, Group: defaultGroup}
+	same := origin{
+		Cluster: cluster, Topic: "events", TopicID: topics["events"].ID.String(), Partitions: 1, Group: defaultGroup,
+	}
 	c.write(&kgo.Record{Topic: "state", Key: []byte(originKey), Value: same.bytes()}, c.event(1, "created"))
 	c.refuses(dir, ErrAhead, "but events ends at 1")
 }
@@ -101,7 +103,9 @@ func TestPartitionsThatWereAddedStopUs(t *testing.T) {
 	p := c.start(dir)
 	c.caughtUp(p)
 	c.eventually("it is ready", []*running{p}, p.processor.Ready)
-	if _, err := (&restorer{topics: c.topics, cluster: clusterInfo{partitions: 2}}).restore(t.Context(), 2, nil); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "cdr topics grow") {
+	r := &restorer{topics: c.topics, cluster: clusterInfo{partitions: 2}}
+	_, err := r.restore(t.Context(), 2, nil)
+	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "cdr topics grow") {
 		t.Fatalf("a partition that came while it ran: got %v, want a hint", err)
 	}
 	p.stop(t)
@@ -147,7 +151,9 @@ func TestAnotherGroupAtWorkOnTheSameChangelogIsWaitedFor(t *testing.T) {
 	n := c.check()
 	c.eventually("the second one works", []*running{second}, second.processor.Ready)
 	c.load(20)
-	c.eventually("the second one has reported more", []*running{second}, func() bool { return second.count(t, "records_emitted_total") >= 20 })
+	c.eventually("the second one has reported more", []*running{second}, func() bool {
+		return second.count(t, "records_emitted_total") >= 20
+	})
 	second.stop(t)
 	seen := map[string]bool{}
 	for _, records := range c.read("cdr") {
@@ -177,7 +183,8 @@ func TestAddressesOfTwoClustersStopUs(t *testing.T) {
 	t.Parallel()
 	c, other := newCluster(t, 1), newCluster(t, 1)
 	p := c.start(t.TempDir(), func(o *Options) { o.Kafka.Brokers = append(o.Kafka.Brokers[:1:1], other.opts.Brokers...) })
-	if err := p.fails(t); !errors.Is(err, kafka.ErrTwoClusters) || !strings.Contains(err.Error(), "name the brokers of one cluster") {
+	err := p.fails(t)
+	if !errors.Is(err, kafka.ErrTwoClusters) || !strings.Contains(err.Error(), "name the brokers of one cluster") {
 		t.Fatalf("got %v, want two clusters", err)
 	}
 }

@@ -1,13 +1,3 @@
-// Package pipeline is how it flows: it reads the event log, folds it, and writes records, states and positions, each
-// exactly once.
-//
-// It promises that whoever reads the record topic with read_committed sees what the fold says of the log, no less and
-// nothing twice, though processes are killed, connections cut and partitions moved on the way. The changelog topic is
-// the truth about states and positions; the state store is a cache of it that never runs ahead; the offsets of the
-// consumer group are a copy, for fencing and for graphs.
-//
-// A Processor has workers; a worker is one goroutine with one transactional client of the consumer group; it owns tasks,
-// one for each partition it was assigned. It touches Kafka, and the disk through the state store.
 package pipeline
 
 import (
@@ -47,7 +37,7 @@ type Options struct {
 	CommitBytes        int           // 16 MiB: or until so much has been collected
 	TransactionTimeout time.Duration // 10 s: when the brokers give up a transaction of a dead process
 	SessionTimeout     time.Duration // 30 s: when the group gives the partitions of a dead process to others
-	RewriteAfter       int64         // 200 000: records of a changelog partition after which the embedded broker's is rewritten
+	RewriteAfter       int64         // 200 000 records: then an embedded broker's changelog is rewritten
 
 	// Leave makes a stop leave the group, so that others take over at once: for scaling in. Without it, a restart within
 	// the session timeout moves nothing.
@@ -131,10 +121,12 @@ func New(o Options) (*Processor, error) {
 		o.Log = hclog.NewNullLogger()
 	}
 	switch {
-	case !legal.MatchString(o.Instance) || len(o.Instance) > 200:
-		return nil, fmt.Errorf("make processor: instance name %q is not possible: give 1 to 200 letters, digits, dots, dashes or underscores", o.Instance)
-	case !legal.MatchString(o.Group) || len(o.Group) > 200:
-		return nil, fmt.Errorf("make processor: group name %q is not possible: give 1 to 200 letters, digits, dots, dashes or underscores", o.Group)
+	case !validName.MatchString(o.Instance) || len(o.Instance) > 200:
+		return nil, fmt.Errorf("make processor: instance name %q is not possible: "+
+			"give 1 to 200 letters, digits, dots, dashes or underscores", o.Instance)
+	case !validName.MatchString(o.Group) || len(o.Group) > 200:
+		return nil, fmt.Errorf("make processor: group name %q is not possible: "+
+			"give 1 to 200 letters, digits, dots, dashes or underscores", o.Group)
 	case o.StateDir == "":
 		return nil, errors.New("make processor: the state directory is missing")
 	case o.Topics.Events == "" || o.Topics.CDR == "" || o.Topics.State == "" || o.Topics.DLQ == "":
@@ -150,7 +142,7 @@ func New(o Options) (*Processor, error) {
 	return &Processor{opts: o, log: log, metrics: newMetrics(o.Registerer), board: newBoard()}, nil
 }
 
-var legal = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 // Run works until the context ends, and returns nil then: what was read is committed, or left to the next start, and
 // the stores are closed. It waits for Kafka as long as it takes. Any other end is an error that needs a person: topics

@@ -143,7 +143,9 @@ func TestALostAnswerToEndTxnDoublesNothing(t *testing.T) {
 }
 
 func TestALostAnswerToAnyRequestLosesAndDoublesNothing(t *testing.T) {
-	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.TxnOffsetCommit, kmsg.InitProducerID, kmsg.JoinGroup, kmsg.Heartbeat, kmsg.OffsetFetch} {
+	for _, key := range []kmsg.Key{
+		kmsg.Produce, kmsg.Fetch, kmsg.TxnOffsetCommit, kmsg.InitProducerID, kmsg.JoinGroup, kmsg.Heartbeat, kmsg.OffsetFetch,
+	} {
 		t.Run(key.Name(), func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, 2)
@@ -272,7 +274,8 @@ func TestEveryTransactionCarriesTheOffsetsOfWhatItTouches(t *testing.T) {
 	defer mu.Unlock()
 	partition := kafka.PartitionOf([]byte("1"), 2)
 	if offsets != commits || commits < 2 || last != c.committed()[partition] || last <= 2 {
-		t.Fatalf("%d transactions carried offsets of %d commits, the last one %d; want each, and past the ticks", offsets, commits, last)
+		t.Fatalf("%d transactions carried offsets of %d commits, the last one %d; want each, and past the ticks",
+			offsets, commits, last)
 	}
 	c.check()
 }
@@ -374,7 +377,9 @@ func TestEventsThatWereDeletedUnreadStopUsUnlessTheLossIsAccepted(t *testing.T) 
 		t.Fatal(err)
 	}
 	p = c.start(dir)
-	if err := p.fails(t); !errors.Is(err, ErrOutOfRange) || !strings.Contains(err.Error(), "10 events") || !strings.Contains(err.Error(), "--accept-loss") {
+	err := p.fails(t)
+	if !errors.Is(err, ErrOutOfRange) || !strings.Contains(err.Error(), "10 events") ||
+		!strings.Contains(err.Error(), "--accept-loss") {
 		t.Fatalf("got %v, want out of range, how much, and the remedy", err)
 	}
 	p = c.start(dir, func(o *Options) { o.AcceptLoss = true })

@@ -32,8 +32,8 @@ import (
 //	prime the window of duplicates                           with the records before the position
 //	hand the task over                                       the worker's: it reads on from the position
 //
-// It runs in a goroutine of its own, outside of any transaction: a member that waits inside one can wait for another that
-// waits for it.
+// It runs in a goroutine of its own, outside of any transaction: a member that waits inside one can wait for another
+// that waits for it.
 
 const (
 	stuckAfter    = 5 * time.Second // without a record: say who holds the changelog
@@ -57,8 +57,8 @@ type restorer struct {
 	plain *kgo.Client // writes barriers and origins
 	admin *kadm.Client
 
-	slots  map[int32]chan struct{} // of the process: who has that of a partition may open its store
-	atOnce chan struct{}           // of the process: bounds restores at once
+	slots map[int32]chan struct{} // of the process: who has that of a partition may open its store
+	limit chan struct{}           // of the process: bounds restores at once
 
 	metrics *metrics
 	board   workerBoard
@@ -76,7 +76,7 @@ func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logge
 	// One after the other: the task that this process had before may still be closing its store.
 	slot, known := r.slots[partition]
 	if !known {
-		return nil, r.grown(partition)
+		return nil, r.errPartitionsAdded(partition)
 	}
 	select {
 	case slot <- struct{}{}:
@@ -90,8 +90,8 @@ func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logge
 		}
 	}()
 	select {
-	case r.atOnce <- struct{}{}:
-		defer func() { <-r.atOnce }()
+	case r.limit <- struct{}{}:
+		defer func() { <-r.limit }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -103,7 +103,7 @@ func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logge
 		}
 		t, err := r.restoreInto(ctx, partition, store, log)
 		if err == nil {
-			t.free = free
+			t.releaseSlot = free
 			return t, nil
 		}
 		if !errors.Is(err, errStates) || errors.Is(err, ErrVersion) || attempt == asideAttempts {
@@ -134,7 +134,9 @@ func (r *restorer) openStore(partition int32, log hclog.Logger) (*statestore.Sto
 	return store, nil
 }
 
-func (r *restorer) restoreInto(ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger) (*task, error) {
+func (r *restorer) restoreInto(
+	ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger,
+) (*task, error) {
 	began := time.Now()
 	barrier, err := r.barrier(ctx, partition)
 	if err != nil {
@@ -151,26 +153,27 @@ func (r *restorer) restoreInto(ctx context.Context, partition int32, store *stat
 	fold, err := cdr.Open(r.policy, cdr.Source{Topic: r.topics.Events, Partition: partition}, store)
 	switch {
 	case errors.Is(err, cdr.ErrStateVersion):
-		return nil, r.otherVersion(partition, err)
+		return nil, r.errOtherVersion(partition, err)
 	case err != nil:
 		return nil, fmt.Errorf("restore partition %d: %w: %w: %w", partition, ErrBroken, errStates, err)
 	}
-	t := &task{partition: partition, fold: fold, store: store, log: span}
-	if err := r.begin(ctx, t, log); err != nil {
+	t := &task{partition: partition, fold: fold, store: store, changelog: span}
+	if err := r.checkStartOffset(ctx, t, log); err != nil {
 		return nil, err
 	}
-	if err := r.recall(ctx, t); err != nil {
+	if err := r.primeDedup(ctx, t); err != nil {
 		return nil, err
 	}
 	r.hooks.at(AfterRestore)
-	log.Info("task restored", "position", t.next(), "open_sessions", fold.OpenSessions(), "took", time.Since(began).Round(time.Millisecond))
+	log.Info("task restored", "position", t.next(), "open_sessions", fold.OpenSessions(),
+		"took", time.Since(began).Round(time.Millisecond))
 	return t, nil
 }
 
 // barrier appends a mark to the changelog partition and returns its offset. Whoever had the partition before us lost it
 // before we got it: all they wrote lies before the mark, or can only be aborted.
 func (r *restorer) barrier(ctx context.Context, partition int32) (int64, error) {
-	offset, err := r.append(ctx, &kgo.Record{
+	offset, err := r.appendPlain(ctx, &kgo.Record{
 		Topic: r.topics.State, Partition: partition, Key: []byte(barrierKey),
 		Value: []byte(r.name), // who took over, for those who look: see Barrier
 	})
@@ -183,7 +186,9 @@ func (r *restorer) barrier(ctx context.Context, partition int32) (int64, error) 
 // replay tells the store what the changelog says from the store's checkpoint on, until a record at or beyond the
 // barrier is delivered: if compaction took ours, there is a later one. It does not stop at an offset without a record:
 // the last stable offset can lie before what is committed, and the mark of a transaction can vanish.
-func (r *restorer) replay(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
+func (r *restorer) replay(
+	ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger,
+) (logSpan, error) {
 	for restart := 0; ; restart++ {
 		span, err := r.replayFrom(ctx, partition, store, barrier, log)
 		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
@@ -193,7 +198,9 @@ func (r *restorer) replay(ctx context.Context, partition int32, store *statestor
 	}
 }
 
-func (r *restorer) replayFrom(ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger) (logSpan, error) {
+func (r *restorer) replayFrom(
+	ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger,
+) (logSpan, error) {
 	topic := r.topics.State
 	first, err := r.logStart(ctx, topic, partition)
 	if err != nil {
@@ -203,7 +210,8 @@ func (r *restorer) replayFrom(ctx context.Context, partition int32, store *state
 	if c, ok := readCheckpoint(store.Checkpoint()); ok {
 		switch age := time.Since(c.at); {
 		case c.next > barrier:
-			return logSpan{}, fmt.Errorf("restore partition %d: %w: the state store knows %s up to offset %d, but the log ends at %d: if the topic was emptied on purpose, delete the state directory %s and the topics, and start anew",
+			return logSpan{}, fmt.Errorf("restore partition %d: %w: the state store knows %s up to offset %d, but the log "+
+				"ends at %d: if the topic was emptied on purpose, delete the state directory %s and the topics, and start anew",
 				partition, ErrAhead, topic, c.next, barrier, r.storeOptions(partition).Dir)
 		case c.next < first:
 			log.Info("state store is older than the changelog and starts empty", "checkpoint", c.next, "log_start", first)
@@ -214,7 +222,7 @@ func (r *restorer) replayFrom(ctx context.Context, partition int32, store *state
 		default:
 			from, kind = c.next, "warm"
 		}
-	} else if has, failed := holds(store); failed != nil {
+	} else if has, failed := hasStates(store); failed != nil {
 		err = failed
 	} else if has {
 		// States of a first write that was cut off, or those of another version: what the changelog has deleted and
@@ -226,7 +234,8 @@ func (r *restorer) replayFrom(ctx context.Context, partition int32, store *state
 		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
 
-	reader, err := kafka.NewReader(r.kafka, topic, map[int32]kafka.Range{partition: {From: from, To: -1}}, kgo.FetchMaxPartitionBytes(8<<20))
+	reader, err := kafka.NewReader(r.kafka, topic, map[int32]kafka.Range{partition: {From: from, To: -1}},
+		kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
@@ -249,8 +258,8 @@ func (r *restorer) replayFrom(ctx context.Context, partition int32, store *state
 	return logSpan{first: first, next: barrier + 1}, nil
 }
 
-// holds tells whether a store has a state.
-func holds(store *statestore.Store) (bool, error) {
+// hasStates tells whether a store has a state.
+func hasStates(store *statestore.Store) (bool, error) {
 	one := errors.New("one is enough")
 	err := store.Scan(nil, func([]byte, []byte) error { return one })
 	if errors.Is(err, one) {
@@ -259,8 +268,8 @@ func holds(store *statestore.Store) (bool, error) {
 	return store.Checkpoint() != nil, err
 }
 
-// begin finds out where the task starts to read, and that it can.
-func (r *restorer) begin(ctx context.Context, t *task, log hclog.Logger) error {
+// checkStartOffset finds out where the task starts to read, and that it can.
+func (r *restorer) checkStartOffset(ctx context.Context, t *task, log hclog.Logger) error {
 	topic := r.topics.Events
 	start, err := r.logStart(ctx, topic, t.partition)
 	if err != nil {
@@ -276,26 +285,31 @@ func (r *restorer) begin(ctx context.Context, t *task, log hclog.Logger) error {
 	case next < 0 || next >= start && next <= end:
 		t.start = start
 	case next > end:
-		return fmt.Errorf("restore partition %d: %w: the position is %d, but %s ends at %d: if the topic was deleted and made again, give the changelog and the group new names, and delete the state directory",
+		return fmt.Errorf("restore partition %d: %w: the position is %d, but %s ends at %d: "+
+			"if the topic was deleted and made again, give the changelog and the group new names, and delete the state "+
+			"directory",
 			t.partition, ErrAhead, next, topic, end)
 	case !r.acceptLoss:
-		return r.outOfRange(t.partition, next, start)
+		return r.errOutOfRange(t.partition, next, start)
 	default:
 		// The fold takes any later offset; its position is behind until then.
 		t.start = start
 		r.metrics.lost.Add(float64(start - next))
-		log.Error("events were deleted before they were read, going on without them", "from", next, "to", start, "count", start-next)
+		log.Error("events were deleted before they were read, going on without them",
+			"from", next, "to", start, "count", start-next)
 	}
 	return nil
 }
 
-func (r *restorer) outOfRange(partition int32, next, start int64) error {
-	return fmt.Errorf("read partition %d of %s: %w: the position is %d and the log begins at %d, so %d events cannot be had any more: bring the topic back from a copy, or accept the loss with --accept-loss; then keep events longer (retention.ms, retention.bytes)",
+func (r *restorer) errOutOfRange(partition int32, next, start int64) error {
+	return fmt.Errorf("read partition %d of %s: %w: the position is %d and the log begins at %d, so %d events cannot "+
+		"be had any more: bring the topic back from a copy, or accept the loss with --accept-loss; then keep events "+
+		"longer (retention.ms, retention.bytes)",
 		partition, r.topics.Events, ErrOutOfRange, next, start, start-next)
 }
 
-// recall refills the window of duplicates with the records before the position.
-func (r *restorer) recall(ctx context.Context, t *task) error {
+// primeDedup refills the window of duplicates with the records before the position.
+func (r *restorer) primeDedup(ctx context.Context, t *task) error {
 	next := t.fold.Next()
 	if next < 0 {
 		return nil
@@ -310,15 +324,16 @@ func (r *restorer) recall(ctx context.Context, t *task) error {
 		if from >= next {
 			return nil
 		}
-		err = r.recallFrom(ctx, t, topic, kafka.Range{From: from, To: next})
+		err = r.primeDedupFrom(ctx, t, topic, kafka.Range{From: from, To: next})
 		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
 			return err
 		}
 	}
 }
 
-func (r *restorer) recallFrom(ctx context.Context, t *task, topic string, span kafka.Range) error {
-	reader, err := kafka.NewReader(r.kafka, topic, map[int32]kafka.Range{t.partition: span}, kgo.FetchMaxPartitionBytes(8<<20))
+func (r *restorer) primeDedupFrom(ctx context.Context, t *task, topic string, span kafka.Range) error {
+	reader, err := kafka.NewReader(r.kafka, topic, map[int32]kafka.Range{t.partition: span},
+		kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		return fmt.Errorf("restore partition %d: %w", t.partition, err)
 	}
@@ -341,7 +356,9 @@ func (r *restorer) logStart(ctx context.Context, topic string, partition int32) 
 	return r.offsetOf(ctx, r.admin.ListStartOffsets, topic, partition)
 }
 
-func (r *restorer) offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {
+func (r *restorer) offsetOf(
+	ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32,
+) (int64, error) {
 	listed, err := list(ctx, topic)
 	if err != nil {
 		return 0, fmt.Errorf("restore partition %d: list offsets of %s: %w", partition, topic, err)
@@ -365,11 +382,12 @@ type progress struct {
 	barrier   int64
 	records   int64
 	began     time.Time
-	told      time.Time
+	logged    time.Time
 }
 
 func (r *restorer) progress(partition int32, from, barrier int64, log hclog.Logger) *progress {
-	p := &progress{r: r, partition: partition, log: log, from: from, barrier: barrier, began: time.Now(), told: time.Now()}
+	now := time.Now()
+	p := &progress{r: r, partition: partition, log: log, from: from, barrier: barrier, began: now, logged: now}
 	p.show(from)
 	return p
 }
@@ -386,10 +404,10 @@ func (p *progress) read(n int, at int64) {
 	p.records += int64(n)
 	p.r.metrics.restored.Add(float64(n))
 	p.show(at)
-	if time.Since(p.told) < progressEvery || at > p.barrier {
+	if time.Since(p.logged) < progressEvery || at > p.barrier {
 		return
 	}
-	p.told = time.Now()
+	p.logged = time.Now()
 	took := time.Since(p.began)
 	left := time.Duration(float64(took) * float64(p.barrier+1-at) / float64(max(at-p.from, 1)))
 	p.log.Info("restoring", "records", p.records, "records_per_second", int64(float64(p.records)/took.Seconds()),
@@ -406,12 +424,13 @@ func (p *progress) next(ctx context.Context, reader *kafka.Reader, at int64) ([]
 			return records, err
 		}
 		p.log.Warn("restore waits for an open transaction, or for kafka", "offset", at, "barrier", p.barrier,
-			"transactions", p.holders(ctx))
+			"transactions", p.openTransactions(ctx))
 	}
 }
 
-// holders names the transactions that are open in the changelog partition: readers of what is committed wait for them.
-func (p *progress) holders(ctx context.Context) string {
+// openTransactions names the transactions that are open in the changelog partition: readers of what is committed wait
+// for them.
+func (p *progress) openTransactions(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, stuckAfter)
 	defer cancel()
 	topic := p.r.topics.State
@@ -421,16 +440,16 @@ func (p *progress) holders(ctx context.Context) string {
 	if err != nil {
 		return "cannot be listed: " + err.Error()
 	}
-	var holders []string
+	var open []string
 	producers.EachProducer(func(d kadm.DescribedProducer) {
 		if d.CurrentTxnStartOffset >= 0 {
-			holders = append(holders, fmt.Sprintf("producer %d since offset %d", d.ProducerID, d.CurrentTxnStartOffset))
+			open = append(open, fmt.Sprintf("producer %d since offset %d", d.ProducerID, d.CurrentTxnStartOffset))
 		}
 	})
-	if len(holders) == 0 {
+	if len(open) == 0 {
 		return "none"
 	}
-	return strings.Join(holders, ", ")
+	return strings.Join(open, ", ")
 }
 
 func (p *progress) done() { p.r.metrics.restoring.DeleteLabelValues(strconv.Itoa(int(p.partition))) }

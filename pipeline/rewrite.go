@@ -38,7 +38,7 @@ func (r *rewriter) rewrite(ctx context.Context, tasks []*task) error {
 		return nil
 	}
 	for _, t := range tasks {
-		if t.positionKey == nil || t.log.next-t.log.first < max(r.after, rewriteShare*t.live) {
+		if t.positionKey == nil || t.changelog.next-t.changelog.first < max(r.after, rewriteShare*t.liveStates) {
 			continue
 		}
 		if err := r.rewriteOne(ctx, t); err != nil {
@@ -49,32 +49,32 @@ func (r *rewriter) rewrite(ctx context.Context, tasks []*task) error {
 }
 
 func (r *rewriter) rewriteOne(ctx context.Context, t *task) error {
-	s := &share{task: t, step: cdr.Step{Next: t.fold.Next()}}
+	tc := &taskCommit{task: t, step: cdr.Step{Next: t.fold.Next()}}
 	var records []*kgo.Record
 	err := t.store.Scan(nil, func(key, value []byte) error {
 		record := r.state(t.partition, bytes.Clone(key), bytes.Clone(value))
 		if bytes.Equal(key, t.positionKey) {
-			s.position = record
+			tc.position = record
 			return nil
 		}
 		records = append(records, record)
 		return nil
 	})
-	if err != nil || s.position == nil {
+	if err != nil || tc.position == nil {
 		return fmt.Errorf("rewrite changelog of partition %d: %w: the position is missing: %w", t.partition, ErrBroken, err)
 	}
-	records = append(records, s.position) // the position last, as always
-	if err := r.transaction(ctx, []*share{s}, records); err != nil {
+	records = append(records, tc.position) // the position last, as always
+	if err := r.transaction(ctx, []*taskCommit{tc}, records); err != nil {
 		return err
 	}
-	if err := r.settled([]*share{s}); err != nil {
+	if err := r.applyCommitted([]*taskCommit{tc}); err != nil {
 		return err
 	}
-	t.live = int64(len(records))
-	before := t.log.first
-	t.log.first = records[0].Offset
+	t.liveStates = int64(len(records))
+	before := t.changelog.first
+	t.changelog.first = records[0].Offset
 	var offsets kadm.Offsets
-	offsets.AddOffset(r.topics.State, t.partition, t.log.first, -1)
+	offsets.AddOffset(r.topics.State, t.partition, t.changelog.first, -1)
 	deleted, err := r.admin.DeleteRecords(ctx, offsets)
 	if err == nil {
 		err = deleted.Error()
@@ -84,6 +84,7 @@ func (r *rewriter) rewriteOne(ctx context.Context, t *task) error {
 		return nil
 	}
 	r.metrics.rewrites.Inc()
-	r.log.Debug("changelog rewritten", "partition", strconv.Itoa(int(t.partition)), "states", t.live, "deleted", t.log.first-before)
+	r.log.Debug("changelog rewritten", "partition", strconv.Itoa(int(t.partition)),
+		"states", t.liveStates, "deleted", t.changelog.first-before)
 	return nil
 }

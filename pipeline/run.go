@@ -81,7 +81,7 @@ func (r *run) newWorker(number int) *worker {
 		storeOptions: func(partition int32) statestore.Options {
 			return storeOptions(o, r.cluster, partition, r.log.Named("statestore").With("partition", partition))
 		},
-		plain: r.plain, admin: r.admin, slots: r.slots, atOnce: r.restores,
+		plain: r.plain, admin: r.admin, slots: r.slots, limit: r.restores,
 		metrics: r.metrics, board: board, hooks: o.hooks,
 	}
 	return w
@@ -118,8 +118,8 @@ func (r *run) work(ctx context.Context) error {
 	return nil
 }
 
-// awaitJoins waits until the group has answered all our workers. A member that goes away while the group waits for it to
-// join makes everybody wait, also our own next start, until the group gives it up.
+// awaitJoins waits until the group has answered all our workers. A member that goes away while the group waits for it
+// to join makes everybody wait, also our own next start, until the group gives it up.
 func (r *run) awaitJoins() {
 	joining := func(w *worker) bool { return w.member.inbox.joining(time.Now()) }
 	for until := time.Now().Add(joinsAtMost); slices.ContainsFunc(r.workers, joining) && time.Now().Before(until); {

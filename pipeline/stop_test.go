@@ -51,7 +51,9 @@ func TestAStopIsQuickAndARestartWithinTheSessionTimeoutMovesNothing(t *testing.T
 	}
 	c.load(100)
 	two = c.start(dir, other)
-	c.eventually("it has its partitions again", []*running{one, two}, func() bool { return len(share(two)) == 3 && two.processor.Ready() })
+	c.eventually("it has its partitions again", []*running{one, two}, func() bool {
+		return len(share(two)) == 3 && two.processor.Ready()
+	})
 	for i, partition := range share(two) {
 		if had[i] != partition {
 			t.Errorf("after the restart it has %v, want %v as before", share(two), had)
@@ -60,7 +62,9 @@ func TestAStopIsQuickAndARestartWithinTheSessionTimeoutMovesNothing(t *testing.T
 	if left.Load() > 0 {
 		t.Error("the stop left the group")
 	}
-	if text := one.log.String()[quiet:]; strings.Contains(text, "was taken from us") || strings.Contains(text, "task restored") || len(share(one)) != len(kept) {
+	text := one.log.String()[quiet:]
+	if strings.Contains(text, "was taken from us") || strings.Contains(text, "task restored") ||
+		len(share(one)) != len(kept) {
 		t.Errorf("the restart of one moved partitions of the other:\n%s", text)
 	}
 	if two.count(t, "restores_total", "warm") != 3 {

@@ -16,8 +16,8 @@ import (
 	"januscdr/kafka"
 )
 
-// surveyed is what the changelog says of one partition.
-type surveyed struct {
+// partitionSurvey is what the changelog says of one partition.
+type partitionSurvey struct {
 	Partition    int32
 	OpenSessions int
 	Position     int64 // next offset of the event log to read; where the log begins when nothing was read yet
@@ -27,11 +27,11 @@ type surveyed struct {
 }
 
 // unread is how many records of the event log are not folded yet.
-func (s surveyed) unread() int64 { return max(s.End-s.Position, 0) }
+func (s partitionSurvey) unread() int64 { return max(s.End-s.Position, 0) }
 
 // survey reads the whole changelog, partition by partition, as it is committed now, and says what is in it. It changes
 // nothing, and needs memory for the states of one partition.
-func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.Topics) ([]surveyed, error) {
+func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.Topics) ([]partitionSurvey, error) {
 	events, err := kafka.CommittedRanges(ctx, client, t.Events)
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: %w", err)
@@ -44,7 +44,7 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 	if err != nil {
 		return nil, fmt.Errorf("survey changelog: %w", err)
 	}
-	var all []surveyed
+	var all []partitionSurvey
 	for _, partition := range slices.Sorted(maps.Keys(states)) {
 		held, err := readStates(ctx, o, t.State, partition, states[partition])
 		if err != nil {
@@ -54,7 +54,9 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 		if err != nil {
 			return nil, fmt.Errorf("survey changelog: partition %d: %w", partition, err)
 		}
-		s := surveyed{Partition: partition, OpenSessions: fold.OpenSessions(), Position: fold.Next(), States: len(held)}
+		s := partitionSurvey{
+			Partition: partition, OpenSessions: fold.OpenSessions(), Position: fold.Next(), States: len(held),
+		}
 		if b := held[originKey]; b != nil {
 			s.origin = &origin{}
 			if err := json.Unmarshal(b, s.origin); err != nil {
@@ -75,7 +77,9 @@ func survey(ctx context.Context, o kafka.Options, client *kgo.Client, t kafka.To
 	return all, nil
 }
 
-func readStates(ctx context.Context, o kafka.Options, topic string, partition int32, span kafka.Range) (cdr.MemoryStates, error) {
+func readStates(
+	ctx context.Context, o kafka.Options, topic string, partition int32, span kafka.Range,
+) (cdr.MemoryStates, error) {
 	reader, err := kafka.NewReader(o, topic, map[int32]kafka.Range{partition: span}, kgo.FetchMaxPartitionBytes(8<<20))
 	if err != nil {
 		return nil, err

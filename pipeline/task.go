@@ -11,20 +11,20 @@ import (
 
 // task is one partition at work: its fold, its store, and where it stands. It belongs to the goroutine of its worker.
 type task struct {
-	partition int32
-	fold      *cdr.Partition
-	store     *statestore.Store
-	free      func() // gives the partition's slot in this process back
-	member    string // who we were in the group when we got the partition: only as that one may it commit
+	partition   int32
+	fold        *cdr.Partition
+	store       *statestore.Store
+	releaseSlot func() // gives the partition's slot in this process back
+	member      string // who we were in the group when we got the partition: only as that one may it commit
 
 	start   int64 // where the log began at the restore: for a fold that has no position, or one before it
 	end     int64 // end of the partition at the last fetch, -1 when not known
 	dirty   bool  // something was folded since the last commit
 	counted cdr.Counts
 
-	log         logSpan // of the changelog partition
+	changelog   logSpan // of the changelog partition
 	positionKey []byte  // of the last position in it; nil before the first commit
-	live        int64   // states at the last rewrite
+	liveStates  int64   // states at the last rewrite
 
 	seen   time.Time // when the last record was read
 	ticked time.Time // when the last tick was appended
@@ -44,7 +44,8 @@ func (t *task) next() int64 {
 func (t *task) apply(in cdr.Input) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("fold partition %d at offset %d: %w: this is a defect of the program, please report it with the event at that offset: %w",
+			err = fmt.Errorf("fold partition %d at offset %d: %w: this is a defect of the program, please report it with "+
+				"the event at that offset: %w",
 				t.partition, in.Offset, ErrBroken, &panicked{value: p, stack: debug.Stack()})
 		}
 	}()
@@ -64,7 +65,7 @@ func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // close writes what waits and frees the partition for another task of this process.
 func (t *task) close() error {
-	defer t.free()
+	defer t.releaseSlot()
 	if err := t.store.Close(); err != nil {
 		return fmt.Errorf("close task of partition %d: %w", t.partition, err)
 	}

@@ -37,8 +37,8 @@ func nextTick(due cdr.Due, seen, ticked time.Time) (at time.Time, wanted bool) {
 	return at, true
 }
 
-// tick appends ticks where they are due. It does not wait for them: one that is lost is followed by the next.
-func (c *consumer) tick(ctx context.Context, now time.Time) {
+// appendTicks appends ticks where they are due. It does not wait for them: one that is lost is followed by the next.
+func (c *consumer) appendTicks(ctx context.Context, now time.Time) {
 	for _, t := range c.tasks {
 		at, wanted := nextTick(t.due, t.seen, t.ticked)
 		if !wanted || at.After(now) {

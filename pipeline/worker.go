@@ -74,7 +74,8 @@ func (w *worker) run(ctx context.Context) error {
 }
 
 // runClient joins the group with a client of its own and works until it is fenced, fails, or the context ends. When it
-// returns, nothing of the client is left: its tasks are dropped, and it is closed. It tells whether anything was committed.
+// returns, nothing of the client is left: its tasks are dropped, and it is closed. It tells whether anything was
+// committed.
 func (w *worker) runClient(ctx context.Context) (committed bool, err error) {
 	w.member.inbox.open()
 	conn, err := w.member.join(ctx)

@@ -48,17 +48,17 @@ var plainClient = [2]edit{
 
 var wounds = []wound{
 	{name: "position in a transaction before the states", edits: []edit{{
-		"pipeline/commit.go", "	promises := c.produce(ctx, records)\n", `	var positions []*kgo.Record
-	for _, s := range shares {
-		positions = append(positions, s.position)
+		"pipeline/commit.go", "	results := c.produce(ctx, records)\n", `	var positions []*kgo.Record
+	for _, tc := range batch {
+		positions = append(positions, tc.position)
 	}
 	first := c.produce(ctx, positions)
 	limited, cancelled := context.WithTimeout(ctx, endTimeout)
 	defer cancelled()
-	if err := c.client.Flush(limited); err != nil || first.first() != nil {
+	if err := c.client.Flush(limited); err != nil || first.firstError() != nil {
 		return c.abort(ctx, began, errors.New("positions"))
 	}
-	if err := c.fence(limited, shares); err != nil {
+	if err := c.fence(limited, batch); err != nil {
 		return c.abort(ctx, began, err)
 	}
 	if err := c.client.EndTransaction(limited, kgo.TryCommit); err != nil {
@@ -74,50 +74,50 @@ var wounds = []wound{
 			rest = append(rest, r)
 		}
 	}
-	promises := c.produce(ctx, rest)
+	results := c.produce(ctx, rest)
 `}, {"pipeline/commit.go", "	\"fmt\"\n", "	\"fmt\"\n	\"slices\"\n"}}},
 
 	{name: "store before the commit", short: true, scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
-		"pipeline/commit.go", "	began := time.Now()\n	if err := c.transaction(ctx, shares, records); err != nil {", `	began := time.Now()
-	for _, s := range shares {
-		if err := s.task.store.Remember(ofChanges(s.step.Changes), s.task.store.Checkpoint()); err != nil {
+		"pipeline/commit.go", "	began := time.Now()\n	if err := c.transaction(ctx, batch, records); err != nil {", `	began := time.Now()
+	for _, tc := range batch {
+		if err := tc.task.store.Remember(ofChanges(tc.step.Changes), tc.task.store.Checkpoint()); err != nil {
 			return err
 		}
 	}
-	if err := c.transaction(ctx, shares, records); err != nil {`}}},
+	if err := c.transaction(ctx, batch, records); err != nil {`}}},
 
 	{name: "offsets outside of the transaction", scene: "TestSceneAZombieIsRefused", edits: []edit{{
-		"pipeline/commit.go", "	if err := c.fence(end, shares); err != nil {\n", "	if err := error(nil); err != nil {\n",
+		"pipeline/commit.go", "	if err := c.fence(end, batch); err != nil {\n", "	if err := error(nil); err != nil {\n",
 	}, {
 		"pipeline/commit.go", "	c.metrics.commits.WithLabelValues(committed).Inc()\n	c.hooks.at(AfterEnd)\n", `	c.metrics.commits.WithLabelValues(committed).Inc()
 	c.hooks.at(AfterEnd)
 	offsets := map[string]map[int32]kgo.EpochOffset{c.topics.Events: {}}
-	for _, s := range shares {
-		offsets[c.topics.Events][s.task.partition] = kgo.EpochOffset{Epoch: -1, Offset: s.step.Next}
+	for _, tc := range batch {
+		offsets[c.topics.Events][tc.task.partition] = kgo.EpochOffset{Epoch: -1, Offset: tc.step.Next}
 	}
 	c.client.(*kgo.Client).CommitOffsetsSync(ctx, offsets, nil)
 `}}},
 
 	{name: "what the group says to the offsets is not looked at", scene: "TestSceneAZombieIsRefused", edits: []edit{{
-		"pipeline/commit.go", "	if err := c.fence(end, shares); err != nil {\n		return c.abort", "	if err := c.fence(end, shares); err != nil && ctx.Err() != nil {\n		return c.abort"}}},
+		"pipeline/commit.go", "	if err := c.fence(end, batch); err != nil {\n		return c.abort", "	if err := c.fence(end, batch); err != nil && ctx.Err() != nil {\n		return c.abort"}}},
 
 	{name: "a refused generation is taken for success", scene: "TestSceneACommitWithoutItsOffsetsIsNone", edits: []edit{{
 		"pipeline/offsets.go", "		// The next generation has begun, and its answer is on the way to us.\n", "		if refused != nil {\n			return nil\n		}\n"}}},
 
 	{name: "who we are in the group is not compared", scene: "TestSceneAWorkerThatIsTakenInAgain", edits: []edit{{
-		"pipeline/offsets.go", "			if s.task.member != member {\n", "			if false {\n"}}},
+		"pipeline/offsets.go", "			if tc.task.member != member {\n", "			if false {\n"}}},
 
 	{name: "who was thrown out tries again as another", scene: "TestSceneAWorkerThatIsThrownOut", edits: []edit{{
 		"pipeline/offsets.go", "	for until := time.Now().Add(generationAtMost); ; {\n", "	first := true\n	for until := time.Now().Add(generationAtMost); ; {\n",
 	}, {
-		"pipeline/offsets.go", "			if s.task.member != member {\n", "			if first && s.task.member != member {\n",
+		"pipeline/offsets.go", "			if tc.task.member != member {\n", "			if first && tc.task.member != member {\n",
 	}, {
 		"pipeline/offsets.go", "		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {\n", "		first = false\n		if !errors.Is(refused, kerr.IllegalGeneration) && !errors.Is(refused, kerr.UnknownMemberID) || time.Now().After(until) {\n"}}},
 
 	{name: "offsets before all is acknowledged", scene: "TestSceneMessagesThatAreLate", edits: []edit{{
-		"pipeline/commit.go", "	promises := c.produce(ctx, records)\n	c.hooks.at(AfterProduce)\n", "	promises := c.produce(ctx, records)\n	c.hooks.at(AfterProduce)\n	early := c.fence(ctx, shares)\n",
+		"pipeline/commit.go", "	results := c.produce(ctx, records)\n	c.hooks.at(AfterProduce)\n", "	results := c.produce(ctx, records)\n	c.hooks.at(AfterProduce)\n	early := c.fence(ctx, batch)\n",
 	}, {
-		"pipeline/commit.go", "	if err := c.fence(end, shares); err != nil {\n", "	if err := early; err != nil {\n"}}},
+		"pipeline/commit.go", "	if err := c.fence(end, batch); err != nil {\n", "	if err := early; err != nil {\n"}}},
 
 	{name: "unknown is taken for committed", short: true, scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
 		"pipeline/commit.go", "		return c.classify.failure(began, fmt.Errorf(\"end transaction: %w\", err))\n", "		return nil\n"}}},
@@ -127,17 +127,17 @@ var wounds = []wound{
 		for i, r := range records {
 			again[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
 		}
-		for _, s := range shares {
+		for _, tc := range batch {
 			for i, r := range records {
-				if r == s.position {
-					s.position = again[i]
+				if r == tc.position {
+					tc.position = again[i]
 				}
 			}
 		}
 		if err := c.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
 			return c.classify.failure(began, err)
 		}
-		return c.transaction(ctx, shares, again)
+		return c.transaction(ctx, batch, again)
 `}}},
 
 	{name: "the client goes on after an unknown outcome", scene: "TestSceneTheEndIsNotAnswered", edits: []edit{{
@@ -149,11 +149,11 @@ var wounds = []wound{
 	}
 `}, {"pipeline/consumer.go", "	\"strconv\"\n", "	\"strconv\"\n	\"strings\"\n"}}},
 
-	{name: "promises are not looked at", scene: "TestSceneAMessageThatIsTooLarge", edits: []edit{{
-		"pipeline/commit.go", "	if err == nil {\n		err = promises.first()\n	}\n	if err != nil {\n		return c.abort", "	_ = promises\n	if err != nil {\n		return c.abort"}}},
+	{name: "results are not looked at", scene: "TestSceneAMessageThatIsTooLarge", edits: []edit{{
+		"pipeline/commit.go", "	if err == nil {\n		err = results.firstError()\n	}\n	if err != nil {\n		return c.abort", "	_ = results\n	if err != nil {\n		return c.abort"}}},
 
 	{name: "the fold is kept after an abort", scene: "TestSceneAMessageIsRefused", edits: []edit{{
-		"pipeline/commit.go", "	return c.classify.failure(began, why)\n}\n\n// settled", "	return nil // and the store is told\n}\n\n// settled"}}},
+		"pipeline/commit.go", "	return c.classify.failure(began, why)\n}\n\n// applyCommitted", "	return nil // and the store is told\n}\n\n// applyCommitted"}}},
 
 	{name: "no barrier, the end of what is stable instead", edits: []edit{{
 		"pipeline/restore.go", "	return offset, nil\n}\n\n// replay tells", `	end, err := r.offsetOf(ctx, r.admin.ListCommittedOffsets, r.topics.State, partition)
@@ -162,7 +162,7 @@ var wounds = []wound{
 }
 
 // replay tells`}, {
-		"pipeline/restore.go", "	offset, err := r.append(ctx, &kgo.Record{\n", "	offset, err := int64(0), error(nil)\n	_ = (&kgo.Record{\n"}}},
+		"pipeline/restore.go", "	offset, err := r.appendPlain(ctx, &kgo.Record{\n", "	offset, err := int64(0), error(nil)\n	_ = (&kgo.Record{\n"}}},
 
 	{name: "no barrier, the checkpoint is trusted", edits: []edit{{
 		"pipeline/restore.go", "	for at := from; at <= barrier; {\n", "	for at := from; at <= barrier && kind == \"cold\"; {\n"}}},
@@ -196,7 +196,7 @@ var wounds = []wound{
 `}}},
 
 	{name: "the checkpoint is too far", edits: []edit{{
-		"pipeline/commit.go", "		at := checkpoint{next: s.position.Offset + 1, at: now}\n", "		at := checkpoint{next: s.position.Offset + 2 + int64(len(s.step.Changes)), at: now}\n"}}},
+		"pipeline/commit.go", "		at := checkpoint{next: tc.position.Offset + 1, at: now}\n", "		at := checkpoint{next: tc.position.Offset + 2 + int64(len(tc.step.Changes)), at: now}\n"}}},
 
 	{name: "a failed write of the store is forgotten", scene: "TestSceneAFullDisk", edits: []edit{{
 		"statestore/flush.go", "			s.failed = err\n", "			s.flushing = batch{}\n"}}},
@@ -205,7 +205,7 @@ var wounds = []wound{
 		"pipeline/restore.go", "		from := max(first, next-cdr.WindowSize)\n", "		from := max(first, next)\n"}}},
 
 	{name: "a task lives on when its partition is taken", scene: "TestSceneAPartitionComesBack", edits: []edit{{
-		"pipeline/consumer.go", "			closing = and(closing, c.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, c.drop(partition))\n			c.start(ctx, partition, e.member, 1)\n", `		}
+		"pipeline/consumer.go", "			closing = and(closing, c.drop(partition))\n		}\n		for _, partition := range e.assigned {\n			closing = and(closing, c.drop(partition))\n			c.startRestore(ctx, partition, e.member, 1)\n", `		}
 		for _, partition := range e.assigned {
 			if t := c.tasks[partition]; t != nil {
 				t.member = e.member
@@ -214,7 +214,7 @@ var wounds = []wound{
 				continue
 			}
 			closing = and(closing, c.drop(partition))
-			c.start(ctx, partition, e.member, 1)
+			c.startRestore(ctx, partition, e.member, 1)
 `}}},
 
 	{name: "the group's offset counts, not the position", scene: "TestSceneTheGroupsOffsetsAreMovedByHand", edits: []edit{{
@@ -255,10 +255,10 @@ var wounds = []wound{
 		"pipeline/commit.go", "			records = append(records, r)\n", "			c.plain.Produce(context.Background(), r, nil)\n"}, plainClient[0], plainClient[1]}},
 
 	{name: "old changelog is deleted before the new one is committed", scene: "TestSceneADeathInARewrite", edits: []edit{{
-		"pipeline/rewrite.go", "	if err := r.transaction(ctx, []*share{s}, records); err != nil {\n", `	var old kadm.Offsets
-	old.AddOffset(r.topics.State, t.partition, t.log.next, -1)
+		"pipeline/rewrite.go", "	if err := r.transaction(ctx, []*taskCommit{tc}, records); err != nil {\n", `	var old kadm.Offsets
+	old.AddOffset(r.topics.State, t.partition, t.changelog.next, -1)
 	r.admin.DeleteRecords(ctx, old)
-	if err := r.transaction(ctx, []*share{s}, records); err != nil {
+	if err := r.transaction(ctx, []*taskCommit{tc}, records); err != nil {
 `}}},
 
 	{name: "the transactional id is not initialised", scene: "TestSceneARestartDoesNotWait", edits: []edit{{
