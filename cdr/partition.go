@@ -191,6 +191,7 @@ func (p *Partition) PrimeWindow(in Input) {
 // Apply folds one record. Records before Next are ignored. An error means that a state is broken and the partition can
 // not go on; an event that cannot be understood is no error but parked.
 func (p *Partition) Apply(in Input) error {
+	//mutant:folded-once
 	if p.started && in.Offset < p.pos.next {
 		return nil
 	}

@@ -73,6 +73,7 @@ func NewReader(o Options, topic string, ranges map[int32]Range, extra ...kgo.Opt
 	client, err := NewClient(o, append(extra,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		//mutant:read-committed
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A span may end with the mark of a transaction, or with records that were aborted: without the marks its
 		// end would never be seen.

@@ -85,6 +85,7 @@ func ofRecords(records []*kgo.Record) iter.Seq2[[]byte, []byte] {
 			if isBarrier(r.Key) {
 				continue
 			}
+			//mutant:deletions-replayed
 			if !yield(r.Key, r.Value) {
 				return
 			}

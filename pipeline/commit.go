@@ -97,6 +97,7 @@ func (c *committer) commit(ctx context.Context, tasks []*task) error {
 		return nil
 	}
 	began := time.Now()
+	//mutant:commit-of-shares
 	if err := c.transaction(ctx, batch, records); err != nil {
 		return err
 	}
@@ -117,9 +118,11 @@ func (c *committer) transaction(ctx context.Context, batch []*taskCommit, record
 	results := c.produce(ctx, records)
 	c.hooks.at(AfterProduce)
 	flush, cancel := context.WithTimeout(ctx, endTimeout)
+	//mutant:flush
 	err := c.client.Flush(flush)
 	cancel()
 	if err == nil {
+		//mutant:promises
 		err = results.firstError()
 	}
 	if err != nil {
@@ -130,12 +133,14 @@ func (c *committer) transaction(ctx context.Context, batch []*taskCommit, record
 	// Only now: all that we wrote is acknowledged, so it lies before whatever the next owner writes.
 	end, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
+	//mutant:fence
 	if err := c.fence(end, batch); err != nil {
 		return c.abort(ctx, began, err)
 	}
 	c.hooks.at(BeforeEnd)
 	if err := c.client.EndTransaction(end, kgo.TryCommit); err != nil {
 		c.metrics.commits.WithLabelValues(unknown).Inc()
+		//mutant:end-unknown
 		return c.classify.failure(began, fmt.Errorf("end transaction: %w", err))
 	}
 	c.metrics.commits.WithLabelValues(committed).Inc()
@@ -261,6 +266,7 @@ func (c *committer) abort(ctx context.Context, began time.Time, why error) error
 	if err != nil {
 		c.log.Debug("transaction was not aborted in order", "error", err)
 	}
+	//mutant:aborted
 	return c.classify.failure(began, why)
 }
 
@@ -269,6 +275,7 @@ func (c *committer) applyCommitted(batch []*taskCommit) error {
 	m, now := c.metrics, time.Now()
 	for _, tc := range batch {
 		t := tc.task
+		//mutant:checkpoint-of-commit
 		at := checkpoint{next: tc.position.Offset + 1, at: now}
 		if err := t.store.Remember(ofChanges(tc.step.Changes), at.bytes()); err != nil {
 			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, tc.step.Next, err)

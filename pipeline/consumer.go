@@ -66,6 +66,7 @@ func (c *consumer) pollOnce(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
+	//mutant:tick
 	c.appendTicks(ctx, now)
 	if c.commitDue(now) {
 		if err := c.commitThenRewrite(ctx); err != nil {
@@ -89,6 +90,7 @@ func (c *consumer) commitDue(now time.Time) bool {
 // commitThenRewrite commits what was folded. It is not interrupted by a stop.
 func (c *consumer) commitThenRewrite(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
+	//mutant:commit-of-client
 	if err := c.committer.commit(ctx, c.ordered()); err != nil {
 		return err
 	}
@@ -175,10 +177,13 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 	for _, e := range events {
 		for _, partition := range e.revoked {
 			c.log.Info("partition was taken from us", "partition", partition)
+			//mutant:drop-revoked
 			closing = and(closing, c.drop(partition))
 		}
 		for _, partition := range e.assigned {
+			//mutant:drop-assigned
 			closing = and(closing, c.drop(partition))
+			//mutant:start-assigned
 			c.startRestore(ctx, partition, e.member, 1)
 		}
 		if e.owned != nil {
@@ -190,6 +195,7 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 			}
 		}
 	}
+	//mutant:hand-over
 	return and(c.handOver(), closing)
 }
 

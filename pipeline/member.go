@@ -85,6 +85,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.DisableAutoCommit(), // offsets go with the transactions
 		kgo.ConsumerGroup(m.group),
 		kgo.InstanceID(m.name),
+		//mutant:transactional-id
 		kgo.TransactionalID(m.name),
 		kgo.TransactionTimeout(m.transactionTimeout),
 		kgo.ConsumeTopics(m.topic),

@@ -87,6 +87,7 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 	for until := time.Now().Add(generationAtMost); ; {
 		member, generation := c.client.GroupMetadata()
 		for _, tc := range batch {
+			//mutant:who-we-are
 			if tc.task.member != member {
 				return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now",
 					tc.task.partition, tc.task.member, member)
@@ -97,6 +98,7 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 			return refused
 		}
 		// The next generation has begun, and its answer is on the way to us.
+		//mutant:refused-generation
 		if err := c.generationAfter(ctx, generation, until); err != nil {
 			return fmt.Errorf("%w: %w", refused, err)
 		}
@@ -149,6 +151,7 @@ func (c *committer) writeOffsets(
 		topic.Partitions = append(topic.Partitions, partition)
 	}
 	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{topic}
+	//mutant:send-offsets
 	resp, err := req.RequestWith(ctx, c.client)
 	if err != nil {
 		return fmt.Errorf("write offsets of group %s: %w", c.group, err)

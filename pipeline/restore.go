@@ -138,11 +138,13 @@ func (r *restorer) restoreInto(
 	ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger,
 ) (*task, error) {
 	began := time.Now()
+	//mutant:barrier
 	barrier, err := r.barrier(ctx, partition)
 	if err != nil {
 		return nil, err
 	}
 	r.hooks.at(AfterBarrier)
+	//mutant:replay
 	span, err := r.replay(ctx, partition, store, barrier, log)
 	if err != nil {
 		return nil, err
@@ -161,6 +163,7 @@ func (r *restorer) restoreInto(
 	if err := r.checkStartOffset(ctx, t, log); err != nil {
 		return nil, err
 	}
+	//mutant:recall
 	if err := r.primeDedup(ctx, t); err != nil {
 		return nil, err
 	}
@@ -215,6 +218,7 @@ func (r *restorer) replayFrom(
 				partition, ErrAhead, topic, c.next, barrier, r.storeOptions(partition).Dir)
 		case c.next < first:
 			log.Info("state store is older than the changelog and starts empty", "checkpoint", c.next, "log_start", first)
+			//mutant:older-than-the-changelog
 			err = store.Reset()
 		case age > maxCheckpointAge:
 			log.Info("state store is older than deletions are kept and starts empty", "age", age.Round(time.Minute))
@@ -243,6 +247,7 @@ func (r *restorer) replayFrom(
 	progress := r.progress(partition, from, barrier, log)
 	defer progress.done()
 	for at := from; at <= barrier; {
+		//mutant:read-changelog
 		records, err := progress.next(ctx, reader, at)
 		if err != nil {
 			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)

@@ -64,6 +64,7 @@ func (r *rewriter) rewriteOne(ctx context.Context, t *task) error {
 		return fmt.Errorf("rewrite changelog of partition %d: %w: the position is missing: %w", t.partition, ErrBroken, err)
 	}
 	records = append(records, tc.position) // the position last, as always
+	//mutant:rewrite
 	if err := r.transaction(ctx, []*taskCommit{tc}, records); err != nil {
 		return err
 	}

@@ -91,6 +91,7 @@ func (w *worker) runClient(ctx context.Context) (committed bool, err error) {
 	}()
 	// Before anything else: it puts an end to the transaction that our predecessor left open, on which a restore would
 	// wait.
+	//mutant:initialise
 	if _, _, err := conn.client.ProducerID(ctx); err != nil {
 		if ctx.Err() != nil {
 			return false, nil

@@ -37,6 +37,7 @@ func (s *Store) flush() {
 		s.mu.Lock()
 		s.snapshot = nil
 		snapshot.Discard()
+		//mutant:failed-write
 		if err != nil {
 			// What was not written stays readable, and in order: no later batch was begun.
 			s.failed = err
@@ -64,6 +65,7 @@ func (s *Store) write(b batch) (err error) {
 	if err := s.at(BeforeStates); err != nil {
 		return err
 	}
+	//mutant:states-written
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
 	for key, value := range b.states {
@@ -79,9 +81,11 @@ func (s *Store) write(b batch) (err error) {
 	if err := wb.Flush(); err != nil {
 		return fmt.Errorf("write database %s: %w", s.opts.Dir, err)
 	}
+	//mutant:before-checkpoint
 	if err := s.at(BeforeCheckpoint); err != nil {
 		return err
 	}
+	//mutant:checkpoint-written
 	err = s.db.Update(func(txn *badger.Txn) error {
 		if b.checkpoint == nil {
 			return txn.Delete(checkpointKey)

@@ -10,7 +10,7 @@
 //
 //	go test -tags synctests ./test/simulation                                              # the committed seeds
 //	go test -tags synctests ./test/simulation -run Whatever -simulation.from 5000 -simulation.seeds 1000
-//	go test -tags synctests ./test/simulation -run Wounds -simulation.wounds all -timeout 1h # does it notice anything?
+//	go test -tags synctests ./test/simulation -run Mutants -simulation.mutants all -timeout 1h # does it notice anything?
 //
 // Package model beside it explores a model of the protocol exhaustively. It is all tests, and touches a temporary
 // directory.
