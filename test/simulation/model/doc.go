@@ -4,5 +4,5 @@
 //
 // It is a model: that it holds says that the idea is sound, not that the code does it. What ties the two together are the
 // names of the steps: package simulation checks that the commits of real processors take them in the order in which the
-// model does, and the same wounds are cut into both.
+// model does, and the same mutants are made of both.
 package model

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Wounds break the protocol, one each.
-type Wounds struct {
+// Mutants break the protocol, one each.
+type Mutants struct {
 	StoreBeforeCommit  bool // the store is told before the transaction ends
 	PositionBefore     bool // the position is committed in a transaction of its own, before the states
 	NoOffsets          bool // the transaction carries no offsets: nobody asks whether the partition is still ours
@@ -90,6 +90,7 @@ const (
 )
 
 type worker struct {
+	id         int8 // its transactional id, and what it is in the group
 	phase      phase
 	epoch      int8 // of its transactional id
 	generation int8 // of the group, as it knows it: here each gives the partition to somebody, who has a new name by that
@@ -108,7 +109,7 @@ type worker struct {
 
 	// The store: as it is seen, and as the disk has it.
 	seen, disk store
-	flushing   bool // states are on disk, the checkpoint is not (or, wounded, the other way round)
+	flushing   bool // states are on disk, the checkpoint is not (or, in a mutant, the other way round)
 }
 
 type store struct {
@@ -128,14 +129,15 @@ type World struct {
 	epochs     [names]int8
 	workers    [names]worker
 	budget     Budget
-	w          Wounds
+	mutant     Mutants
 	broken     string
 }
 
 // New is a world before anything has happened. Events are keys, 0 or 1.
-func New(events []int8, b Budget, w Wounds) *World {
-	m := &World{todo: events, budget: b, owner: -1, w: w}
+func New(events []int8, b Budget, mutant Mutants) *World {
+	m := &World{todo: events, budget: b, owner: -1, mutant: mutant}
 	for i := range m.workers {
+		m.workers[i].id = int8(i)
 		m.workers[i].seen.checkpoint, m.workers[i].disk.checkpoint = -1, -1
 	}
 	return m
@@ -198,226 +200,6 @@ func (m *World) key() string {
 	return string(b)
 }
 
-// Choice is one thing that can happen next.
-type Choice struct {
-	Name string
-	do   func(*World)
-}
-
-// Choices is all that can happen next.
-func (m *World) Choices() []Choice {
-	var all []Choice
-	may := func(ok bool, do func(*World), format string, args ...any) {
-		if ok {
-			all = append(all, Choice{fmt.Sprintf(format, args...), do})
-		}
-	}
-	may(len(m.todo) > 0, func(m *World) { m.input, m.todo = append(m.input, m.todo[0]), m.todo[1:] }, "an event is appended")
-	may(m.budget.Timers > 0 && len(m.input) > 0 && !m.w.TimerWithoutTick, func(m *World) { m.budget.Timers--; m.input = append(m.input, tick) }, "a tick is appended")
-	for i := range int8(names) {
-		m.of(i, may)
-	}
-	return all
-}
-
-func (m *World) of(i int8, may func(bool, func(*World), string, ...any)) {
-	w := &m.workers[i]
-	name := string(rune('A' + i))
-	step := func(ok bool, do func(*World, *worker), format string, args ...any) {
-		may(ok, func(m *World) { do(m, &m.workers[i]) }, name+": "+format, args...)
-	}
-	step(w.phase == down, func(_ *World, w *worker) { w.phase = up }, "starts")
-	step(w.phase != down && m.budget.Kills > 0, func(m *World, w *worker) { m.budget.Kills--; m.kill(i) }, "is killed")
-	step(w.phase == up, func(m *World, w *worker) {
-		m.epochs[i]++
-		w.epoch, w.phase = m.epochs[i], idle
-		m.finish(i, aborted)
-	}, "after init")
-	may(w.phase >= idle && m.owner != i && (m.owner < 0 || m.budget.Rebalances > 0), func(m *World) {
-		if m.owner >= 0 {
-			m.budget.Rebalances--
-		}
-		m.owner = i
-		m.generation++
-	}, "the group gives the partition to %s", name)
-	step(w.phase >= idle && w.phase <= running && m.owner == i && w.generation != m.generation, func(m *World, w *worker) {
-		if m.w.TaskKeptWhenTaken && w.kept {
-			w.generation, w.phase, w.kept = m.generation, running, false
-			return
-		}
-		w.drop()
-		w.generation, w.phase = m.generation, assigned
-	}, "hears that it is assigned")
-	step(w.phase > idle && w.phase <= running && m.owner != i, func(m *World, w *worker) {
-		if m.w.TaskKeptWhenTaken && w.phase == running {
-			w.kept, w.phase = true, idle
-			return
-		}
-		w.drop()
-		w.phase = idle
-	}, "hears that it is taken away")
-	step(w.phase == assigned, func(m *World, w *worker) {
-		w.seen = w.disk
-		w.at = max(w.seen.checkpoint, 0)
-		w.phase = restoring
-		switch {
-		case m.w.NoReplay && w.seen.checkpoint >= 0:
-			w.barrier = -1
-		case m.w.NoBarrier:
-			w.barrier = m.stable() - 1
-		default:
-			m.changelog = append(m.changelog, entry{kind: 'b', by: -1})
-			w.barrier = int8(len(m.changelog)) - 1
-		}
-	}, "after barrier")
-	step(w.phase == restoring && w.at <= w.barrier && (w.at < m.stable() || m.w.ReadUncommitted), func(m *World, w *worker) {
-		e := m.changelog[w.at]
-		w.at++
-		if e.status == committed || m.w.ReadUncommitted && e.status == open {
-			switch e.kind {
-			case 's':
-				w.seen.state[e.key] = e.n
-			case 'p':
-				w.seen.next = e.n
-			}
-		}
-		w.seen.checkpoint = w.at
-	}, "after replay")
-	step(w.phase == restoring && w.at > w.barrier, func(_ *World, w *worker) {
-		w.state, w.next, w.phase = w.seen.state, w.seen.next, running
-	}, "after restore")
-	step(w.phase == running && int(w.next) < len(m.input), func(m *World, w *worker) { w.apply(m.input[w.next]); w.next++ }, "folds a record")
-	step(w.phase == running && m.w.TimerWithoutTick && m.budget.Timers > 0 && w.state != counts{}, func(m *World, w *worker) {
-		m.budget.Timers--
-		w.apply(tick)
-	}, "a timer fires")
-	step(w.phase == running && w.changed, func(m *World, w *worker) {
-		w.phase, w.refused, w.left = afterBegin, false, m.w.OffsetsFirst && w.generation != m.generation
-		if m.w.StoreBeforeCommit {
-			w.seen.state, w.seen.next = w.state, w.next
-		}
-	}, "after begin")
-	step(w.phase == afterBegin, func(m *World, w *worker) {
-		if m.w.PositionBefore { // in a transaction of its own
-			if m.fenced(i) || w.generation != m.generation {
-				w.unknown()
-				return
-			}
-			m.changelog = append(m.changelog, entry{kind: 'p', n: w.next, by: -1})
-		}
-		if m.refuses(i, w) {
-			return
-		}
-		for _, o := range w.pending {
-			m.out = append(m.out, m.message(i, entry{kind: 'r', key: o.key, n: o.n}, m.w.OutputOutside))
-		}
-		w.phase = records
-	}, "producing")
-	step(w.phase == records, func(m *World, w *worker) {
-		if m.refuses(i, w) {
-			return
-		}
-		for k := range w.dirty {
-			if w.dirty[k] {
-				m.changelog = append(m.changelog, m.message(i, entry{kind: 's', key: int8(k), n: w.state[k]}, false))
-			}
-		}
-		if !m.w.PositionBefore {
-			m.changelog = append(m.changelog, m.message(i, entry{kind: 'p', n: w.next}, false))
-		}
-		w.phase = afterProduce
-	}, "after produce")
-	step(w.phase == afterBegin && m.budget.Refused > 0 && !m.fenced(i), func(m *World, w *worker) {
-		m.budget.Refused--
-		w.refused, w.phase = true, records
-	}, "producing: the records are refused")
-	step(w.phase == afterProduce, func(m *World, w *worker) {
-		switch {
-		case m.fenced(i):
-			w.unknown()
-		case w.refused && !m.w.PromisesIgnored:
-			m.finish(i, aborted)
-			if m.w.FoldKeptAfterAbort {
-				w.settle(int8(len(m.changelog)))
-				w.seen.checkpoint = max(w.disk.checkpoint, 0)
-				w.phase = running
-				return
-			}
-			w.unknown()
-		default:
-			switch {
-			case m.w.NoOffsets, m.w.OffsetsFirst:
-			case m.w.NameNotCompared:
-				w.left = m.owner != i
-			default:
-				w.left = w.generation != m.generation
-			}
-			w.phase = beforeEnd
-		}
-	}, "before end")
-	end := func(m *World, w *worker) (done bool) {
-		switch {
-		case m.fenced(i):
-		case w.left:
-			m.finish(i, aborted)
-		default:
-			m.finish(i, committed)
-			return true
-		}
-		return false
-	}
-	step(w.phase == beforeEnd, func(m *World, w *worker) {
-		switch {
-		case end(m, w):
-			w.phase = afterEnd
-		case m.w.UnknownIsCommitted:
-			w.phase = afterEnd
-		case m.w.UnknownIsAborted && !m.fenced(i):
-			w.phase = running
-		default:
-			w.unknown()
-		}
-	}, "end")
-	lost := func(m *World, w *worker) {
-		m.budget.Lost--
-		switch {
-		case m.w.UnknownIsCommitted:
-			w.phase = afterEnd
-		case m.w.UnknownIsAborted:
-			w.phase = running
-		default:
-			w.unknown()
-		}
-	}
-	step(w.phase == beforeEnd && m.budget.Lost > 0, func(m *World, w *worker) { end(m, w); lost(m, w) }, "end, and the answer is lost")
-	step(w.phase == beforeEnd && m.budget.Lost > 0, func(m *World, w *worker) { lost(m, w) }, "end, and the request is lost")
-	step(w.phase == afterEnd, func(m *World, w *worker) {
-		var at int8 // behind our position
-		for at = int8(len(m.changelog)); at > 0 && (m.changelog[at-1].by != i || m.changelog[at-1].kind != 'p'); at-- {
-		}
-		if m.w.PositionBefore {
-			at = int8(len(m.changelog))
-		}
-		w.settle(at)
-		if m.w.CheckpointTooFar {
-			w.seen.checkpoint += 2
-		}
-		w.phase = running
-	}, "after remember")
-	step(w.phase != down && !w.flushing && (w.disk.state != w.seen.state || w.disk.next != w.seen.next || w.disk.checkpoint != w.seen.checkpoint), func(m *World, w *worker) {
-		if m.w.CheckpointFirst {
-			w.disk.checkpoint = w.seen.checkpoint
-		} else {
-			w.disk.state, w.disk.next = w.seen.state, w.seen.next
-		}
-		w.flushing = true
-	}, "store: before checkpoint")
-	step(w.phase != down && w.flushing, func(_ *World, w *worker) { w.flushing, w.disk = false, w.seen }, "store: after checkpoint")
-	if m.holds(i) && (w.phase < afterBegin || w.epoch != m.epochs[i]) {
-		step(true, func(m *World, _ *worker) { m.finish(i, aborted) }, "its transaction times out")
-	}
-}
-
 // apply folds an input.
 func (w *worker) apply(input int8) {
 	was := w.state
@@ -448,40 +230,37 @@ func (w *worker) unknown() {
 }
 
 // kill leaves the disk, and nothing else.
-func (m *World) kill(i int8) {
-	w := &m.workers[i]
-	*w = worker{disk: w.disk, seen: w.disk}
-}
+func (w *worker) kill() { *w = worker{id: w.id, disk: w.disk, seen: w.disk} }
 
-func (m *World) fenced(i int8) bool { return m.workers[i].epoch != m.epochs[i] }
+// fenced tells whether another client has the worker's id by now: the brokers take nothing of this one any more.
+func (m *World) fenced(w *worker) bool { return w.epoch != m.epochs[w.id] }
 
-// refuses tells whether the broker does not take messages of a worker any more: then that drops its client.
-func (m *World) refuses(i int8, w *worker) bool {
-	if m.fenced(i) {
-		w.unknown()
-		return true
-	}
-	return false
-}
+// removed tells whether the group has given the partition away since the worker heard of it, be it to the worker itself.
+func (m *World) removed(w *worker) bool { return w.generation != m.generation }
 
-func (m *World) message(i int8, e entry, outside bool) entry {
-	e.by, e.status = i, open
-	if outside {
-		e.by, e.status = -1, committed
-	}
+// message is an entry of the transaction of a worker.
+func (w *worker) message(e entry) entry {
+	e.by, e.status = w.id, open
 	return e
 }
 
-func (m *World) holds(i int8) bool {
-	mine := func(e entry) bool { return e.by == i && e.status == open }
+// single is an entry outside of any transaction.
+func single(e entry) entry {
+	e.by, e.status = -1, committed
+	return e
+}
+
+// holds tells whether a transaction of the worker's id is open.
+func (m *World) holds(w *worker) bool {
+	mine := func(e entry) bool { return e.by == w.id && e.status == open }
 	return slices.ContainsFunc(m.changelog, mine) || slices.ContainsFunc(m.out, mine)
 }
 
 // finish ends the open transaction of a worker's id.
-func (m *World) finish(i int8, as status) {
+func (m *World) finish(w *worker, as status) {
 	for _, log := range [][]entry{m.changelog, m.out} {
 		for j := range log {
-			if log[j].by == i && log[j].status == open {
+			if log[j].by == w.id && log[j].status == open {
 				log[j].status = as
 			}
 		}

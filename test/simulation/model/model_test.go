@@ -33,7 +33,7 @@ var scenes = []struct {
 func TestNoInterleavingOfAShortRunLosesOrDoubles(t *testing.T) {
 	for _, scene := range scenes {
 		t.Run(scene.name, func(t *testing.T) {
-			story, n, all := Explore(New(scene.events, scene.budget, Wounds{}), *moments)
+			story, n, all := Explore(New(scene.events, scene.budget, Mutants{}), *moments)
 			if story != nil {
 				t.Fatal(story)
 			}
@@ -48,19 +48,19 @@ var much = Budget{Kills: 4, Rebalances: 5, Lost: 4, Refused: 3, Timers: 3}
 
 func TestNoLongRunLosesOrDoublesAndAllComesToAnEnd(t *testing.T) {
 	for seed := range *walks {
-		if story := Walk(New(long, much, Wounds{}), rand.New(rand.NewPCG(uint64(seed), 0)), 400); story != nil {
+		if story := Walk(New(long, much, Mutants{}), rand.New(rand.NewPCG(uint64(seed), 0)), 400); story != nil {
 			t.Fatalf("walk %d:\n%v", seed, story)
 		}
 	}
 }
 
-// TestEachWoundIsFatal finds, for each wound, a shortest story in which it loses or doubles something; for one that only
+// TestEachMutantIsFatal finds, for each mutant, a shortest story in which it loses or doubles something; for one that only
 // stops the work, any.
-func TestEachWoundIsFatal(t *testing.T) {
-	kind := reflect.TypeFor[Wounds]()
+func TestEachMutantIsFatal(t *testing.T) {
+	kind := reflect.TypeFor[Mutants]()
 	for i := range kind.NumField() {
 		t.Run(kind.Field(i).Name, func(t *testing.T) {
-			var w Wounds
+			var w Mutants
 			reflect.ValueOf(&w).Elem().Field(i).SetBool(true)
 			for _, scene := range scenes {
 				if story, n, _ := Explore(New(scene.events, scene.budget, w), *moments); story != nil {

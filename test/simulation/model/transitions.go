@@ -1,0 +1,376 @@
+package model
+
+import "slices"
+
+// Choice is one thing that can happen next.
+type Choice struct {
+	Name string
+	do   func(*World)
+}
+
+// Choices is all that can happen next.
+func (m *World) Choices() []Choice {
+	var all []Choice
+	for _, t := range outside {
+		if t.may(m) {
+			all = append(all, Choice{t.name, t.do})
+		}
+	}
+	for i := range m.workers {
+		name := string(rune('A'+i)) + ": "
+		for _, phase := range [][]transition{life, restore, work, commit, disk, brokers, faults} {
+			for _, t := range phase {
+				if t.may(m, &m.workers[i]) {
+					all = append(all, Choice{name + t.name, func(m *World) { t.do(m, &m.workers[i]) }})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// transition is what a worker, or somebody to it, can do, and when.
+type transition struct {
+	name string
+	may  func(*World, *worker) bool
+	do   func(*World, *worker)
+}
+
+// when is the guard of what a worker does in one phase.
+func when(p phase) func(*World, *worker) bool {
+	return func(_ *World, w *worker) bool { return w.phase == p }
+}
+
+// outside is what happens to the log of events.
+var outside = []struct {
+	name string
+	may  func(*World) bool
+	do   func(*World)
+}{
+	{
+		"an event is appended",
+		func(m *World) bool { return len(m.todo) > 0 },
+		func(m *World) { m.input, m.todo = append(m.input, m.todo[0]), m.todo[1:] },
+	},
+	{
+		"a tick is appended",
+		func(m *World) bool { return m.budget.Timers > 0 && len(m.input) > 0 && !m.mutant.TimerWithoutTick },
+		func(m *World) {
+			m.budget.Timers--
+			m.input = append(m.input, tick)
+		},
+	},
+}
+
+// life is how a worker comes to be a member of the group, and hears of its partition.
+var life = []transition{
+	{"starts", when(down), func(_ *World, w *worker) { w.phase = up }},
+	{"after init", when(up), func(m *World, w *worker) {
+		m.epochs[w.id]++
+		w.epoch, w.phase = m.epochs[w.id], idle
+		m.finish(w, aborted)
+	}},
+	{
+		"hears that it is assigned",
+		func(m *World, w *worker) bool {
+			return w.phase >= idle && w.phase <= running && m.owner == w.id && m.removed(w)
+		},
+		func(m *World, w *worker) {
+			if m.mutant.TaskKeptWhenTaken && w.kept {
+				w.generation, w.phase, w.kept = m.generation, running, false
+				return
+			}
+			w.drop()
+			w.generation, w.phase = m.generation, assigned
+		},
+	},
+	{
+		"hears that it is taken away",
+		func(m *World, w *worker) bool { return w.phase > idle && w.phase <= running && m.owner != w.id },
+		func(m *World, w *worker) {
+			if m.mutant.TaskKeptWhenTaken && w.phase == running {
+				w.kept, w.phase = true, idle
+				return
+			}
+			w.drop()
+			w.phase = idle
+		},
+	},
+}
+
+// restore makes a task of a partition: the barrier, the changelog up to it, the fold.
+var restore = []transition{
+	{"after barrier", when(assigned), func(m *World, w *worker) {
+		w.seen = w.disk
+		w.at = max(w.seen.checkpoint, 0)
+		w.phase = restoring
+		switch {
+		case m.mutant.NoReplay && w.seen.checkpoint >= 0:
+			w.barrier = -1
+		case m.mutant.NoBarrier:
+			w.barrier = m.stable() - 1
+		default:
+			m.changelog = append(m.changelog, entry{kind: 'b', by: -1})
+			w.barrier = int8(len(m.changelog)) - 1
+		}
+	}},
+	{
+		"after replay",
+		func(m *World, w *worker) bool {
+			return w.phase == restoring && w.at <= w.barrier && (w.at < m.stable() || m.mutant.ReadUncommitted)
+		},
+		func(m *World, w *worker) {
+			e := m.changelog[w.at]
+			w.at++
+			if e.status == committed || m.mutant.ReadUncommitted && e.status == open {
+				switch e.kind {
+				case 's':
+					w.seen.state[e.key] = e.n
+				case 'p':
+					w.seen.next = e.n
+				}
+			}
+			w.seen.checkpoint = w.at
+		},
+	},
+	{
+		"after restore",
+		func(_ *World, w *worker) bool { return w.phase == restoring && w.at > w.barrier },
+		func(_ *World, w *worker) { w.state, w.next, w.phase = w.seen.state, w.seen.next, running },
+	},
+}
+
+// work is what a task folds.
+var work = []transition{
+	{
+		"folds a record",
+		func(m *World, w *worker) bool { return w.phase == running && int(w.next) < len(m.input) },
+		func(m *World, w *worker) {
+			w.apply(m.input[w.next])
+			w.next++
+		},
+	},
+	{
+		"a timer fires",
+		func(m *World, w *worker) bool {
+			return w.phase == running && m.mutant.TimerWithoutTick && m.budget.Timers > 0 && w.state != counts{}
+		},
+		func(m *World, w *worker) {
+			m.budget.Timers--
+			w.apply(tick)
+		},
+	},
+}
+
+// commit is the transaction: records, then states and position, then the offsets as its fence, then the end.
+var commit = []transition{
+	{
+		"after begin",
+		func(_ *World, w *worker) bool { return w.phase == running && w.changed },
+		func(m *World, w *worker) {
+			w.phase, w.refused, w.left = afterBegin, false, m.mutant.OffsetsFirst && m.removed(w)
+			if m.mutant.StoreBeforeCommit {
+				w.seen.state, w.seen.next = w.state, w.next
+			}
+		},
+	},
+	{"producing", when(afterBegin), func(m *World, w *worker) {
+		if m.mutant.PositionBefore { // in a transaction of its own
+			if m.fenced(w) || m.removed(w) {
+				w.unknown()
+				return
+			}
+			m.changelog = append(m.changelog, entry{kind: 'p', n: w.next, by: -1})
+		}
+		if m.fenced(w) {
+			w.unknown()
+			return
+		}
+		for _, o := range w.pending {
+			r := entry{kind: 'r', key: o.key, n: o.n}
+			if m.mutant.OutputOutside {
+				m.out = append(m.out, single(r))
+			} else {
+				m.out = append(m.out, w.message(r))
+			}
+		}
+		w.phase = records
+	}},
+	{"after produce", when(records), func(m *World, w *worker) {
+		if m.fenced(w) {
+			w.unknown()
+			return
+		}
+		for k, dirty := range w.dirty {
+			if dirty {
+				m.changelog = append(m.changelog, w.message(entry{kind: 's', key: int8(k), n: w.state[k]}))
+			}
+		}
+		if !m.mutant.PositionBefore {
+			m.changelog = append(m.changelog, w.message(entry{kind: 'p', n: w.next}))
+		}
+		w.phase = afterProduce
+	}},
+	{"before end", when(afterProduce), func(m *World, w *worker) {
+		switch {
+		case m.fenced(w):
+			w.unknown()
+		case w.refused && !m.mutant.PromisesIgnored:
+			m.abort(w)
+		default:
+			w.left = m.refusesOffsets(w)
+			w.phase = beforeEnd
+		}
+	}},
+	{"end", when(beforeEnd), func(m *World, w *worker) {
+		switch ended := m.end(w); {
+		case ended, m.mutant.UnknownIsCommitted:
+			w.phase = afterEnd
+		case m.mutant.UnknownIsAborted && !m.fenced(w):
+			w.phase = running
+		default:
+			w.unknown()
+		}
+	}},
+	{"after remember", when(afterEnd), func(m *World, w *worker) {
+		w.settle(m.behindPosition(w))
+		if m.mutant.CheckpointTooFar {
+			w.seen.checkpoint += 2
+		}
+		w.phase = running
+	}},
+}
+
+// disk is what the store writes when it likes: the states, and then the checkpoint that speaks for them.
+var disk = []transition{
+	{
+		"store: before checkpoint",
+		func(_ *World, w *worker) bool { return w.phase != down && !w.flushing && w.disk != w.seen },
+		func(m *World, w *worker) {
+			if m.mutant.CheckpointFirst {
+				w.disk.checkpoint = w.seen.checkpoint
+			} else {
+				w.disk.state, w.disk.next = w.seen.state, w.seen.next
+			}
+			w.flushing = true
+		},
+	},
+	{
+		"store: after checkpoint",
+		func(_ *World, w *worker) bool { return w.phase != down && w.flushing },
+		func(_ *World, w *worker) { w.flushing, w.disk = false, w.seen },
+	},
+}
+
+// brokers is what the group and the transaction coordinator do.
+var brokers = []transition{
+	{
+		"the group gives it the partition",
+		func(m *World, w *worker) bool {
+			return w.phase >= idle && m.owner != w.id && (m.owner < 0 || m.budget.Rebalances > 0)
+		},
+		func(m *World, w *worker) {
+			if m.owner >= 0 {
+				m.budget.Rebalances--
+			}
+			m.owner = w.id
+			m.generation++
+		},
+	},
+	{
+		"its transaction times out",
+		func(m *World, w *worker) bool { return m.holds(w) && (w.phase < afterBegin || m.fenced(w)) },
+		func(m *World, w *worker) { m.finish(w, aborted) },
+	},
+}
+
+// faults are what a budget bounds.
+var faults = []transition{
+	{
+		"is killed",
+		func(m *World, w *worker) bool { return w.phase != down && m.budget.Kills > 0 },
+		func(m *World, w *worker) {
+			m.budget.Kills--
+			w.kill()
+		},
+	},
+	{
+		"producing: the records are refused",
+		func(m *World, w *worker) bool { return w.phase == afterBegin && m.budget.Refused > 0 && !m.fenced(w) },
+		func(m *World, w *worker) {
+			m.budget.Refused--
+			w.refused, w.phase = true, records
+		},
+	},
+	{"end, and the answer is lost", mayLose, func(m *World, w *worker) {
+		m.end(w)
+		m.lose(w)
+	}},
+	{"end, and the request is lost", mayLose, func(m *World, w *worker) { m.lose(w) }},
+}
+
+func mayLose(m *World, w *worker) bool { return w.phase == beforeEnd && m.budget.Lost > 0 }
+
+// lose is what a worker makes of an end that is not answered.
+func (m *World) lose(w *worker) {
+	m.budget.Lost--
+	switch {
+	case m.mutant.UnknownIsCommitted:
+		w.phase = afterEnd
+	case m.mutant.UnknownIsAborted:
+		w.phase = running
+	default:
+		w.unknown()
+	}
+}
+
+// end is what the broker does when it is asked to commit. It tells whether it has.
+func (m *World) end(w *worker) bool {
+	switch {
+	case m.fenced(w):
+		return false
+	case w.left:
+		m.finish(w, aborted)
+		return false
+	}
+	m.finish(w, committed)
+	return true
+}
+
+// abort gives up a transaction of which a message was refused, and the task with it.
+func (m *World) abort(w *worker) {
+	m.finish(w, aborted)
+	if !m.mutant.FoldKeptAfterAbort {
+		w.unknown()
+		return
+	}
+	w.settle(int8(len(m.changelog)))
+	w.seen.checkpoint = max(w.disk.checkpoint, 0)
+	w.phase = running
+}
+
+// refusesOffsets tells whether the group takes no offsets of the worker.
+func (m *World) refusesOffsets(w *worker) bool {
+	switch {
+	case m.mutant.NoOffsets:
+		return false
+	case m.mutant.OffsetsFirst:
+		return w.left // it was asked before
+	case m.mutant.NameNotCompared:
+		return m.owner != w.id
+	}
+	return m.removed(w)
+}
+
+// behindPosition is the checkpoint that a commit makes: behind the position of the worker in the changelog.
+func (m *World) behindPosition(w *worker) int8 {
+	if m.mutant.PositionBefore {
+		return int8(len(m.changelog))
+	}
+	for at, e := range slices.Backward(m.changelog) {
+		if e.by == w.id && e.kind == 'p' {
+			return int8(at) + 1
+		}
+	}
+	return 0
+}
