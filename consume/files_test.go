@@ -400,3 +400,47 @@ func (n *countingWriter) Write(p []byte) (int, error) {
 	*n += countingWriter(len(p))
 	return len(p), nil
 }
+
+func TestALargeParquetFileHasGroupsOfRows(t *testing.T) {
+	t.Parallel()
+	const rows = 50_050
+	var b bytes.Buffer
+	e, err := files.Form{Name: "parquet", Columns: []string{"topic_offset", "streams"}}.NewEncoder(&b, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := consume.Row{Record: aRecord(0)}
+	values := avro.Values(nil, &r.Record)
+	for n := range rows {
+		r.Offset = int64(n)
+		if err := e.Add(&r, values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := parquet.OpenFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(file.RowGroups()); n != 2 {
+		t.Errorf("%d groups of rows, want 2", n)
+	}
+	type row struct {
+		Offset  int64 `parquet:"topic_offset"`
+		Streams []struct {
+			Codec *string `parquet:"codec"`
+		} `parquet:"streams,list"`
+	}
+	got, err := parquet.Read[row](bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil || len(got) != rows {
+		t.Fatalf("%d rows, %v", len(got), err)
+	}
+	for n, r := range got {
+		if r.Offset != int64(n) || len(r.Streams) != 2 || r.Streams[0].Codec == nil || *r.Streams[0].Codec != "opus" ||
+			r.Streams[1].Codec != nil {
+			t.Fatalf("row %d is %+v", n, r)
+		}
+	}
+}

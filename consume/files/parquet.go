@@ -15,10 +15,10 @@ import (
 type parquetEncoder struct {
 	w       *parquet.GenericWriter[any]
 	columns []column
-	leaves  [][]parquet.Value // of the row at hand, by leaf: a row has them in that order
+	writers []*parquet.ColumnWriter
+	leaves  [][]parquet.Value // some rows, leaf by leaf: that is how they are written
 	leaf    int               // the next one
-	rows    []parquet.Row
-	full    int // of rows
+	rows    int               // in the group
 }
 
 const (
@@ -32,11 +32,13 @@ func newParquet(w io.Writer, columns []column) (*parquetEncoder, error) {
 		fields = append(fields, *c.field)
 	}
 	schema := parquet.NewSchema("CallDetailRecord", groupOf(fields))
-	return &parquetEncoder{
+	e := &parquetEncoder{
 		w: parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup),
 			parquet.CreatedBy("januscdr", "", "")),
-		columns: columns, rows: make([]parquet.Row, rowsAtOnce), leaves: make([][]parquet.Value, len(schema.Columns())),
-	}, nil
+		columns: columns, leaves: make([][]parquet.Value, len(schema.Columns())),
+	}
+	e.writers = e.w.ColumnWriters()
+	return e, nil
 }
 
 // group is a node whose fields stand in the order of the schema; the library's own sorts them by name.
@@ -100,22 +102,28 @@ func (e *parquetEncoder) Add(r *consume.Row, values []avro.Value) error {
 		v := c.value(r, values)
 		e.add(c.field, &v, 0, 0, 0)
 	}
-	row := e.rows[e.full][:0]
-	for i := range e.leaves {
-		row = append(row, e.leaves[i]...)
-		e.leaves[i] = e.leaves[i][:0]
-	}
-	e.rows[e.full] = row
-	if e.full++; e.full < rowsAtOnce {
+	if e.rows++; e.rows%rowsAtOnce != 0 {
 		return nil
 	}
 	return e.flush()
 }
 
+// flush hands the rows to the columns, and ends the group if it is full.
 func (e *parquetEncoder) flush() error {
-	_, err := e.w.WriteRows(e.rows[:e.full])
-	e.full = 0
-	return err
+	for i, values := range e.leaves {
+		if len(values) == 0 {
+			continue
+		}
+		if _, err := e.writers[i].WriteRowValues(values); err != nil {
+			return err
+		}
+		e.leaves[i] = values[:0]
+	}
+	if e.rows < rowGroup {
+		return nil
+	}
+	e.rows = 0
+	return e.w.Flush()
 }
 
 // add appends the leaves of a value. repetition is that of its first leaf, definition what is known to be there above
