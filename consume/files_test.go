@@ -150,11 +150,7 @@ func (k task) verified(t *testing.T) files.Report {
 
 func TestFilesHoldEachRecordOnceThoughTheirWriterIsKilled(t *testing.T) {
 	eachForm(t, func(t *testing.T, c *cluster, k task) {
-		kills := 8
-		if os.Getenv(stormVariable) != "" {
-			kills = map[string]int{"parquet": 200}[k.Kind] + 60
-		}
-		c.storm(k, kills, nil)
+		c.storm(k, kills(t, 8), nil)
 		same(t, k.ids(t), c.ids())
 		r := k.verified(t)
 		if n := len(c.records); r.Records != int64(n) || r.Lost != 0 || r.Manifests < 2 {

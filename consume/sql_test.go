@@ -147,10 +147,7 @@ func (d *place) ids(t *testing.T) map[string]int {
 }
 
 func TestADatabaseHoldsEachRecordOnceThoughSinkAndDatabaseAreKilled(t *testing.T) {
-	kills := 20
-	if os.Getenv(stormVariable) != "" {
-		kills = 200
-	}
+	kills := kills(t, 20)
 	databases(t, func(t *testing.T, c *cluster, d *place) {
 		c.storm(c.task(d), kills, d.strike)
 		same(t, d.ids(t), c.ids())
@@ -193,9 +190,6 @@ func november(t *testing.T, zone string) (since, until janus.Micros) {
 	}
 	return at(time.November), at(time.December)
 }
-
-// stormVariable makes storms as long as they are in CI.
-const stormVariable = "JANUSCDR_TEST_STORM"
 
 func (c *cluster) streams() (n int) {
 	for i := range c.records {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,6 +175,22 @@ func (p *process) killed(t testing.TB) {
 	t.Helper()
 	p.signal(t, syscall.SIGKILL)
 	<-p.ended
+}
+
+// stormVariable says how often each sink is killed in a storm: some times by default, more often in CI and by hand.
+const stormVariable = "JANUSCDR_TEST_STORM"
+
+func kills(t *testing.T, few int) int {
+	t.Helper()
+	text := os.Getenv(stormVariable)
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", stormVariable, err)
+	}
+	return n
 }
 
 // storm writes records while sinks of the task are killed and started, the target too if strike is given, and in the

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,13 +99,9 @@ func every(*cdr.Record) bool { return true }
 // A third of the transactions of the records is aborted, and who reads copies uncommitted sees nothing of them.
 func TestCopiesHaveEachRecordOnceAndInOrderThoughTheirWriterIsKilled(t *testing.T) {
 	t.Parallel()
-	kills := 8
-	if os.Getenv(stormVariable) != "" {
-		kills = 200
-	}
 	c := newCluster(t)
 	k := c.copied()
-	c.storm(k, kills, nil)
+	c.storm(k, kills(t, 8), nil)
 	c.copiesAre(c.copyTopic, every)
 }
 
