@@ -190,7 +190,7 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 			c.showOwned(e.owned)
 		}
 		if e.restored != nil {
-			if err := c.restoreDone(ctx, e.partition, e.restored, e.of); err != nil {
+			if err := c.restoreDone(ctx, e.partition, e.restored, e.attempt); err != nil {
 				return and(err, closing)
 			}
 		}
@@ -231,35 +231,35 @@ func (c *consumer) startRestore(ctx context.Context, partition int32, member str
 			}
 		}
 		t, err := c.restorer.restore(ctx, partition, log)
-		c.member.inbox.put(event{partition: partition, restored: &restored{task: t, err: err}, of: r})
+		c.member.inbox.put(event{partition: partition, restored: &restored{task: t, err: err}, attempt: r})
 	})
 }
 
 // restoreDone takes the outcome of a restore.
-func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *restored, of *restoring) error {
-	if c.restores[partition] != of { // taken from us, or assigned anew, in the meantime
-		of.cancel()
+func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *restored, attempt *restoring) error {
+	if c.restores[partition] != attempt { // taken from us, or assigned anew, in the meantime
+		attempt.cancel()
 		if outcome.task != nil {
 			return outcome.task.close()
 		}
 		return nil
 	}
-	of.cancel()
+	attempt.cancel()
 	delete(c.restores, partition)
 	switch {
 	case outcome.err == nil:
-		outcome.task.member = of.member
+		outcome.task.member = attempt.member
 		c.restored[partition] = outcome.task
 		return nil
 	case ctx.Err() != nil:
 		return nil
 	case c.classify.permanent(outcome.err) != nil:
 		return c.classify.permanent(outcome.err)
-	case of.tries >= restoreTries:
+	case attempt.tries >= restoreTries:
 		return outcome.err
 	}
 	c.log.Warn("restore failed, trying again", "partition", partition, "error", outcome.err)
-	c.startRestore(ctx, partition, of.member, of.tries+1)
+	c.startRestore(ctx, partition, attempt.member, attempt.tries+1)
 	return nil
 }
 

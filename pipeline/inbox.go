@@ -15,7 +15,7 @@ type event struct {
 
 	partition int32
 	restored  *restored
-	of        *restoring
+	attempt   *restoring // that it is the outcome of
 }
 
 // inbox is where others leave events for a worker. Each one wakes it from its poll.
@@ -28,15 +28,15 @@ type inbox struct {
 	killer  func()             // ends the client
 	waiting bool               // a callback of the client is blocked until rebalanceDone
 	asking  bool               // the client asks for an assignment
-	soon    time.Time          // until when it may be about to ask
+	asksBy  time.Time          // until when it may be about to ask
 }
 
-// open begins a new life: what was left for the last one is nothing to us.
-func (b *inbox) open() {
+// reset empties the inbox for a new client: what was left for the last one is nothing to us.
+func (b *inbox) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events, b.offsets, b.killer = nil, map[int32]int64{}, nil
-	b.waiting, b.asking, b.soon = false, false, time.Time{}
+	b.waiting, b.asking, b.asksBy = false, false, time.Time{}
 }
 
 func (b *inbox) put(e event) {
@@ -141,19 +141,19 @@ const joinSoon = 250 * time.Millisecond
 func (b *inbox) join(begins bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asking, b.soon = begins, time.Time{}
+	b.asking, b.asksBy = begins, time.Time{}
 }
 
 // joinsSoon says that a revocation ended: mostly, the client asks for an assignment next.
 func (b *inbox) joinsSoon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.soon = time.Now().Add(joinSoon)
+	b.asksBy = time.Now().Add(joinSoon)
 }
 
 // joining tells whether the client is about to join the group's next generation.
 func (b *inbox) joining(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asking || now.Before(b.soon)
+	return b.asking || now.Before(b.asksBy)
 }

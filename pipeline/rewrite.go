@@ -19,11 +19,16 @@ import (
 // rewriteShare is how many times the living states a changelog partition must hold for a rewrite to be worth it.
 const rewriteShare = 4
 
+// recordDeleter deletes what lies before offsets: a *kadm.Client.
+type recordDeleter interface {
+	DeleteRecords(context.Context, kadm.Offsets) (kadm.DeleteRecordsResponses, error)
+}
+
 // rewriteEnv is what a rewrite needs besides a committer.
 type rewriteEnv struct {
 	embedded bool  // there is no rewrite elsewhere
 	after    int64 // records of a changelog partition, at least
-	admin    *kadm.Client
+	admin    recordDeleter
 }
 
 // rewriter makes changelog partitions short again, each in a transaction of its own.

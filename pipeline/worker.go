@@ -77,7 +77,7 @@ func (w *worker) run(ctx context.Context) error {
 // returns, nothing of the client is left: its tasks are dropped, and it is closed. It tells whether anything was
 // committed.
 func (w *worker) runClient(ctx context.Context) (committed bool, err error) {
-	w.member.inbox.open()
+	w.member.inbox.reset()
 	conn, err := w.member.join(ctx)
 	if err != nil {
 		return false, err
