@@ -63,6 +63,7 @@ func unwrapped(f node) (typ any, nullable bool) {
 func fieldNames(typ reflect.Type) (names []string, fields []reflect.StructField) {
 	special := map[string]string{
 		"CDRID": "cdr_id", "LegIDs": "leg_ids", "NACKsReceived": "nacks_received", "NACKsSent": "nacks_sent",
+		"CompanionCDRID": "companion_cdr_id", "PeerCDRID": "peer_cdr_id",
 		"LocalCandType": "local_candidate_type", "RemoteCandType": "remote_candidate_type",
 	}
 	for i := range typ.NumField() {

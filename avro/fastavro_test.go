@@ -89,6 +89,14 @@ func TestFastavroReadsWhatWeWrite(t *testing.T) {
 		if strings.Count(again, "\n") != len(records) || !strings.Contains(args[len(args)-1], "released") && again != stdout {
 			t.Errorf("%s: the records read differently", name)
 		}
+		for i, line := range strings.Split(strings.TrimSuffix(again, "\n"), "\n") {
+			all, _ := values(t, []byte(lines[i])).(map[string]any)
+			for field, value := range values(t, []byte(line)).(map[string]any) {
+				if !reflect.DeepEqual(all[field], value) {
+					t.Errorf("%s: %s of record %d is %v, not %v", name, field, i, value, all[field])
+				}
+			}
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ var callDetailRecord = record([]field[cdr.Record]{
 	required("local_record_sequence_number", number, func(r *cdr.Record) *int64 { return &r.LocalRecordSequenceNumber }),
 
 	required("emitter", text, func(r *cdr.Record) *string { return &r.Emitter }),
+	optional("emitter_version", text, func(r *cdr.Record) *string { return &r.EmitterVersion }),
 	required("session_id", text, func(r *cdr.Record) *string { return &r.SessionID }),
 	optional("handle_id", text, func(r *cdr.Record) *string { return &r.HandleID }),
 	optional("plugin", text, func(r *cdr.Record) *string { return &r.Plugin }),
@@ -40,10 +41,13 @@ var callDetailRecord = record([]field[cdr.Record]{
 
 	required("chargeable", boolean, func(r *cdr.Record) *bool { return &r.Chargeable }),
 
+	optional("companion_cdr_id", id, func(r *cdr.Record) *cdr.ID { return &r.CompanionCDRID }),
+
 	required("source_topic", text, func(r *cdr.Record) *string { return &r.SourceTopic }),
 	required("source_partition", integer, func(r *cdr.Record) *int32 { return &r.SourcePartition }),
 	required("first_offset", number, func(r *cdr.Record) *int64 { return &r.FirstOffset }),
 	required("last_offset", number, func(r *cdr.Record) *int64 { return &r.LastOffset }),
+	nullWhen(beforeVersion2, "lineage_offset", number, func(r *cdr.Record) *int64 { return &r.LineageOffset }),
 	required("event_count", integer, func(r *cdr.Record) *int32 { return &r.EventCount }),
 	required("duplicate_count", integer, func(r *cdr.Record) *int32 { return &r.DuplicateCount }),
 	required("late_count", integer, func(r *cdr.Record) *int32 { return &r.LateCount }),
@@ -53,12 +57,19 @@ var callDetailRecord = record([]field[cdr.Record]{
 	optional("calling_party", text, func(r *cdr.Record) *string { return &r.CallingParty }),
 	optional("called_party", text, func(r *cdr.Record) *string { return &r.CalledParty }),
 	optional("display_name", text, func(r *cdr.Record) *string { return &r.DisplayName }),
+	optional("peer_party", text, func(r *cdr.Record) *string { return &r.PeerParty }),
+	optional("peer_cdr_id", id, func(r *cdr.Record) *cdr.ID { return &r.PeerCDRID }),
 	optional("room_id", text, func(r *cdr.Record) *string { return &r.RoomID }),
 	optional("participant_id", text, func(r *cdr.Record) *string { return &r.ParticipantID }),
 	required("feeds", list(text), func(r *cdr.Record) *[]string { return &r.Feeds }),
 	optional("sip_call_id", text, func(r *cdr.Record) *string { return &r.SIPCallID }),
 	optional("sip_final_code", integer, func(r *cdr.Record) *int32 { return &r.SIPFinalCode }),
 	optional("sip_reason", text, func(r *cdr.Record) *string { return &r.SIPReason }),
+	optional("release_cause", integer, func(r *cdr.Record) *int32 { return &r.ReleaseCause }),
+	optional("release_cause_text", text, func(r *cdr.Record) *string { return &r.ReleaseCauseText }),
+	optional("referred_by", text, func(r *cdr.Record) *string { return &r.ReferredBy }),
+	optional("replaces_call_id", text, func(r *cdr.Record) *string { return &r.ReplacesCallID }),
+	optional("master_account", text, func(r *cdr.Record) *string { return &r.MasterAccount }),
 	optional("transport", text, func(r *cdr.Record) *string { return &r.Transport }),
 	optional("remote_address", text, func(r *cdr.Record) *string { return &r.RemoteAddress }),
 	optional("local_candidate_type", text, func(r *cdr.Record) *string { return &r.LocalCandType }),
@@ -68,6 +79,8 @@ var callDetailRecord = record([]field[cdr.Record]{
 	required("record_opening_time", moment, func(r *cdr.Record) *janus.Micros { return &r.RecordOpeningTime }),
 	required("record_closure_time", moment, func(r *cdr.Record) *janus.Micros { return &r.RecordClosureTime }),
 	required("start_time", moment, func(r *cdr.Record) *janus.Micros { return &r.StartTime }),
+	optional("ringing_time", moment, func(r *cdr.Record) *janus.Micros { return &r.RingingTime }),
+	optional("progress_time", moment, func(r *cdr.Record) *janus.Micros { return &r.ProgressTime }),
 	optional("answer_time", moment, func(r *cdr.Record) *janus.Micros { return &r.AnswerTime }),
 	optional("end_time", moment, func(r *cdr.Record) *janus.Micros { return &r.EndTime }),
 	optional("answer_basis", enum[cdr.AnswerBasis](cdr.AnswerBases),
@@ -75,10 +88,12 @@ var callDetailRecord = record([]field[cdr.Record]{
 	optional("end_basis", enum[cdr.EndBasis](cdr.EndBases), func(r *cdr.Record) *cdr.EndBasis { return &r.EndBasis }),
 	optional("end_earliest_time", moment, func(r *cdr.Record) *janus.Micros { return &r.EndEarliestTime }),
 	optional("end_latest_time", moment, func(r *cdr.Record) *janus.Micros { return &r.EndLatestTime }),
+	optional("last_received_time", moment, func(r *cdr.Record) *janus.Micros { return &r.LastReceivedTime }),
 	nullWhen(unanswered, "setup_duration", number, func(r *cdr.Record) *int64 { return &r.SetupDuration }),
 	required("duration", number, func(r *cdr.Record) *int64 { return &r.Duration }),
 	required("cumulative_duration", number, func(r *cdr.Record) *int64 { return &r.CumulativeDuration }),
 	required("holding_duration", number, func(r *cdr.Record) *int64 { return &r.HoldingDuration }),
+	optional("hold_duration", number, func(r *cdr.Record) *int64 { return &r.HoldDuration }),
 
 	required("disposition", enum[cdr.Disposition](cdr.Dispositions),
 		func(r *cdr.Record) *cdr.Disposition { return &r.Disposition }),
@@ -100,6 +115,7 @@ var callDetailRecord = record([]field[cdr.Record]{
 	required("streams", list(stream), func(r *cdr.Record) *[]cdr.Stream { return &r.Streams }),
 
 	nullWhen(onLeg, "leg_count", integer, func(r *cdr.Record) *int32 { return &r.LegCount }),
+	nullWhen(withoutLeftOut, "left_out_leg_count", integer, func(r *cdr.Record) *int32 { return &r.LeftOutLegCount }),
 	nullWhen(onLeg, "answered_leg_count", integer, func(r *cdr.Record) *int32 { return &r.AnsweredLegCount }),
 	required("leg_ids", list(id), func(r *cdr.Record) *[]cdr.ID { return &r.LegIDs }),
 	nullWhen(onLeg, "max_concurrent_legs", integer, func(r *cdr.Record) *int32 { return &r.MaxConcurrentLegs }),
@@ -137,10 +153,14 @@ var stream = record([]field[cdr.Stream]{
 	required("final_sample", boolean, func(s *cdr.Stream) *bool { return &s.FinalSample }),
 })
 
-// withoutMid, onLeg and unanswered say when a field is null for a reason other than its own value.
+// These say when a field is null for a reason other than its own value.
 func withoutMid(s *cdr.Stream) bool { return !s.HasMid }
 func onLeg(r *cdr.Record) bool      { return r.RecordType == cdr.Leg }
 func unanswered(r *cdr.Record) bool { return r.AnswerTime == 0 }
+
+// beforeVersion2 tells whether a record is older than some fields of which 0 is a value.
+func beforeVersion2(r *cdr.Record) bool { return r.SchemaVersion < 2 }
+func withoutLeftOut(r *cdr.Record) bool { return onLeg(r) || beforeVersion2(r) }
 
 // gauge is a quality that is null when it was never reported.
 func gauge(name string, at func(*cdr.Stream) *cdr.Quality) field[cdr.Stream] {

@@ -25,12 +25,13 @@ func aLeg() cdr.Record {
 
 		LocalRecordSequenceNumber: 4711,
 
-		Emitter:   "janus-eu-1",
-		SessionID: "8147364521927364",
-		HandleID:  "1293847561029384",
-		Plugin:    "janus.plugin.videoroom",
-		OpaqueID:  "invoice-2025-000123",
-		LegKind:   cdr.PeerConnection,
+		Emitter:        "janus-eu-1",
+		EmitterVersion: "1.4.1",
+		SessionID:      "8147364521927364",
+		HandleID:       "1293847561029384",
+		Plugin:         "janus.plugin.videoroom",
+		OpaqueID:       "invoice-2025-000123",
+		LegKind:        cdr.PeerConnection,
 
 		Chargeable: true,
 
@@ -38,6 +39,7 @@ func aLeg() cdr.Record {
 		SourcePartition: 7,
 		FirstOffset:     9_000_000,
 		LastOffset:      9_004_321,
+		LineageOffset:   8_999_998,
 		EventCount:      57,
 
 		Role:           cdr.Publisher,
@@ -59,6 +61,7 @@ func aLeg() cdr.Record {
 		EndBasis:           cdr.EndWebRTCHangup,
 		EndEarliestTime:    start + 62_100_000,
 		EndLatestTime:      start + 62_100_000,
+		LastReceivedTime:   start + 62_000_000,
 		SetupDuration:      700_000,
 		Duration:           61_400_000,
 		CumulativeDuration: 61_400_000,
@@ -94,9 +97,9 @@ func aSession() cdr.Record {
 	return cdr.Record{
 		SchemaVersion: r.SchemaVersion, RecordType: cdr.SessionSummary, RecordID: cdr.ID{0x04}, CDRID: cdr.ID{0x05},
 		SessionUID: r.SessionUID, IdentityBasis: r.IdentityBasis, IsFinal: true, ChangeKind: r.ChangeKind,
-		LocalRecordSequenceNumber: 4712, Emitter: r.Emitter, SessionID: r.SessionID,
-		SourceTopic: r.SourceTopic, SourcePartition: r.SourcePartition, FirstOffset: r.FirstOffset, LastOffset: r.LastOffset,
-		EventCount:        59,
+		LocalRecordSequenceNumber: 4712, Emitter: r.Emitter, EmitterVersion: r.EmitterVersion, SessionID: r.SessionID,
+		SourceTopic: r.SourceTopic, SourcePartition: r.SourcePartition, FirstOffset: r.LineageOffset, LastOffset: r.LastOffset,
+		LineageOffset: r.LineageOffset, EventCount: 59,
 		RecordOpeningTime: r.StartTime, RecordClosureTime: r.EndTime, StartTime: r.StartTime, AnswerTime: r.AnswerTime,
 		EndTime: r.EndTime, AnswerBasis: r.AnswerBasis, EndBasis: cdr.EndSessionDestroyed, EndEarliestTime: r.EndTime,
 		EndLatestTime: r.EndTime, SetupDuration: r.SetupDuration, Duration: r.Duration, CumulativeDuration: r.Duration,
@@ -139,6 +142,12 @@ func anyRecord(within times) *rapid.Generator[cdr.Record] {
 		draw(t, within, reflect.ValueOf(&r).Elem(), "record")
 		if r.RecordType == cdr.Leg {
 			r.LegCount, r.AnsweredLegCount, r.MaxConcurrentLegs = 0, 0, 0
+		}
+		if r.RecordType == cdr.Leg || r.SchemaVersion < 2 {
+			r.LeftOutLegCount = 0
+		}
+		if r.SchemaVersion < 2 {
+			r.LineageOffset = 0
 		}
 		if r.AnswerTime == 0 {
 			r.SetupDuration = 0

@@ -2,8 +2,10 @@ package cdr
 
 import "januscdr/janus"
 
-// SchemaVersion is the version of the meaning of a Record. It rises when a field comes to mean something else.
-const SchemaVersion = 1
+// SchemaVersion is the version of the meaning of a Record. It rises when a field comes to mean something else. Version 2
+// counts a call and what carries it once on a SESSION, knows ends and answers by what proves them, and has the fields from
+// EmitterVersion to LeftOutLegCount that say so.
+const SchemaVersion = 2
 
 // Record is one call detail record. Each field stands, with the same word, in call_detail_record.avsc, which has the
 // meanings in full, in the JSON form and in docs/fields.md, in this order.
@@ -26,53 +28,67 @@ type Record struct {
 
 	LocalRecordSequenceNumber int64 // gap-free per output partition
 
-	Emitter   string  // name of the Janus server, as janus.EmitterName has it; may be empty
-	SessionID string  // decimal
-	HandleID  string  // decimal; null on SESSION
-	Plugin    string  // package name, or null when no event named it
-	OpaqueID  string  // what the application said at attach, or null
-	LegKind   LegKind // null on SESSION
-	LegIndex  int32   // from 0, for each kind of leg of a handle
+	Emitter        string  // name of the Janus server, as janus.EmitterName has it; may be empty
+	EmitterVersion string  // version_string of its last start, or null
+	SessionID      string  // decimal
+	HandleID       string  // decimal; null on SESSION
+	Plugin         string  // package name, or null when no event named it
+	OpaqueID       string  // what the application said at attach, or null
+	LegKind        LegKind // null on SESSION
+	LegIndex       int32   // from 0, for each kind of leg of a handle
 
-	Chargeable bool // by policy
+	Chargeable     bool // by policy
+	CompanionCDRID ID   // on a leg that is not charged the CDRID of the leg of the same call that is, or null
 
 	SourceTopic             string // of the events
 	SourcePartition         int32
 	FirstOffset, LastOffset int64 // of the events that went in
+	LineageOffset           int64 // of the session's first event: where reading must begin to make this record again; null in version 1
 	EventCount              int32 // distinct events that went in
 	DuplicateCount          int32 // exact repetitions, besides
 	LateCount               int32 // those of EventCount that came within the grace
 
-	Direction      Direction // of a call, seen from the client, or null
-	Role           Role      // of the client, or null
-	CallingParty   string    // SIP URI or VideoCall user, or null
-	CalledParty    string    // the same
-	DisplayName    string    // as it is, hashed or null, by policy
-	RoomID         string    // room, mountpoint or recording, or null
-	ParticipantID  string    // in the room, or null
-	Feeds          []string  // what a subscriber received or a viewer watched: sorted, each once
-	SIPCallID      string    // Call-ID, or null
-	SIPFinalCode   int32     // 200 to 699, or null
-	SIPReason      string    // phrase beside the code, or null
-	Transport      string    // package name, or null
-	RemoteAddress  string    // without port; as it is, hashed or null, by policy
-	LocalCandType  string    // local_candidate_type: host, srflx, prflx, relay, or null
-	RemoteCandType string    // remote_candidate_type: the same
-	ICEProtocol    string    // udp or tcp, or null
+	Direction        Direction // of a call, seen from the client, or null
+	Role             Role      // of the client, or null
+	CallingParty     string    // SIP URI or VideoCall user, or null
+	CalledParty      string    // the same
+	DisplayName      string    // as it is, hashed or null, by policy
+	PeerParty        string    // the other side of a VideoCall, or whom a subscription belongs to, or null
+	PeerCDRID        ID        // CDRID of its PEER_CONNECTION, or null
+	RoomID           string    // room, mountpoint or recording, or null
+	ParticipantID    string    // in the room, or null
+	Feeds            []string  // what a subscriber received or a viewer watched: sorted, each once
+	SIPCallID        string    // Call-ID, or null
+	SIPFinalCode     int32     // 200 to 699, or null
+	SIPReason        string    // phrase beside the code, or null
+	ReleaseCause     int32     // Q.850, 1 to 127, or null
+	ReleaseCauseText string    // the words beside it, or null
+	ReferredBy       string    // URI of who transferred the call here, or null
+	ReplacesCallID   string    // Call-ID of the call in whose place this one came, or null
+	MasterAccount    string    // URI of the account that a helper session belongs to, or null
+	Transport        string    // package name, or null
+	RemoteAddress    string    // without port; as it is, hashed or null, by policy
+	LocalCandType    string    // local_candidate_type: host, srflx, prflx, relay, or null
+	RemoteCandType   string    // remote_candidate_type: the same
+	ICEProtocol      string    // udp or tcp, or null
 
 	RecordOpeningTime  janus.Micros // where the span of this record begins: StartTime, or where the part before ended
 	RecordClosureTime  janus.Micros // where it ends
 	StartTime          janus.Micros // first event of the leg itself
+	RingingTime        janus.Micros // 180, or null
+	ProgressTime       janus.Micros // 183 or early media, or null
 	AnswerTime         janus.Micros // from when it can be charged, or null
 	EndTime            janus.Micros // release, or the last sign of life; null in a partial record
 	AnswerBasis        AnswerBasis  // what was taken for the answer; null exactly when AnswerTime is
 	EndBasis           EndBasis     // what was taken for the end; null in a partial record
 	EndEarliestTime    janus.Micros // the true end is not before it; null in a partial record
 	EndLatestTime      janus.Micros // nor after it; null in a partial record
+	LastReceivedTime   janus.Micros // last sign of the client itself, or null
 	SetupDuration      int64        // from start to answer; null exactly when AnswerTime is
 	Duration           int64        // from answer to end, as far as it lies in this record; 0 when unanswered
 	CumulativeDuration int64        // of the partial records up to this one
 	HoldingDuration    int64        // from start to end of what was not answered; else 0
+	HoldDuration       int64        // of Duration, for which a SIP call was seen to be on hold; null when it was not
 
 	Disposition           Disposition // what became of it
 	CauseForRecordClosing Cause       // why the record was closed
@@ -89,6 +105,7 @@ type Record struct {
 	Streams []Stream // of a PEER_CONNECTION, sorted by mid, media and layer
 
 	LegCount          int32 // of a SESSION; null on LEG
+	LeftOutLegCount   int32 // of a SESSION: legs without a record; null on LEG and in version 1
 	AnsweredLegCount  int32 // of a SESSION; null on LEG
 	LegIDs            []ID  // CDRIDs of its legs, sorted by start; empty on LEG
 	MaxConcurrentLegs int32 // answered at one time at most; null on LEG

@@ -295,6 +295,7 @@ func (r *Record) byTheClock(shift janus.Micros) {
 	}
 	for _, t := range []*janus.Micros{
 		&r.RecordOpeningTime, &r.RecordClosureTime, &r.StartTime, &r.AnswerTime, &r.EndTime, &r.EndEarliestTime, &r.EndLatestTime,
+		&r.RingingTime, &r.ProgressTime, &r.LastReceivedTime,
 	} {
 		if *t != 0 {
 			*t -= shift

@@ -54,7 +54,8 @@ func safe(r *cdr.Record) cdr.Record {
 	for _, s := range []*string{
 		&c.Emitter, &c.Plugin, &c.OpaqueID, &c.CallingParty, &c.CalledParty, &c.DisplayName, &c.RoomID,
 		&c.ParticipantID, &c.SIPCallID, &c.SIPReason, &c.Transport, &c.RemoteAddress, &c.LocalCandType,
-		&c.RemoteCandType, &c.ICEProtocol, &c.Diagnostics,
+		&c.RemoteCandType, &c.ICEProtocol, &c.Diagnostics, &c.EmitterVersion, &c.PeerParty, &c.ReleaseCauseText,
+		&c.ReferredBy, &c.ReplacesCallID, &c.MasterAccount,
 	} {
 		*s = clean(*s)
 	}

@@ -132,7 +132,7 @@ func TestTheConfigurationIsShownWithItsSources(t *testing.T) {
 func TestTheVersionNamesTheSchema(t *testing.T) {
 	got := says(t, "", "version")
 	if got.code != cli.OK || !strings.HasPrefix(got.out, "cdr ") ||
-		!strings.Contains(got.out, "schema version 1 fingerprint ") {
+		!strings.Contains(got.out, "schema version 2 fingerprint ") {
 		t.Errorf("%+v", got)
 	}
 }
