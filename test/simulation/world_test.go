@@ -28,6 +28,7 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/janus"
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
 	"januscdr/pipeline"
@@ -145,8 +146,6 @@ func policy(seed uint64) cdr.Policy {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	const second = 1_000_000
 	p := cdr.DefaultPolicy()
-	p.Grace = second * cdr.DefaultPolicy().Grace / (5 * second) * 1 // one second for five
-	p.Grace = second / 2 * (1 + p.Grace%3)
 	p.StubRetention = second * 10
 	p.EmitterSilence = second * 25
 	p.LegSilence = second * 8
@@ -154,6 +153,7 @@ func policy(seed uint64) cdr.Policy {
 	if rng.IntN(2) == 0 {
 		p.Partial.Every = second * 4
 	}
+	p.Grace = second / 2 * (1 + janus.Micros(rng.IntN(3)))
 	return p
 }
 
