@@ -28,7 +28,7 @@ type Options struct {
 	Policy cdr.Policy
 
 	Partitions []int32 // empty: all
-	From       int64   // offset to begin at; negative: the earliest of each partition. What began before it comes out otherwise
+	From       int64   // offset to begin at; negative: the earliest. What began before it comes out otherwise
 }
 
 // Earliest as Options.From begins at the earliest event that the log still has.
@@ -106,9 +106,11 @@ func (o Options) ranges(ctx context.Context, client *kgo.Client) (map[int32]kafk
 		if o.From >= 0 {
 			switch {
 			case o.From < r.From:
-				return nil, fmt.Errorf("replay partition %d of %s from offset %d: the log begins at %d, what was before is deleted; begin there", p, o.Events, o.From, r.From)
+				return nil, fmt.Errorf("replay partition %d of %s from offset %d: the log begins at %d, "+
+					"what was before is deleted; begin there", p, o.Events, o.From, r.From)
 			case o.From > r.To:
-				return nil, fmt.Errorf("replay partition %d of %s from offset %d: the log ends at %d; begin before", p, o.Events, o.From, r.To)
+				return nil, fmt.Errorf("replay partition %d of %s from offset %d: the log ends at %d; begin before",
+					p, o.Events, o.From, r.To)
 			}
 			r.From = o.From
 		}

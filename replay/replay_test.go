@@ -25,8 +25,8 @@ import (
 
 const group = "processors"
 
-// house is an embedded broker with topics and a client.
-type house struct {
+// rig is an embedded broker with topics and a client.
+type rig struct {
 	t       *testing.T
 	ctx     context.Context
 	client  *kgo.Client
@@ -34,7 +34,7 @@ type house struct {
 	topics  kafka.Topics
 }
 
-func open(t *testing.T) *house {
+func open(t *testing.T) *rig {
 	t.Helper()
 	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -43,7 +43,9 @@ func open(t *testing.T) *house {
 	t.Cleanup(func() { broker.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	h := &house{t: t, ctx: ctx, topics: kafka.Topics{Events: "events", CDR: "records", State: "state", DLQ: "dlq", Partitions: 2, Replication: 1, Embedded: true}}
+	h := &rig{t: t, ctx: ctx, topics: kafka.Topics{
+		Events: "events", CDR: "records", State: "state", DLQ: "dlq", Partitions: 2, Replication: 1, Embedded: true,
+	}}
 	h.options = VerifyOptions{Records: "records", Group: group, Options: Options{
 		Kafka: kafka.Options{Brokers: broker.Addrs()}, Events: "events", Policy: cdr.DefaultPolicy(), From: Earliest,
 	}}
@@ -58,7 +60,7 @@ func open(t *testing.T) *house {
 }
 
 // happens appends recorded events, those of one session to one partition, and a tick long after them.
-func (h *house) happens(recording string) {
+func (h *rig) happens(recording string) {
 	h.t.Helper()
 	var parser janus.Parser
 	var records []*kgo.Record
@@ -70,18 +72,22 @@ func (h *house) happens(recording string) {
 		}
 		last = time.UnixMicro(int64(e.Time))
 		key := []byte(e.Session.String())
-		records = append(records, &kgo.Record{Topic: "events", Partition: kafka.PartitionOf(key, 2), Key: key, Value: b, Timestamp: last})
+		records = append(records, &kgo.Record{
+			Topic: "events", Partition: kafka.PartitionOf(key, 2), Key: key, Value: b, Timestamp: last,
+		})
 	}
 	for partition := range int32(2) {
 		for i := range 3 {
-			records = append(records, &kgo.Record{Topic: "events", Partition: partition, Timestamp: last.Add(time.Duration(i+1) * time.Minute),
-				Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}}})
+			records = append(records, &kgo.Record{
+				Topic: "events", Partition: partition, Timestamp: last.Add(time.Duration(i+1) * time.Minute),
+				Headers: []kgo.RecordHeader{{Key: kafka.HeaderKind, Value: []byte(kafka.KindTick)}},
+			})
 		}
 	}
 	h.append(records...)
 }
 
-func (h *house) append(records ...*kgo.Record) {
+func (h *rig) append(records ...*kgo.Record) {
 	h.t.Helper()
 	if err := h.client.ProduceSync(h.ctx, records...).FirstErr(); err != nil {
 		h.t.Fatal(err)
@@ -90,7 +96,7 @@ func (h *house) append(records ...*kgo.Record) {
 
 // process does what a processor does: it writes the records of the log and commits how far it is. What change makes of
 // a record is written instead of it; nil leaves it out.
-func (h *house) process(change func(n int, r cdr.Record) []cdr.Record) (written int) {
+func (h *rig) process(change func(n int, r cdr.Record) []cdr.Record) (written int) {
 	h.t.Helper()
 	ranges, err := kafka.CommittedRanges(h.ctx, h.client, "events")
 	if err != nil {
@@ -146,7 +152,7 @@ func (h *house) process(change func(n int, r cdr.Record) []cdr.Record) (written 
 	return written
 }
 
-func (h *house) verify() (Report, []Finding) {
+func (h *rig) verify() (Report, []Finding) {
 	h.t.Helper()
 	var findings []Finding
 	report, err := Verify(h.ctx, h.options, func(f Finding) error { findings = append(findings, f); return nil })
@@ -166,7 +172,8 @@ func TestARecordedCallComesOutTheSameAgain(t *testing.T) {
 		t.Fatal("nothing came out at all")
 	}
 	report, findings := h.verify()
-	if !report.Same() || len(findings) != 0 || report.Count[Identical] != int64(written) || report.Summary.Records != int64(written) {
+	if all := int64(written); !report.Same() || len(findings) != 0 || report.Count[Identical] != all ||
+		report.Summary.Records != all {
 		t.Errorf("%d were written; %+v, %+v", written, report, findings)
 	}
 
@@ -178,7 +185,8 @@ func TestARecordedCallComesOutTheSameAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.Records != int64(written) || bytes.Count(again.Bytes(), []byte("\n")) != written || sum.Partitions != 2 || sum.Inputs != report.Summary.Inputs {
+	if sum.Records != int64(written) || bytes.Count(again.Bytes(), []byte("\n")) != written || sum.Partitions != 2 ||
+		sum.Inputs != report.Summary.Inputs {
 		t.Errorf("%+v", sum)
 	}
 }
@@ -296,7 +304,8 @@ func TestAnotherPolicyShows(t *testing.T) {
 	h := open(t)
 	h.happens("1.1-b_abnormal_ends")
 	h.process(asItIs)
-	h.options.Policy.LegSilence, h.options.Policy.LegSilenceWithoutStatistics, h.options.Policy.EmitterSilence = 1e6, 1e6, 1e6
+	p := &h.options.Policy
+	p.LegSilence, p.LegSilenceWithoutStatistics, p.EmitterSilence = 1e6, 1e6, 1e6
 	if report, _ := h.verify(); report.Same() {
 		t.Errorf("%+v", report)
 	}
@@ -314,11 +323,14 @@ func TestMistakesOfTheOperatorAreNamedWithARemedy(t *testing.T) {
 		change func(*VerifyOptions)
 		want   string
 	}{
-		"a partition that does not exist": {func(o *VerifyOptions) { o.Partitions = []int32{7} }, "replay partition 7 of events: it has partitions 0 to 1 only"},
+		"a partition that does not exist": {func(o *VerifyOptions) { o.Partitions = []int32{7} },
+			"replay partition 7 of events: it has partitions 0 to 1 only"},
 		"an offset that is not there yet": {func(o *VerifyOptions) { o.Partitions, o.From = []int32{0}, ranges[0].To+1 },
-			fmt.Sprintf("replay partition 0 of events from offset %d: the log ends at %d; begin before", ranges[0].To+1, ranges[0].To)},
+			fmt.Sprintf("replay partition 0 of events from offset %d: the log ends at %d; begin before",
+				ranges[0].To+1, ranges[0].To)},
 		"a group that never was": {func(o *VerifyOptions) { o.Group, o.Partitions = "grup", []int32{busiest(ranges)} },
-			fmt.Sprintf("verify partition %d: there are records, but group grup has no position in events; name the group of the processors", busiest(ranges))},
+			fmt.Sprintf("verify partition %d: there are records, but group grup has no position in events; "+
+				"name the group of the processors", busiest(ranges))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := h.options

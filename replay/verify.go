@@ -71,9 +71,9 @@ type VerifyOptions struct {
 	Group   string // group of the processors: how far they are is how far is replayed
 }
 
-// maxCuts bounds how often a moment is looked for in which the processors stand still. Asking takes milliseconds, and
-// they commit a few times a second.
-const maxCuts = 100
+// maxCutTries bounds how often a moment is looked for in which the processors stand still. Asking takes milliseconds,
+// and they commit a few times a second.
+const maxCutTries = 100
 
 // maxUnmatched bounds what does not match, on each side of one partition.
 const maxUnmatched = 100_000
@@ -94,12 +94,12 @@ func Verify(ctx context.Context, o VerifyOptions, report func(Finding) error) (R
 		return rep, err
 	}
 	for _, partition := range slices.Sorted(maps.Keys(ranges)) {
-		stretch, emitted, err := o.cut(ctx, client, partition, ranges[partition])
+		stretch, emitted, err := o.consistentCut(ctx, client, partition, ranges[partition])
 		if err != nil {
 			return rep, err
 		}
 		c := comparison{options: o, partition: partition, report: report, rep: &rep, from: stretch.From,
-			made: map[cdr.ID]*cdr.Record{}, emitted: map[cdr.ID]record{}, before: map[session]bool{}}
+			refolded: map[cdr.ID]*cdr.Record{}, emitted: map[cdr.ID]record{}, before: map[session]bool{}}
 		if err := c.run(ctx, stretch, emitted); err != nil {
 			return rep, err
 		}
@@ -107,9 +107,10 @@ func Verify(ctx context.Context, o VerifyOptions, report func(Finding) error) (R
 	return rep, nil
 }
 
-// cut finds a moment in which the position of the processors and the end of the emitted records belong together: a
-// transaction moves both, so they do when the position is the same before and after the end was asked for.
-func (o VerifyOptions) cut(ctx context.Context, client *kgo.Client, partition int32, stretch kafka.Range) (events, records kafka.Range, err error) {
+// consistentCut finds a moment in which the position of the processors and the end of the emitted records belong
+// together: a transaction moves both, so they do when the position is the same before and after the end was asked for.
+func (o VerifyOptions) consistentCut(ctx context.Context, client *kgo.Client, partition int32,
+	stretch kafka.Range) (events, records kafka.Range, err error) {
 	admin := kadm.NewClient(client)
 	position := func() (int64, error) { // -1: none
 		offsets, err := admin.FetchOffsetsForTopics(kadm.RequireStable(ctx), o.Group, o.Events)
@@ -129,7 +130,7 @@ func (o VerifyOptions) cut(ctx context.Context, client *kgo.Client, partition in
 		return at.At, nil
 	}
 	before, err := position()
-	for range maxCuts {
+	for range maxCutTries {
 		if err != nil {
 			return events, records, err
 		}
@@ -144,22 +145,25 @@ func (o VerifyOptions) cut(ctx context.Context, client *kgo.Client, partition in
 		if before == after {
 			r, ok := all[partition]
 			if !ok {
-				return events, records, fmt.Errorf("verify partition %d: %s has no such partition; it must have as many as %s", partition, o.Records, o.Events)
+				return events, records, fmt.Errorf("verify partition %d: %s has no such partition; "+
+					"it must have as many as %s", partition, o.Records, o.Events)
 			}
 			if after < 0 && r.To > r.From {
-				return events, records, fmt.Errorf("verify partition %d: there are records, but group %s has no position in %s; name the group of the processors", partition, o.Group, o.Events)
+				return events, records, fmt.Errorf("verify partition %d: there are records, but group %s has no position in %s; "+
+					"name the group of the processors", partition, o.Group, o.Events)
 			}
 			return kafka.Range{From: stretch.From, To: max(stretch.From, after)}, r, nil
 		}
 		before = after
 	}
-	return events, records, fmt.Errorf("verify partition %d: group %s moved each time its position was asked for; try again, or with a longer commit interval", partition, o.Group)
+	return events, records, fmt.Errorf("verify partition %d: group %s moved each time its position was asked for; "+
+		"try again, or with a longer commit interval", partition, o.Group)
 }
 
 // session is who a record belongs to, whichever incarnation.
 type session struct{ emitter, id string }
 
-func of(r *cdr.Record) session { return session{r.Emitter, r.SessionID} }
+func sessionOf(r *cdr.Record) session { return session{r.Emitter, r.SessionID} }
 
 // record is an emitted one.
 type record struct {
@@ -177,9 +181,9 @@ type comparison struct {
 	report    func(Finding) error
 	rep       *Report
 
-	made    map[cdr.ID]*cdr.Record // not matched yet
-	emitted map[cdr.ID]record      // not matched yet
-	before  map[session]bool       // sessions that began before the stretch
+	refolded map[cdr.ID]*cdr.Record // records that came out again, not matched yet
+	emitted  map[cdr.ID]record      // records of the topic, not matched yet
+	before   map[session]bool       // sessions that began before the stretch
 
 	number  int64 // the last local_record_sequence_number
 	counted bool  // there was one
@@ -198,16 +202,16 @@ func (c *comparison) run(ctx context.Context, stretch, emitted kafka.Range) erro
 	defer reader.Close()
 
 	var queue []*kgo.Record
-	for madeAll, readAll := false, false; !madeAll || !readAll; {
-		if !madeAll {
+	for refoldedAll, readAll := false, false; !refoldedAll || !readAll; {
+		if !refoldedAll {
 			r, err := again.next(ctx)
 			switch {
 			case errors.Is(err, io.EOF):
-				madeAll = true
+				refoldedAll = true
 			case err != nil:
 				return err
 			default:
-				if err := c.makes(r); err != nil {
+				if err := c.takeRefolded(r); err != nil {
 					return err
 				}
 			}
@@ -221,59 +225,61 @@ func (c *comparison) run(ctx context.Context, stretch, emitted kafka.Range) erro
 			}
 		}
 		if len(queue) > 0 {
-			if err := c.reads(queue[0]); err != nil {
+			if err := c.takeEmitted(queue[0]); err != nil {
 				return err
 			}
 			queue = queue[1:]
 		}
-		if len(c.made) > maxUnmatched || len(c.emitted) > maxUnmatched {
-			return fmt.Errorf("verify partition %d: more than %d records do not match; were they made with another policy or another version?", c.partition, maxUnmatched)
+		if len(c.refolded) > maxUnmatched || len(c.emitted) > maxUnmatched {
+			return fmt.Errorf("verify partition %d: more than %d records do not match; "+
+				"were they made with another policy or another version?", c.partition, maxUnmatched)
 		}
 	}
 	c.rep.Summary.add(again)
-	return c.finish()
+	return c.judgeUnmatched()
 }
 
-// makes takes a record that came out again.
-func (c *comparison) makes(r *cdr.Record) error {
+// takeRefolded takes a record that came out again.
+func (c *comparison) takeRefolded(r *cdr.Record) error {
 	c.rep.Summary.Records++
 	if e, ok := c.emitted[r.RecordID]; ok {
 		delete(c.emitted, r.RecordID)
 		return c.compare(r, e)
 	}
-	if other := c.made[r.RecordID]; other != nil {
-		return fmt.Errorf("verify partition %d: record %s is made twice; this is a mistake in the fold", c.partition, r.RecordID)
+	if other := c.refolded[r.RecordID]; other != nil {
+		return fmt.Errorf("verify partition %d: record %s is made twice; this is a mistake in the fold",
+			c.partition, r.RecordID)
 	}
 	kept := *r
-	c.made[r.RecordID] = &kept
+	c.refolded[r.RecordID] = &kept
 	return nil
 }
 
-// reads takes a record that was emitted.
-func (c *comparison) reads(k *kgo.Record) error {
+// takeEmitted takes a record that was emitted.
+func (c *comparison) takeEmitted(k *kgo.Record) error {
 	r, err := avro.Decode(k.Value)
 	if err != nil {
-		return c.find(Finding{Verdict: Unreadable, Offset: k.Offset, Why: err.Error()})
+		return c.finding(Finding{Verdict: Unreadable, Offset: k.Offset, Why: err.Error()})
 	}
 	if c.counted && r.LocalRecordSequenceNumber != c.number+1 {
 		why := fmt.Sprintf("%d follows %d", r.LocalRecordSequenceNumber, c.number)
-		if err := c.find(Finding{Verdict: Gap, Offset: k.Offset, Record: r.RecordID.String(), Why: why}); err != nil {
+		if err := c.finding(Finding{Verdict: Gap, Offset: k.Offset, Record: r.RecordID.String(), Why: why}); err != nil {
 			return err
 		}
 	}
 	c.number, c.counted = r.LocalRecordSequenceNumber, true
 	if r.FirstOffset < c.from {
-		c.before[of(&r)] = true
+		c.before[sessionOf(&r)] = true
 		c.rep.Count[Outside]++
 		return nil
 	}
-	e := record{offset: k.Offset, value: bytes.Clone(k.Value), session: of(&r)}
-	if m := c.made[r.RecordID]; m != nil {
-		delete(c.made, r.RecordID)
+	e := record{offset: k.Offset, value: bytes.Clone(k.Value), session: sessionOf(&r)}
+	if m := c.refolded[r.RecordID]; m != nil {
+		delete(c.refolded, r.RecordID)
 		return c.compare(m, e)
 	}
 	if _, twice := c.emitted[r.RecordID]; twice {
-		return c.find(Finding{Verdict: Extra, Offset: k.Offset, Record: r.RecordID.String()})
+		return c.finding(Finding{Verdict: Extra, Offset: k.Offset, Record: r.RecordID.String()})
 	}
 	c.emitted[r.RecordID] = e
 	return nil
@@ -296,21 +302,21 @@ func (c *comparison) compare(m *cdr.Record, e record) error {
 	}
 	fields := avro.Differing(m, &was)
 	slices.Sort(fields)
-	return c.find(Finding{Verdict: Different, Offset: e.offset, Record: m.RecordID.String(), Fields: fields})
+	return c.finding(Finding{Verdict: Different, Offset: e.offset, Record: m.RecordID.String(), Fields: fields})
 }
 
-// finish judges what has found no match.
-func (c *comparison) finish() error {
+// judgeUnmatched judges what has found no match.
+func (c *comparison) judgeUnmatched() error {
 	if c.from > 0 {
-		for _, m := range c.made {
+		for _, m := range c.refolded {
 			if m.IdentityBasis == cdr.FirstEvent {
-				c.before[of(m)] = true
+				c.before[sessionOf(m)] = true
 			}
 		}
 	}
 	var findings []Finding
-	for id, m := range c.made {
-		if c.before[of(m)] {
+	for id, m := range c.refolded {
+		if c.before[sessionOf(m)] {
 			c.rep.Count[Outside]++
 			continue
 		}
@@ -330,14 +336,15 @@ func (c *comparison) finish() error {
 		return bytes.Compare([]byte(a.Record), []byte(b.Record))
 	})
 	for _, f := range findings {
-		if err := c.find(f); err != nil {
+		if err := c.finding(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *comparison) find(f Finding) error {
+// finding counts a difference and reports it.
+func (c *comparison) finding(f Finding) error {
 	f.Partition = c.partition
 	c.rep.Count[f.Verdict]++
 	return c.report(f)
