@@ -2,10 +2,16 @@ package explain
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
+	"januscdr/cdr"
 	"januscdr/internal/fixtures/recordings"
+	"januscdr/internal/fixtures/script"
+	"januscdr/janus"
 )
 
 func TestASessionIsFoundByWhateverOneHasOfIt(t *testing.T) {
@@ -131,5 +137,127 @@ func TestAQueryThatMakesNoSenseIsRefused(t *testing.T) {
 		if err := q.Check(); err != nil {
 			t.Errorf("%+v: %v", q, err)
 		}
+	}
+}
+
+// sessions is a log in which each of some sessions is created, a second after the one before.
+func sessions(ids ...uint64) *play {
+	p := &play{policy: cdr.DefaultPolicy(), ends: true}
+	for i, id := range ids {
+		line := fmt.Sprintf(`{"emitter":"edge-1","type":1,"timestamp":%d,"session_id":%d,"event":{"name":"created"}}`,
+			1790000000000000+1_000_000*i, id)
+		p.inputs = append(p.inputs, cdr.Input{Offset: int64(i), Append: 1790000000000000, Value: []byte(line)})
+	}
+	return p
+}
+
+func (p *play) find(t *testing.T, q Query) *Survey {
+	t.Helper()
+	s, err := Find(t.Context(), p.options("events"), p.log, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAnIdThatIsMistypedIsNearTheOneThatWasMeant(t *testing.T) {
+	log := sessions(5133196797721488, 5133196797721999, 4711, 8800000000000000)
+	for _, scene := range []struct{ what, typed, near string }{
+		{"a digit is missing", "513319679772148", "5133196797721488"},
+		{"a digit is too many", "51331967977214889", "5133196797721488"},
+		{"two digits are swapped", "5133196797724188", "5133196797721488"},
+		{"two digits are wrong", "5133196797721400", "5133196797721488"},
+		{"the end is missing", "513319679772", "5133196797721488 5133196797721999"},
+		{"a short one with a wrong digit", "4712", "4711"},
+		{"a short one, of which half is wrong", "4799", ""},
+		{"three digits are wrong", "5133196797721000", ""},
+		{"nothing is like it", "1234567890123456", ""},
+	} {
+		s := log.find(t, Query{ID: scene.typed})
+		if got := strings.Join(s.Near, " "); got != scene.near || len(s.Found) != 0 {
+			t.Errorf("%s: %s is near %q, want %q; %d found", scene.what, scene.typed, got, scene.near, len(s.Found))
+		}
+	}
+}
+
+func TestNoMoreThanThreeAreNearTheBestFirst(t *testing.T) {
+	s := sessions(55555551, 55555552, 55555553, 55555554, 55555566).find(t, Query{ID: "5555555"})
+	if got := strings.Join(s.Near, " "); got != "55555551 55555552 55555553" {
+		t.Error(got)
+	}
+	_, err := s.One()
+	if err == nil || !strings.HasSuffix(err.Error(), "; did you mean 55555551 or 55555552 or 55555553?") {
+		t.Error(err)
+	}
+}
+
+// What is looked for by a word that clients choose is told as they may choose it.
+func TestAWordOfAClientIsCleanedWhereItIsNotFound(t *testing.T) {
+	for _, q := range []Query{{Room: "\x1b[2J"}, {OpaqueID: "\u202e"}, {CallID: "\x00", Emitter: "\x07"}} {
+		_, err := sessions(1).find(t, q).One()
+		if err == nil || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q", err)
+		}
+	}
+}
+
+func TestManyThatFitAreNotAllListed(t *testing.T) {
+	p := &play{}
+	var lines []string
+	for i := range 30 {
+		lines = append(lines, fmt.Sprintf("event session=%d handle=1 attached plugin=echotest opaque=team", i+1))
+	}
+	if err := p.read(script.New(nil), lines); err != nil {
+		t.Fatal(err)
+	}
+	s := p.find(t, Query{OpaqueID: "team"})
+	_, err := s.One()
+	if len(s.Found) != 30 || err == nil || strings.Count(err.Error(), "\n") != maxListed+1 ||
+		!strings.HasSuffix(err.Error(), "\n  and 10 more") {
+		t.Errorf("%d found: %v", len(s.Found), err)
+	}
+	for i, f := range s.Found {
+		if f.Session != janus.SessionID(i+1) || f.Events != 1 || f.Why != "opaque id team" {
+			t.Errorf("%+v stands at %d", f, i)
+		}
+	}
+}
+
+// A session id that is the beginning of a hash, too, means the session; without such a session it means the record.
+func TestASessionIdIsPreferredToTheHashThatBeginsLikeIt(t *testing.T) {
+	p := sessions(1)
+	records := p.records(t)
+	uid := records[0].SessionUID.String()
+	digits := uid[:len(uid)-len(strings.TrimLeft(uid, "0123456789"))]
+	for id := uint64(2); len(digits) < minPrefix; id++ { // one whose session_uid begins with enough digits
+		p = sessions(id)
+		records = p.records(t)
+		uid = records[0].SessionUID.String()
+		digits = uid[:len(uid)-len(strings.TrimLeft(uid, "0123456789"))]
+	}
+	meant, err := strconv.ParseUint(digits[:minPrefix], 10, 63)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := p.find(t, Query{ID: digits[:minPrefix]})
+	if len(by.Found) != 1 || by.Found[0].Why != "session_uid "+uid {
+		t.Fatalf("%+v", by.Found)
+	}
+	own, err := strconv.ParseUint(records[0].SessionID, 10, 63)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := sessions(own, meant).find(t, Query{ID: digits[:minPrefix]})
+	if len(both.Found) != 1 || uint64(both.Found[0].Session) != meant {
+		t.Errorf("%+v, want session %d", both.Found, meant)
+	}
+}
+
+func TestTwoPartitionsAreOneSurvey(t *testing.T) {
+	a, b := sessions(7, 8).find(t, Query{ID: "7"}), sessions(9).find(t, Query{ID: "7"})
+	b.Join(a)
+	found, err := b.One()
+	if err != nil || found.Session != 7 || b.Sessions != 3 || b.Events != 3 {
+		t.Errorf("%v, %v, %d sessions, %d events", found, err, b.Sessions, b.Events)
 	}
 }
