@@ -51,7 +51,7 @@ func (p *Partition) silenceOf(em *emitterEntry, s *session) (at janus.Micros) {
 		}
 	}
 	if !open {
-		at = s.touchedAlive + p.terms(em, "").LegSilenceWithoutStatistics
+		at = s.touchedAlive + p.policy.SessionSilence
 	}
 	return at
 }
@@ -106,6 +106,12 @@ func (p *Partition) expire(now janus.Micros) error {
 			p.dueClock = d.at
 			if p.trace != nil {
 				p.conclude(RuleSessionForgotten, &session{emitter: d.emitter, id: d.ref.id}, nil, nil, facts{limit: p.policy.StubRetention})
+			}
+			if k.sleeps {
+				if err := p.load(k); err != nil {
+					return err
+				}
+				p.index.forgetAsleep(k)
 			}
 			if k.s != nil {
 				k.s = nil
@@ -171,8 +177,8 @@ func (p *Partition) inactive(k *sessionEntry, alive janus.Micros, why closeTrigg
 			}
 		}
 	}
-	if !any && s.touchedAlive+p.terms(em, "").LegSilenceWithoutStatistics <= alive {
-		p.conclude(RuleGaveUpSilent, s, nil, nil, facts{limit: p.terms(em, "").LegSilenceWithoutStatistics})
+	if !any && s.touchedAlive+p.policy.SessionSilence <= alive {
+		p.conclude(RuleGaveUpSilent, s, nil, nil, facts{limit: p.policy.SessionSilence})
 		p.release(k, why)
 		return
 	}

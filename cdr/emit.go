@@ -20,11 +20,16 @@ func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 
 	end := s.end(why)
 	p.index.drop(k)
-	k.s = &session{emitter: s.emitter, id: s.id, stub: &stub{
-		incarnation: s.incarnation, last: s.lastTime, silent: end.basis == EndLastEvidence || end.missing() || end.cause == CauseTransportGone,
-		//mutant:session-remembered
-		expires: p.pos.clock.now + p.policy.StubRetention,
-	}}
+	gone := &stub{incarnation: s.incarnation, last: s.lastTime}
+	//mutant:session-remembered
+	gone.expires = p.pos.clock.now + p.policy.StubRetention
+	if gone.sleeps = why.until == 0 && (end.missing() || end.cause == CauseTransportGone); gone.sleeps {
+		gone.expires = p.pos.clock.now + p.policy.SessionSilence
+		s.stub, s.closing, k.sleeps = gone, false, true
+		p.index.addAsleep(k)
+	} else {
+		k.s = &session{emitter: s.emitter, id: s.id, stub: gone}
+	}
 	p.index.cached++
 	p.watch(k, k.s)
 }
@@ -75,6 +80,11 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(k.em, h.plugin).Grace})
 	}
 	end := s.resolve(h, l, why)
+	if l.unchanged(end) { // it was woken up, and there was nothing in it
+		h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
+		h.sleep(p, k, l)
+		return
+	}
 	answer, basis := l.answer()
 	t := clamp(l.start, answer, l.partStart, end)
 	r := p.legRecord(k, h, l)
@@ -94,10 +104,14 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	l.span(r)
 	r.byTheClock(l.shift)
 	r.setConfidence()
+	r.revise(l.revised)
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, h, l, facts{at: end.time, record: r})
 
 	s.emitted = true
+	if l.revised++; l.revised > 1 {
+		s.takeBack(r.CDRID, l)
+	}
 	s.legCount++
 	if l.mate == SIPCall {
 		t.answer = 0 // that it was up is no answer
@@ -112,8 +126,33 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	}
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
 	h.reportedLeg(l, t.end.time, k.em.timeline.shift)
-	p.index.dropMembership(k, h, l)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
+	if end.missing() && why.until == 0 {
+		h.sleep(p, k, l)
+	} else {
+		p.index.dropMembership(k, h, l)
+	}
+}
+
+// takeBack takes a leg whose record is amended out of the sums of the session.
+func (s *session) takeBack(id ID, l *leg) {
+	s.legCount--
+	i := slices.IndexFunc(s.legs, func(c closedLeg) bool { return c.id == id })
+	if i < 0 {
+		return // its list was full
+	}
+	if s.legs[i].answer != 0 && l.mate == LegKindUnknown {
+		s.answered--
+	}
+	s.legs = slices.Delete(s.legs, i, i+1)
+}
+
+// revise makes an amendment of a record that was emitted before, as many times as revision says.
+func (r *Record) revise(revision int32) {
+	if revision > 0 {
+		r.Revision, r.ChangeKind = revision, Amendment
+		r.Supersedes = recordID(r.CDRID, r.RecordSequenceNumber, revision-1).String()
+	}
 }
 
 // legRecord is what the partial and the final records of a leg have in common.
@@ -203,6 +242,8 @@ func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	r.CumulativeDuration = r.Duration
 	r.byTheClock(s.shift)
 	r.setConfidence()
+	r.revise(s.revised)
+	s.revised++
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, nil, nil, facts{at: r.EndTime, record: r})
 }

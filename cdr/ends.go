@@ -139,8 +139,10 @@ func (l *leg) questioned(end janus.Micros) janus.Micros {
 		}
 	}
 	hole(l.gapFrom, l.gap)
-	if l.endBasis != EndPluginEvent && l.reports > 0 && end-l.reported > finalSpan && l.cadence != 0 && 2*(end-l.reported) > 3*l.cadence {
-		hole(l.reported, max(end-l.reported, 4*l.cadence)) // its last report comes right before the end, and more than that was lost
+	// The last report comes right before the end. Where more than that was lost, so may have been the setup of another one; but
+	// not where nothing came for so long that the leg had been given up: that is more than some events that were dropped.
+	if tail := end - l.reported; l.endBasis != EndPluginEvent && l.reports > 0 && l.revised == 0 && tail > finalSpan && 2*tail > 3*l.cadence {
+		hole(l.reported, max(tail, 4*l.cadence))
 	}
 	return at
 }

@@ -25,6 +25,7 @@ func (f *eventFold) handle() {
 	if h.opaqueID == "" && e.OpaqueID != "" {
 		h.opaqueID = keep(e.OpaqueID, &s.truncated)
 	}
+	f.wakeBy()
 	f.stepped = h.last - f.t
 	h.last, h.alive = max(h.last, f.t), f.em.alive
 

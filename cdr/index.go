@@ -46,6 +46,7 @@ type sessionEntry struct {
 	dirty           bool
 	deleted         bool
 	stub            bool
+	sleeps          bool         // a stub of which nobody told the end
 	uses            int32        // how often it stands in recent
 	queuedFor       janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
 }
@@ -90,6 +91,7 @@ func (x *index) add(s *session) *sessionEntry {
 		x.addSessions(em, 1)
 	}
 	k.s, k.deleted, k.stub = s, false, s.stub != nil
+	k.sleeps = k.stub && s.stub.sleeps
 	x.cached++
 	if !k.stub {
 		x.open++
@@ -104,6 +106,7 @@ func (x *index) add(s *session) *sessionEntry {
 			}
 		}
 	}
+	x.addAsleep(k)
 	if s.transportID != "" {
 		x.connect(k, s)
 	}
@@ -130,10 +133,31 @@ func (x *index) drop(k *sessionEntry) {
 				x.dropMembership(k, h, l)
 			}
 		}
+		x.forgetAsleep(k)
 		x.disconnect(k, k.s)
 		x.cached--
 	}
 	k.deadline, k.silenceDeadline, k.queuedFor, k.stub = 0, 0, 0, true
+}
+
+// addAsleep puts the memberships that sleep into the index: who left may be told later.
+func (x *index) addAsleep(k *sessionEntry) {
+	for _, h := range k.s.handles {
+		for _, l := range h.asleep {
+			if l.kind == RoomMembership {
+				x.addMembership(k, h, l)
+			}
+		}
+	}
+}
+
+// forgetAsleep takes the memberships that sleep out of the index.
+func (x *index) forgetAsleep(k *sessionEntry) {
+	for _, h := range k.s.handles {
+		for _, l := range h.asleep {
+			x.dropMembership(k, h, l)
+		}
+	}
 }
 
 func (x *index) addMembership(k *sessionEntry, h *handle, l *leg) {

@@ -32,6 +32,8 @@ type outcome struct {
 	parked  int
 	toStubs int         // events of sessions, repetitions too, that came when the session was reported already
 	again   map[ID]bool // sessions that began once more at the same moment, when the partition had forgotten them
+
+	revisions map[ID]int32 // the highest of each part of a leg, once asked for
 }
 
 // run folds a log.
@@ -190,6 +192,12 @@ func checkTold(out outcome, events int) error {
 			return fmt.Errorf("record %d: its id came before", i)
 		}
 		ids[r.RecordID] = true
+		if err := checkRevision(r, ids); err != nil {
+			return fmt.Errorf("record %d: %w", i, err)
+		}
+		if out.amended(i) {
+			continue // the highest revision counts
+		}
 		if done[r.SessionUID] {
 			return fmt.Errorf("record %d comes after the SESSION record of its session", i)
 		}
@@ -229,6 +237,31 @@ func checkTold(out outcome, events int) error {
 		return fmt.Errorf("SESSION records count %d events, and %d came to stubs, of %d", counted, out.toStubs, events)
 	}
 	return nil
+}
+
+// checkRevision says what is wrong with an amendment: it names the revision before it, which came before.
+func checkRevision(r *Record, ids map[ID]bool) error {
+	if (r.Revision == 0) != (r.ChangeKind == Original) || (r.Revision == 0) != (r.Supersedes == "") {
+		return fmt.Errorf("revision %d is %v and supersedes %q", r.Revision, r.ChangeKind, r.Supersedes)
+	}
+	if before := recordID(r.CDRID, r.RecordSequenceNumber, r.Revision-1); r.Revision > 0 && (r.Supersedes != before.String() || !ids[before]) {
+		return fmt.Errorf("revision %d supersedes %s, which is not the one before or did not come", r.Revision, r.Supersedes)
+	}
+	return nil
+}
+
+// amended tells whether a record has a later revision.
+func (o *outcome) amended(i int) bool {
+	if o.revisions == nil {
+		o.revisions = map[ID]int32{}
+		for j := range o.records {
+			r := &o.records[j]
+			part := recordID(r.CDRID, r.RecordSequenceNumber, -2)
+			o.revisions[part] = max(o.revisions[part], r.Revision)
+		}
+	}
+	r := &o.records[i]
+	return r.Revision < o.revisions[recordID(r.CDRID, r.RecordSequenceNumber, -2)]
 }
 
 // checkRecord says what is wrong within one record.

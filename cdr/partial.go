@@ -12,8 +12,8 @@ import (
 
 // cuts writes the parts of a leg that end before the event at hand.
 func (f *eventFold) cuts(h *handle, l *leg) {
-	if !f.p.partials {
-		return
+	if !f.p.partials || l.revised > 0 && l.parts == 0 {
+		return // it was reported as a whole
 	}
 	part := f.p.terms(f.em, h.plugin).Partial
 	for n := 0; n < maxCuts; n++ {
@@ -110,6 +110,8 @@ func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros
 	l.span(r)
 	r.byTheClock(l.shift)
 	r.setConfidence()
+	r.revise(l.revised)
+	l.revised = 0
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, k.s, h, l, facts{at: at, record: r})
 

@@ -330,19 +330,25 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	if err != nil {
 		return err
 	}
-	revived := false
 	if k != nil && k.s.stub != nil {
+		wakes := k.s.stub.sleeps && k.s.wakes(e)
+		again := revives(k.s.stub, e, raw)
 		//mutant:late-event
-		if !revives(k.s.stub, e, raw) {
+		if !again && !wakes {
 			p.counts.Late++
 			k.s.stub.late++
 			p.touch(k)
 			p.conclude(RuleLateEvent, k.s, nil, nil, facts{})
 			return nil
 		}
-		p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
-		p.index.drop(k)
-		k.s, revived = nil, true
+		if again {
+			p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
+			p.index.drop(k)
+			k.s = nil
+		} else {
+			p.touch(k)
+			p.wakeSession(k)
+		}
 	}
 	if k != nil && k.s != nil && k.s.superseded(e, raw) {
 		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
@@ -357,7 +363,6 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 			emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, shift: em.timeline.shift, steps: em.timeline.steps,
 			//mutant:cut-name
 			truncated: cut,
-			revived:   revived,
 		}
 		k = p.index.add(s)
 		if _, ok := e.Body.(*janus.SessionCreated); ok {

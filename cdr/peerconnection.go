@@ -42,7 +42,7 @@ func (f *eventFold) held() *leg {
 		if !f.opens() {
 			return nil
 		}
-		amid := !f.h.ended && (f.h.next[PeerConnection] > 0 || f.s.revived)
+		amid := !f.h.ended && f.h.next[PeerConnection] > 0
 		if pc = f.open(f.h, PeerConnection); pc == nil {
 			return nil
 		}
@@ -283,8 +283,9 @@ func (f *eventFold) reported(pc *leg, apart bool) {
 	if period := pc.period(); period != 0 && (f.s.period == 0 || period < f.s.period) {
 		f.s.period = period
 	}
+	goesOn := pc.counts(f.e.Body, f.t)
 	for _, l := range legs {
-		l.tick(f.t)
+		l.tick(f.t, goesOn)
 		if p := f.s.period; p != 0 && (l.cadence == 0 || p < l.cadence) {
 			l.cadence = p
 		}
@@ -304,8 +305,31 @@ func (l *leg) period() (least janus.Micros) {
 	return least
 }
 
+// longLived is for how many ms a PeerConnection must have been up for its rate to be known: it took a moment to begin.
+const longLived = 10_000
+
+// counts tells whether a report after a hole has counted more than a PeerConnection that began in the hole could have, at
+// the rate of before.
+func (l *leg) counts(body janus.Body, t janus.Micros) bool {
+	b, ok := body.(*janus.MediaReport)
+	if !ok || l.up == 0 {
+		return false
+	}
+	for i := range b.Streams {
+		s := l.find(&b.Streams[i])
+		if s == nil || s.count == 0 || s.media != janus.MediaAudio || s.last <= l.up {
+			continue
+		}
+		before := s.seen.PacketsReceived + s.seen.PacketsSent
+		now := b.Streams[i].PacketsReceived + b.Streams[i].PacketsSent
+		lived, hole := int64((s.last-l.up)/millisecond), int64((t-s.last)/millisecond)
+		return before > 0 && lived >= longLived && now*lived > before*hole+before/2*lived
+	}
+	return false
+}
+
 // tick notes a report. Those of the streams of one PeerConnection come together.
-func (l *leg) tick(t janus.Micros) {
+func (l *leg) tick(t janus.Micros, goesOn bool) {
 	since := t - l.reported
 	if l.reported != 0 && since <= finalSpan {
 		l.reported = max(l.reported, t)
@@ -318,7 +342,7 @@ func (l *leg) tick(t janus.Micros) {
 	} else if l.interval != 0 && l.reports > 1 && onTime(l.intervalBefore, l.interval) && (l.cadence == 0 || l.interval < l.cadence) {
 		l.cadence = l.interval // the last one comes out of turn: so each counts when the next one is there
 	}
-	if since > l.gap {
+	if since > l.gap && !goesOn {
 		l.gap, l.gapFrom = since, before
 	}
 	l.intervalBefore, l.interval = l.interval, since

@@ -23,6 +23,7 @@ const (
 // records of the same log, and a record's Kafka header names the policy by its Fingerprint.
 type Policy struct {
 	EmitterSilence janus.Micros // an emitter of which nothing comes for this long, in partition time, is given up
+	SessionSilence janus.Micros // a session with nothing open is given up after this long, and one that was given up is remembered for it
 	StubRetention  janus.Micros // how long a closed session is remembered, in partition time
 	HashKey        []byte       // key of the hash that stands for personal data, where a rule asks for it
 	Terms                       // what holds where no rule says otherwise
@@ -76,7 +77,8 @@ type Rule struct {
 // DefaultPolicy is what holds where nothing else is said: the defaults of the configuration.
 func DefaultPolicy() Policy {
 	return Policy{
-		EmitterSilence: hour,
+		EmitterSilence: 25 * hour, // later than what its silence suspends
+		SessionSilence: 7 * 24 * hour,
 		StubRetention:  10 * minute,
 		Terms: Terms{
 			Grace:                       5 * second,
@@ -132,7 +134,7 @@ func set[T any](to *T, v *T) {
 func (p *Policy) Fingerprint() string {
 	h := sha256.New()
 	key := sha256.Sum256(p.HashKey)
-	fmt.Fprintf(h, "%d %d %x ", p.EmitterSilence, p.StubRetention, key)
+	fmt.Fprintf(h, "%d %d %d %x ", p.EmitterSilence, p.SessionSilence, p.StubRetention, key)
 	show := func(t Terms) {
 		fmt.Fprintf(h, "%d %d %d %v %d %d %v %d %d\n", t.Grace, t.LegSilence, t.LegSilenceWithoutStatistics, kindsOf(t.Chargeable),
 			t.Partial.Every, t.Partial.Volume, placeOf(t.Partial.Midnight), t.Address, t.DisplayName)
@@ -171,6 +173,9 @@ func (p *Policy) Check() []error {
 	complain := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	if p.EmitterSilence < second {
 		complain("emitter_silence is %v: it must be at least 1s, and for calls that count more than 1m: an emitter shows that it lives every 30 s", span(p.EmitterSilence))
+	}
+	if p.SessionSilence < minute {
+		complain("session_silence is %v: it must be at least 1m: who calls must still be known when he does", span(p.SessionSilence))
 	}
 	if p.StubRetention <= 0 {
 		complain("stub_retention is %v: it must be more than 0, or late events would open sessions that are closed", span(p.StubRetention))

@@ -87,11 +87,15 @@ func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginE
 	}
 	for _, s := range seats {
 		k := p.index.sessions[s.ref]
-		if k == nil || k.stub || k.deleted {
+		if k == nil || k.stub && !k.sleeps || k.deleted {
 			continue
 		}
 		if err := p.load(k); err != nil {
 			return err
+		}
+		if k.stub {
+			p.touch(k)
+			p.wakeSession(k)
 		}
 		h := k.s.find(s.handle)
 		if h == nil {
@@ -99,6 +103,8 @@ func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginE
 		}
 		p.touch(k)
 		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: e.Time - em.timeline.shift, t: e.Time, offset: offset}
+		f.h = h
+		f.wake(h, func(l *leg) bool { return l.kind == RoomMembership && l.room == b.Room && (d.All || l.user == d.User) })
 		f.leave(h, b.Room, d.User, d.All, b.Name, by)
 		p.watch(k, k.s)
 	}

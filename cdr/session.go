@@ -99,20 +99,11 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 	return e.Time > s.lastTime // else it comes late, after other events of its own session
 }
 
-// revives tells whether an event is a new life of a session that was closed: a later `created`, or, where nobody had
-// told the end, anything but an end.
+// revives tells whether an event is a new life of a session that was closed: another `created`.
 func revives(b *stub, e *janus.Event, raw janus.Micros) bool {
-	switch body := e.Body.(type) {
-	case *janus.SessionCreated:
-		//mutant:later-created
-		return raw != b.incarnation
-	case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup:
-		return false
-	case *janus.PluginEvent:
-		return b.silent && e.Time > b.last && body.Name != "hangup"
-	}
-	//mutant:life-after-silence
-	return b.silent && e.Time > b.last
+	_, created := e.Body.(*janus.SessionCreated)
+	//mutant:later-created
+	return created && raw != b.incarnation
 }
 
 // outlives tells whether an event shows that the session lives on after its emitter's end.

@@ -15,7 +15,7 @@ type session struct {
 	emitter string
 	id      janus.SessionID
 
-	stub *stub // not nil: the incarnation is closed and reported; nothing else is set
+	stub *stub // not nil: the incarnation is closed and reported; nothing else is set unless it sleeps
 
 	incarnation     janus.Micros // timestamp of `created`, or of the first event seen
 	shift           janus.Micros // its emitter's timeline.shift then
@@ -48,8 +48,8 @@ type session struct {
 	legs     []closedLeg // legs whose final record was emitted
 	legCount int32       // these, and those that legs has no room for
 	answered int32
-	revived  bool // it was closed by silence before, and reported
-	emitted  bool // a record of this incarnation was emitted: its identity is fixed
+	revised  int32 // SESSION records that were emitted of it
+	emitted  bool  // a record of this incarnation was emitted: its identity is fixed
 
 	clockSuspect bool
 	truncated    bool
@@ -67,6 +67,7 @@ type stub struct {
 	silent      bool         // it was closed because nothing told its end: life after it is a new incarnation
 	expires     janus.Micros // partition clock
 	late        int32
+	sleeps      bool // nobody told its end: what comes of it wakes it up, and its records are amended
 }
 
 // closedLeg is what a SESSION record says of a leg.
@@ -105,6 +106,7 @@ type handle struct {
 	next    [legKinds]int32        // next leg_index, by kind
 	lastEnd [legKinds]janus.Micros // end of the last leg that was closed, by kind
 	legs    []*leg                 // open, or in their grace
+	asleep  []*leg                 // reported, though nobody had told their end
 }
 
 // pastLeg is what is remembered of a leg that was reported, to know what is told of it again.
@@ -197,7 +199,9 @@ type leg struct {
 	mateIndex int32        // which one of the handle's
 	pays      bool         // a partial record was charged though the call was not known
 
-	parts       int32 // partial records emitted; what they said of start and answer is fixed
+	revised     int32        // records that were emitted of the running part
+	saidLife    janus.Micros // its last evidence when the last of them was
+	parts       int32        // partial records emitted; what they said of start and answer is fixed
 	answerFixed janus.Micros
 	basisFixed  AnswerBasis
 	partStart   janus.Micros // where the running part begins
@@ -281,7 +285,9 @@ func (s *session) fields(c *codec) {
 		}
 	} else if s.stub != nil {
 		nested(c, 4, s.stub.fields)
-		return
+		if !s.stub.sleeps {
+			return
+		}
 	}
 	num(c, 5, &s.incarnation)
 	num(c, 6, &s.basis)
@@ -332,10 +338,10 @@ func (s *session) fields(c *codec) {
 	num(c, 37, &s.unweighed)
 	list(c, 38, &s.past, func(c *codec, id *janus.HandleID) { num(c, 1, id) })
 	num(c, 39, &s.lostLegs)
-	flag(c, 40, &s.revived)
 	num(c, 41, &s.shift)
 	num(c, 42, &s.steps)
 	num(c, 43, &s.period)
+	num(c, 44, &s.revised)
 }
 
 func (b *stub) fields(c *codec) {
@@ -344,6 +350,7 @@ func (b *stub) fields(c *codec) {
 	flag(c, 3, &b.silent)
 	num(c, 4, &b.expires)
 	num(c, 5, &b.late)
+	flag(c, 6, &b.sleeps)
 }
 
 func (h *handle) fields(c *codec) {
@@ -370,6 +377,12 @@ func (h *handle) fields(c *codec) {
 		num(c, 21+2*k, &h.lastEnd[k])
 	}
 	list(c, 40, &h.legs, func(c *codec, l **leg) {
+		if *l == nil {
+			*l = &leg{}
+		}
+		(*l).fields(c)
+	})
+	list(c, 41, &h.asleep, func(c *codec, l **leg) {
 		if *l == nil {
 			*l = &leg{}
 		}
@@ -471,6 +484,8 @@ func (l *leg) fields(c *codec) {
 	num(c, 85, &l.gapFrom)
 	num(c, 86, &l.shift)
 	num(c, 87, &l.intervalBefore)
+	num(c, 88, &l.revised)
+	num(c, 89, &l.saidLife)
 }
 
 func (s *stream) fields(c *codec) {

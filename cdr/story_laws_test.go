@@ -15,6 +15,8 @@ type laws struct {
 	parts   map[cdr.ID]*parts
 	legs    map[cdr.ID][]cdr.ID // final legs by session
 	ended   map[cdr.ID]bool     // sessions with a SESSION record
+
+	superseded map[string]bool // record ids, of which an amendment may be one
 }
 
 // parts are the partial records of one leg so far.
@@ -22,12 +24,13 @@ type parts struct {
 	number int32
 	closed int64
 	sum    int64
+	last   int64 // what the last one added
 	final  bool
 }
 
 func (w *laws) check(records []cdr.Record) error {
 	if w.ids == nil {
-		*w = laws{ids: map[cdr.ID]bool{}, parts: map[cdr.ID]*parts{}, legs: map[cdr.ID][]cdr.ID{}, ended: map[cdr.ID]bool{}}
+		*w = laws{ids: map[cdr.ID]bool{}, parts: map[cdr.ID]*parts{}, legs: map[cdr.ID][]cdr.ID{}, ended: map[cdr.ID]bool{}, superseded: map[string]bool{}}
 	}
 	for i := range records {
 		r := &records[i]
@@ -46,11 +49,12 @@ func (w *laws) identity(r *cdr.Record) error {
 		return fmt.Errorf("its number is %d, want %d", r.LocalRecordSequenceNumber, w.numbers)
 	case w.ids[r.RecordID]:
 		return fmt.Errorf("its record_id is taken")
-	case w.ended[r.SessionUID]:
-		return fmt.Errorf("it comes after the SESSION record")
-	case r.Revision != 0 || r.ChangeKind != cdr.Original || r.Supersedes != "":
-		return fmt.Errorf("it is no original")
+	case (r.Revision == 0) != (r.ChangeKind == cdr.Original) || (r.Revision == 0) != (r.Supersedes == ""):
+		return fmt.Errorf("revision %d is %v and supersedes %q", r.Revision, r.ChangeKind, r.Supersedes)
+	case r.Revision > 0 && !w.superseded[r.Supersedes]:
+		return fmt.Errorf("it supersedes a record that did not come")
 	}
+	w.superseded[r.RecordID.String()] = true
 	w.numbers++
 	w.ids[r.RecordID] = true
 	if r.RecordType == cdr.SessionSummary {
@@ -67,7 +71,7 @@ func (w *laws) identity(r *cdr.Record) error {
 		if r.Chargeable || r.HandleID != "" || r.LegKind != cdr.LegKindUnknown || len(r.Streams) > 0 {
 			return fmt.Errorf("it has fields of a leg")
 		}
-	} else if r.IsFinal {
+	} else if r.IsFinal && !slices.Contains(w.legs[r.SessionUID], r.CDRID) {
 		w.legs[r.SessionUID] = append(w.legs[r.SessionUID], r.CDRID)
 	}
 	return nil
@@ -132,6 +136,11 @@ func (w *laws) tiles(r *cdr.Record) error {
 		p = &parts{closed: int64(r.StartTime)}
 		w.parts[r.CDRID] = p
 	}
+	if r.Revision > 0 { // in place of the last one
+		p.sum, p.closed, p.final = p.sum-p.last, int64(r.RecordOpeningTime), false
+		p.number = max(p.number-1, 0)
+	}
+	p.last = r.Duration
 	p.sum += r.Duration
 	if !r.IsFinal || p.number > 0 {
 		p.number++

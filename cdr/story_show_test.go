@@ -119,6 +119,9 @@ func (s shown) record(r *cdr.Record) string {
 		l.add("opens", daytime(r.RecordOpeningTime))
 		l.add("closes", daytime(r.RecordClosureTime))
 	}
+	if r.Revision != 0 {
+		l.add("revision", r.Revision)
+	}
 	l.add("start", daytime(r.StartTime))
 	l.add("answer", daytime(r.AnswerTime))
 	if r.AnswerTime != 0 {

@@ -66,6 +66,7 @@ const (
 	RuleGaveUpEmitterSilent // nothing came of the emitter for too long, or the file ends
 	RulePartCut
 	RuleRecordEmitted
+	RuleLegWoken         // it was reported at its last evidence, and is heard of again
 	RuleSessionForgotten // the stub's time is over
 )
 
@@ -83,7 +84,7 @@ var TraceRules = []string{
 	"leg_ended_with_session", "call_waits_for_sip", "handle_closed",
 	"session_end_destroyed", "session_end_timeout", "session_end_connection_lost", "superseded",
 	"duplicate", "late_in_grace", "late_event",
-	"grace_over", "gave_up_silent", "gave_up_emitter_silent", "part_cut", "record_emitted", "session_forgotten",
+	"grace_over", "gave_up_silent", "gave_up_emitter_silent", "part_cut", "record_emitted", "leg_woken", "session_forgotten",
 }
 
 // String is the name of the rule.

@@ -80,6 +80,7 @@ type Policy struct {
 	LegSilence                  time.Duration
 	LegSilenceWithoutStatistics time.Duration
 	EmitterSilence              time.Duration
+	SessionSilence              time.Duration
 	StubRetention               time.Duration
 	Chargeable                  []string      // kinds of legs; empty: the usual ones
 	PartialEvery                time.Duration // 0: never

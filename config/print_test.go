@@ -61,7 +61,8 @@ policy:
   grace: 5s # default
   leg_silence: 1h # default
   leg_silence_without_statistics: 24h # default
-  emitter_silence: 1h # default
+  emitter_silence: 25h # default
+  session_silence: 7d # default
   stub_retention: 10m # default
   chargeable: [] # default
   partial_every: 0s # default

@@ -142,10 +142,14 @@ var table = []*key{
 	{name: "policy.leg_silence_without_statistics", def: "24h", min: minute, max: 365 * day,
 		at:    func(c *Config) any { return &c.Policy.LegSilenceWithoutStatistics },
 		about: "the same for a leg without statistics, where silence says less"},
-	{name: "policy.emitter_silence", def: "1h", min: sec, max: 365 * day,
+	{name: "policy.emitter_silence", def: "25h", min: sec, max: 365 * day,
 		at: func(c *Config) any { return &c.Policy.EmitterSilence },
-		about: "a Janus that is silent for this long is taken for gone, and what was open there is closed; it shows that " +
-			"it lives every 30s, so less than 1m is for trying out"},
+		about: "a Janus that is silent for this long is taken for gone, and what was open there is closed; more than the " +
+			"other silences, which wait meanwhile; it shows that it lives every 30s, so less than 1m is for trying out"},
+	{name: "policy.session_silence", def: "7d", min: minute, max: 365 * day,
+		at: func(c *Config) any { return &c.Policy.SessionSilence },
+		about: "a session with nothing open is given up after this long, and what was given up is remembered for it, so that " +
+			"its records can be amended"},
 	{name: "policy.stub_retention", def: "10m", min: sec, max: 365 * day,
 		at:    func(c *Config) any { return &c.Policy.StubRetention },
 		about: "how long a closed session is remembered, so that late events open nothing"},

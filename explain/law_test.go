@@ -70,7 +70,8 @@ func legsAreTold(s *Story, records []cdr.Record) error {
 		if n := strings.Count(because.String(), "record "+r.RecordID.String()[:8]+","); n != 1 {
 			return fmt.Errorf("record %s goes out %d times", r.RecordID, n)
 		}
-		if r.RecordType == cdr.Leg && r.IsFinal {
+		later := slices.ContainsFunc(records[i+1:], func(o cdr.Record) bool { return o.Supersedes == r.RecordID.String() })
+		if r.RecordType == cdr.Leg && r.IsFinal && !later { // the highest revision counts
 			outcomes[outcome(&r)]--
 		}
 	}

@@ -354,6 +354,12 @@ var ruleTexts = map[cdr.TraceRule]ruleText{
 		billing:    "This is what a billing system reads.",
 		section:    secCharged,
 	},
+	cdr.RuleLegWoken: {
+		conclusion: "{leg}, which was reported with its end at {at}, is heard of again",
+		rule:       "What nobody had told the end of is reported at its last evidence, and goes on when it is heard of.",
+		billing:    "Its record is made again: the highest revision counts.",
+		section:    secEnds,
+	},
 	cdr.RuleSessionForgotten: {
 		conclusion: "the session is forgotten after {limit}: an event of it would open it anew",
 		rule:       "A closed session is remembered for a while, so that late events open nothing.",

@@ -40,6 +40,7 @@ func TestTheBoundsOfASettingOfThePolicyAreThoseOfTheFold(t *testing.T) {
 		"policy.leg_silence_without_statistics": {with: map[string]string{"policy.leg_silence": "1m"},
 			field: func(p *cdr.Policy) *janus.Micros { return &p.LegSilenceWithoutStatistics }, least: true},
 		"policy.emitter_silence": {field: func(p *cdr.Policy) *janus.Micros { return &p.EmitterSilence }, least: true},
+		"policy.session_silence": {field: func(p *cdr.Policy) *janus.Micros { return &p.SessionSilence }, least: true},
 		"policy.stub_retention":  {field: func(p *cdr.Policy) *janus.Micros { return &p.StubRetention }},
 		"policy.partial_every":   {field: func(p *cdr.Policy) *janus.Micros { return &p.Partial.Every }, least: true},
 	} {

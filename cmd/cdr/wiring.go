@@ -24,6 +24,7 @@ func policy(c *config.Config) (cdr.Policy, error) {
 	p.LegSilence = micros(c.Policy.LegSilence)
 	p.LegSilenceWithoutStatistics = micros(c.Policy.LegSilenceWithoutStatistics)
 	p.EmitterSilence = micros(c.Policy.EmitterSilence)
+	p.SessionSilence = micros(c.Policy.SessionSilence)
 	p.StubRetention = micros(c.Policy.StubRetention)
 	p.HashKey = []byte(c.Policy.HashKey)
 	p.Chargeable = legKinds(c.Policy.Chargeable)

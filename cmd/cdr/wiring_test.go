@@ -58,7 +58,7 @@ func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 	got := policyOf(t, map[string]string{
 		"policy.grace": "1s", "policy.leg_silence": "2m", "policy.leg_silence_without_statistics": "3m",
-		"policy.emitter_silence": "4m", "policy.stub_retention": "5m",
+		"policy.emitter_silence": "4m", "policy.session_silence": "6m", "policy.stub_retention": "5m",
 		"policy.chargeable": "SIP_CALL,RECORDING", "policy.address": "hash", "policy.display_name": "omit",
 		"policy.partial_every": "15m", "policy.partial_volume": "1GiB", "policy.partial_midnight": "Europe/Vienna",
 		"policy.hash_key": "0123456789abcdef",
@@ -72,7 +72,7 @@ func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := cdr.Policy{
-		EmitterSilence: 4 * minute, StubRetention: 5 * minute, HashKey: []byte("0123456789abcdef"),
+		EmitterSilence: 4 * minute, SessionSilence: 6 * minute, StubRetention: 5 * minute, HashKey: []byte("0123456789abcdef"),
 		Terms: cdr.Terms{Grace: 1e6, LegSilence: 2 * minute, LegSilenceWithoutStatistics: 3 * minute,
 			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit,
 			Partial: cdr.Partial{Every: 15 * minute, Volume: 1 << 30, Midnight: vienna}},
