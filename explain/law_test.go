@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestEveryStoryIsTrueToItsRecords(t *testing.T) {
 				})
 				told++
 				err := errors.Join(recordsAreTold(s, mine), legsAreTold(s, mine), nothingIsOpenThatIsNot(s, mine, ends),
-					entriesAreInOrder(s), textFits(s))
+					endsAreThoseOfRecords(s, mine), entriesAreInOrder(s), textFits(s))
 				if err != nil {
 					t.Errorf("%s, session %s of %s, ends: %v\n%v", name, at.session, at.emitter, ends, err)
 				}
@@ -104,6 +105,40 @@ func nothingIsOpenThatIsNot(s *Story, records []cdr.Record, ends bool) error {
 		for _, b := range h.Legs {
 			if b.Open && closed {
 				return fmt.Errorf("the bar of %s on %s has no end", b.Name, h.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// anEnd is a sentence that tells the end of a leg to the point, or its answer.
+var anEnd = regexp.MustCompile(`(?:ends|is answered) at (\d\d:\d\d:\d\d\.\d{3})`)
+
+// endsAreThoseOfRecords tells whether a moment that is told as the answer or the end of a leg is that of a record.
+func endsAreThoseOfRecords(s *Story, records []cdr.Record) error {
+	told := map[string]bool{}
+	for i := range records {
+		r := &records[i]
+		if r.RecordType == cdr.SessionSummary {
+			if r.ClockSuspect {
+				return nil // each leg has the clock of its own beginning
+			}
+			continue
+		}
+		for _, t := range []janus.Micros{r.AnswerTime, r.EndTime, r.RecordClosureTime} { // the last is the end of a part
+			told[clockTime(t)] = true
+		}
+	}
+	if s.Open {
+		return nil // some are to come
+	}
+	for _, e := range s.Timeline {
+		for _, c := range e.Because {
+			if c.Rule == cdr.RuleAnsweredStreamStarted.String() {
+				continue // it says itself that webrtcup may say otherwise
+			}
+			if m := anEnd.FindStringSubmatch(c.Text); m != nil && !told[m[1]] {
+				return fmt.Errorf("no record has this moment: %s", c.Text)
 			}
 		}
 	}

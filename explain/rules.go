@@ -194,10 +194,11 @@ var ruleTexts = map[cdr.TraceRule]ruleText{
 		section:    secTimes,
 	},
 	cdr.RuleAnsweredStreamStarted: {
-		conclusion: "{leg} is answered at {at}, because the plugin says that the stream has started",
-		rule:       "A view is answered when the plugin says so, or with webrtcup.",
-		billing:    "By default it is not charged: its PeerConnection is.",
-		section:    secTimes,
+		conclusion: "{leg} is answered at {at}, unless webrtcup says when, " +
+			"because the plugin says that the stream has started",
+		rule:    "A view is answered by webrtcup; where none is seen, when the plugin says that the stream has started.",
+		billing: "By default it is not charged: its PeerConnection is.",
+		section: secTimes,
 	},
 	cdr.RuleAnsweredByEvidence: {
 		conclusion: "{leg} is answered at {at}, because media flow; webrtcup was not seen",
