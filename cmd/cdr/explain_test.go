@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"os"
 	"strings"
@@ -34,6 +36,18 @@ func TestAStoryIsToldFromAFileFromAPipeAndPacked(t *testing.T) {
 		got != fromFile.out {
 		t.Errorf("another story from a pipe: %+v", fromPipe)
 	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(events)); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("events.jsonl.gz", packed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fromPacked := says(t, "", "explain", sipSession, "events.jsonl.gz")
+	if got := strings.Replace(fromPacked.out, "events.jsonl.gz", "events.jsonl", 1); got != fromFile.out {
+		t.Errorf("another story of the packed file: %+v", fromPacked)
+	}
 	left, err := os.ReadDir(os.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +73,44 @@ func TestTheRecordsOfAStoryAreThoseOfAssemble(t *testing.T) {
 	for _, a := range story.Records {
 		if !strings.Contains(assembled.out, `"record_id":"`+a.RecordID+`"`) {
 			t.Errorf("nobody assembles %s", a.RecordID)
+		}
+	}
+}
+
+// A file ends where it was cut off, or the log goes on: who explains it knows.
+func TestWhatIsOpenAtTheEndOfAFileMayStayOpen(t *testing.T) {
+	events := file(t, "1.1-f_sip")
+	half := strings.Join(strings.SplitAfter(events, "\n")[:40], "")
+	ended, open := says(t, half, "explain", sipSession, "-"), says(t, half, "explain", sipSession, "-", "--no-flush")
+	const still = "The session is open where the log ends: records may still come."
+	if strings.Contains(ended.out, still) || !strings.Contains(open.out, still) {
+		t.Errorf("ended:\n%s\nopen:\n%s", ended.out, open.out)
+	}
+}
+
+func TestOneOfSeveralServersIsNamed(t *testing.T) {
+	events := file(t, "1.1-f_sip")
+	both := events + strings.ReplaceAll(events, "janus-par-01", "janus-lon-02")
+	if got := says(t, both, "explain", sipSession, "-"); got.code != cli.Failed ||
+		!strings.Contains(got.err, "2 sessions fit id "+sipSession+"; name one by its id and --emitter:") {
+		t.Errorf("%+v", got)
+	}
+	got := says(t, both, "explain", sipSession, "-", "--emitter", "janus-lon-02")
+	if got.code != cli.OK || !strings.HasPrefix(got.out, "Session "+sipSession+" on janus-lon-02\n") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Whoever mistypes a session is told which there is; whoever mistypes it wholly is told how many there are.
+func TestASessionThatIsNotThereIsAMistakeThatSaysWhatIs(t *testing.T) {
+	events := file(t, "1.1-f_sip")
+	for typed, want := range map[string]string{
+		sipSession[:15]: "; did you mean " + sipSession + "?\n",
+		"deadbeef":      "cdr: no session fits id deadbeef among 1 session in 149 events\n",
+	} {
+		if got := says(t, events, "explain", typed, "-"); got.code != cli.Failed || !strings.HasSuffix(got.err, want) ||
+			got.out != "" {
+			t.Errorf("%s: %+v", typed, got)
 		}
 	}
 }
