@@ -46,6 +46,7 @@ func (s *session) resolve(h *handle, l *leg, why closeTrigger) ending {
 		e.cause = s.cause(e, why)
 	}
 	e.by = initiator(e, l.whoEnded())
+	//mutant:call-broken
 	if l.kind == SIPCall && l.hangTime != 0 && l.hangTime <= e.time && l.brokenBefore() {
 		broken := explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
 		e.cause = s.cause(broken, why)
@@ -80,6 +81,7 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 		return explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
 	case l.ended:
 		e := explicitEnd(l.endBasis, l.endedAt, l.endWord)
+		//mutant:end-questioned
 		if at := l.questioned(e.time); at != 0 {
 			e.earliest = min(at, e.time)
 		}
@@ -114,7 +116,9 @@ func (s *session) letGo(l *leg, gone janus.Micros) ending {
 	}
 	switch {
 	case l.reports == 0: // nothing confirms it
+		//mutant:let-go-unconfirmed
 		e.earliest = min(e.earliest, l.life)
+	//mutant:let-go-without-report
 	case gone-l.reported > finalSpan:
 		e = inferredEnd(EndLastEvidence, l.life, gone)
 		e.cause = CauseInactivity

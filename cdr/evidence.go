@@ -189,11 +189,13 @@ func (f *eventFold) live(pc *leg) {
 func (f *eventFold) liveOwn(s sign, b *janus.PluginEvent) {
 	pc := f.h.openLeg(PeerConnection)
 	for _, l := range f.h.legs {
+		//mutant:proves-life
 		if l.ended || proofs[s][l.kind] != proofOfLife {
 			continue
 		}
 		switch l.kind {
 		case SIPCall:
+			//mutant:word-of-this-call
 			if id := callIDOf(b); id == "" || l.callID == "" || id != l.callID {
 				continue
 			}

@@ -194,6 +194,7 @@ func (l *leg) startMissing() bool {
 	if l.kind == SIPCall || l.kind == RoomMembership {
 		return l.noStart
 	}
+	//mutant:went-further
 	if l.misfit() {
 		return true
 	}

@@ -84,6 +84,7 @@ func (h *handle) chargeable(l *leg, t *Terms) bool {
 		return false
 	}
 	answer, _ := l.answer()
+	//mutant:somebody-pays
 	return l.pays || answer != 0 && l.mate == LegKindUnknown
 }
 

@@ -261,6 +261,7 @@ const byePatience = 32 * second
 func (l *leg) impliedAnswer() (at janus.Micros) {
 	refused := l.code >= 300 && l.endWord != byeAnswered
 	incoming := l.direction == Terminating && l.up != 0 && !l.early
+	//mutant:implied-answer
 	if refused || l.missed || l.ok200 == 0 && l.byeTime == 0 && !l.dialog && !incoming {
 		return 0
 	}
@@ -305,6 +306,7 @@ func (l *leg) callEnd() ending {
 	//mutant:end-by-first-word
 	case !l.ended, !together(first.time, e.time):
 		e = first
+	//mutant:bye-timed-out
 	case l.endWord == byeAnswered && l.code != 200 && first.time == e.time:
 		e.time = max(e.time-byePatience, l.start)
 		e.earliest = e.time

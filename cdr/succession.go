@@ -79,6 +79,7 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 			return ofEither // one may come late
 		}
 	case *janus.DTLSState:
+		//mutant:second-handshake
 		if pc.secured != 0 && t > pc.secured {
 			return ofNext // one handshake is all that a PeerConnection has
 		}
@@ -131,6 +132,7 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 	//mutant:second-offer
 	case b.FromClient && !pc.acted:
 		return ofNext // a second offer before anything of Janus is a second attempt
+	//mutant:other-origin
 	case other && !pc.connected():
 		return ofNext
 	case other:
@@ -175,6 +177,7 @@ func (l *leg) tellReport(r *janus.MediaReport, t janus.Micros) verdict {
 		return ofThis
 	case fell < known:
 		return ofThis
+	//mutant:counters-begin-anew
 	case fell > 1 || l.live() <= 1:
 		return ofNext
 	case n != nil:
@@ -310,6 +313,7 @@ func (h *handle) part(p *Partition, s *session) {
 		n := l.next
 		switch {
 		case n == nil:
+		//mutant:foreign-at-the-end
 		case n.foreign:
 			l.next, n.foreign = nil, false
 			n.index = h.next[PeerConnection]

@@ -61,6 +61,7 @@ func (t *timeline) moment(timestamp, appended janus.Micros, c *clock) janus.Micr
 	if t.floorBacks != c.backs { // the log's own clock was set back: the floor is another one
 		t.floorKnown, t.floorBacks = false, c.backs
 	}
+	//mutant:clock-set-forward
 	if through := t.floor - (appended - at); t.settled(c) && through > leastStep {
 		t.step(-through)
 		return at - through
@@ -117,12 +118,14 @@ func (f *eventFold) place(appended janus.Micros) {
 		return
 	}
 	again := h.toldAgain(f.raw, f.e.Body)
+	//mutant:told-again
 	if again {
 		f.again = true
 		return
 	}
 	behind := h.last - f.e.Time
 	switch {
+	//mutant:clock-set-back
 	case h.last != 0 && behind > leastStep && f.goesOn(h):
 		at := line.next(h.last, f.raw, appended)
 		if pc := h.openLeg(PeerConnection); pc != nil && pc.interval > 0 && isReport(f.e.Body) && line.isFile() {
@@ -131,6 +134,7 @@ func (f *eventFold) place(appended janus.Micros) {
 		line.step(at - f.e.Time)
 		f.e.Time = at
 	case line.isFile():
+		//mutant:leap-of-reports
 		if by := f.reportsLeap(h); by > leastStep {
 			line.step(-by)
 			f.e.Time -= by
