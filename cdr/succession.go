@@ -132,7 +132,6 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 	//mutant:second-offer
 	case b.FromClient && !pc.acted:
 		return ofNext // a second offer before anything of Janus is a second attempt
-	//mutant:other-origin
 	case other && !pc.connected():
 		return ofNext
 	case other:

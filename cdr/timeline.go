@@ -61,7 +61,6 @@ func (t *timeline) moment(timestamp, appended janus.Micros, c *clock) janus.Micr
 	if t.floorBacks != c.backs { // the log's own clock was set back: the floor is another one
 		t.floorKnown, t.floorBacks = false, c.backs
 	}
-	//mutant:clock-set-forward
 	if through := t.floor - (appended - at); t.settled(c) && through > leastStep {
 		t.step(-through)
 		return at - through
