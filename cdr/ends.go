@@ -89,6 +89,11 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 	//mutant:end-by-detached
 	case h.detachedAt != 0:
 		return s.letGo(l, h.detachedAt)
+	case s.destroyed != 0 && why.until != 0 && together(why.until, s.destroyed):
+		// Its id was created again at once: what comes right behind the end, its last report, is not waited for.
+		e := explicitEnd(EndSessionDestroyed, s.destroyed, "")
+		e.earliest, e.latest = min(l.life, e.time), e.time+togetherSpan
+		return e
 	case s.timedOut != 0 || s.destroyed != 0:
 		// Its `detached` was lost, and what else was nobody knows.
 		e := s.letGo(l, max(s.timedOut, s.destroyed))

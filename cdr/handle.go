@@ -11,8 +11,11 @@ func (f *eventFold) handle() {
 	s, e := f.s, f.e
 	h := s.find(e.Handle)
 	if h == nil {
-		if slices.Contains(s.past, e.Handle) {
-			return
+		if i := slices.Index(s.past, e.Handle); i >= 0 {
+			if _, attached := e.Body.(*janus.HandleAttached); !attached {
+				return
+			}
+			s.past = slices.Delete(s.past, i, i+1) // an application that chooses ids has chosen it again
 		}
 		if h = s.attach(f, e); h == nil {
 			return

@@ -350,8 +350,14 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 			p.wakeSession(k)
 		}
 	}
+	var before []janus.HandleID // handles of the incarnation before
 	if k != nil && k.s != nil && k.s.superseded(e, raw) {
 		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
+		if k.s.closing { // it has ended, and what comes late of it is none of the new one's
+			for _, h := range k.s.handles[max(0, len(k.s.handles)-maxPast):] {
+				before = append(before, h.id)
+			}
+		}
 		if err := p.finish(k, e.Time); err != nil {
 			return err
 		}
@@ -362,7 +368,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		s := &session{
 			emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, shift: em.timeline.shift, steps: em.timeline.steps,
 			//mutant:cut-name
-			truncated: cut,
+			truncated: cut, past: before,
 		}
 		k = p.index.add(s)
 		if _, ok := e.Body.(*janus.SessionCreated); ok {

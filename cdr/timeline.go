@@ -19,6 +19,7 @@ type timeline struct {
 	shift janus.Micros // what its steps have come to: timeline − timestamp
 	now   janus.Micros // largest moment that was seen
 	steps int32        // how many were seen
+	undo  janus.Micros // shift before the last of them
 
 	floor      janus.Micros // smallest append − moment, while known
 	floorKnown bool
@@ -53,6 +54,7 @@ func (t *timeline) fields(c *codec) {
 	num(c, 6, &t.floorSince)
 	num(c, 7, &t.floorBacks)
 	num(c, 8, &t.alike)
+	num(c, 9, &t.undo)
 }
 
 // moment is when an event happened. One that goes through the floor shows that the clock was set forward.
@@ -75,6 +77,7 @@ func (t *timeline) settled(c *clock) bool {
 
 // step moves the timeline against the timestamps.
 func (t *timeline) step(by janus.Micros) {
+	t.undo = t.shift
 	t.shift += by
 	t.steps++
 }
@@ -129,6 +132,9 @@ func (f *eventFold) place(appended janus.Micros) {
 		at := line.next(h.last, f.raw, appended)
 		if pc := h.openLeg(PeerConnection); pc != nil && pc.interval > 0 && isReport(f.e.Body) && line.isFile() {
 			at = max(pc.reported+pc.interval, h.last)
+			if was := f.raw + line.undo; line.steps > 0 && was >= h.last-pc.interval && was <= at {
+				at = max(was, h.last) // one timestamp was wild, and the clock goes on as before
+			}
 		}
 		line.step(at - f.e.Time)
 		f.e.Time = at
