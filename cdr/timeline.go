@@ -139,7 +139,6 @@ func (f *eventFold) place(appended janus.Micros) {
 		line.step(at - f.e.Time)
 		f.e.Time = at
 	case line.isFile():
-		//mutant:leap-of-reports
 		if by := f.reportsLeap(h); by > leastStep {
 			line.step(-by)
 			f.e.Time -= by
