@@ -120,7 +120,6 @@ func (f *eventFold) place(appended janus.Micros) {
 		return
 	}
 	again := h.toldAgain(f.raw, f.e.Body)
-	//mutant:told-again
 	if again {
 		f.again = true
 		return
