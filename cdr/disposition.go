@@ -54,7 +54,7 @@ func (l *leg) sipDisposition() Disposition {
 		return NoAnswer
 	case 487:
 		//mutant:cancelled
-		if l.direction == Originating {
+		if l.direction == Originating || l.elsewhere { // another phone of this user has taken it
 			return Cancelled
 		}
 		//mutant:code-missed

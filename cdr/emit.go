@@ -102,6 +102,7 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 		r.CauseForRecordClosing = CauseUnsuccessfulCallAttempt
 	}
 	l.span(r)
+	r.HoldDuration = l.hold.span(r)
 	r.byTheClock(l.shift)
 	r.setConfidence()
 	r.revise(l.revised)
@@ -162,6 +163,9 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	uid := sessionUID(s.emitter, s.id, s.incarnation)
 	r := p.record(s, uid)
 	r.RecordType = Leg
+	if kind, index := h.companion(l, terms); kind != LegKindUnknown {
+		r.CompanionCDRID = legID(uid, h.id, kind, index)
+	}
 	r.CDRID = legID(uid, h.id, l.kind, l.index)
 	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
 	r.LegKind, r.LegIndex = l.kind, l.index
@@ -186,7 +190,14 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	}
 	if l.kind == SIPCall {
 		r.SIPFinalCode, r.SIPReason = l.code, l.reason
+		r.ReleaseCause, r.ReleaseCauseText = l.release, l.releaseText
+		r.ReferredBy, r.ReplacesCallID = l.referredBy, l.replaces
+		r.RingingTime, r.ProgressTime = l.ringing, l.progress
 	}
+	if h.helper {
+		r.MasterAccount = h.account
+	}
+	r.PeerParty, r.LastReceivedTime = l.peerParty, h.lastReceived(l)
 	if l.kind == PeerConnection {
 		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)
 		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol
@@ -223,7 +234,7 @@ func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	r.StartMissing = s.basis == FirstEvent
 	r.ClockSuspect = s.clockSuspect || t.clamped
 	r.Truncated = s.truncated
-	r.LegCount, r.AnsweredLegCount = s.legCount, s.answered
+	r.LegCount, r.AnsweredLegCount, r.LeftOutLegCount = s.legCount, s.answered, s.leftOut
 	for _, l := range s.legs {
 		r.LegIDs = append(r.LegIDs, l.id)
 	}
@@ -284,7 +295,7 @@ func (p *Partition) record(s *session, uid ID) *Record {
 	return &Record{
 		SchemaVersion: SchemaVersion, SessionUID: uid, IdentityBasis: s.basis,
 		IsFinal: true, ChangeKind: Original,
-		Emitter: s.emitter, SessionID: s.id.String(), Transport: s.transport,
+		Emitter: s.emitter, EmitterVersion: s.version, LineageOffset: s.firstOffset, SessionID: s.id.String(), Transport: s.transport,
 		SourceTopic: p.source.Topic, SourcePartition: p.source.Partition,
 	}
 }

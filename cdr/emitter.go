@@ -88,7 +88,7 @@ func (x *index) forgetIdle(most, keep int) (forgotten int64) {
 	}
 	slices.SortFunc(idle, func(a, b *emitterEntry) int {
 		//mutant:emitter-forgotten-last
-		return cmp.Or(cmp.Compare(min(a.reclaim, 1), min(b.reclaim, 1)), cmp.Compare(a.seen, b.seen), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.worth(), b.worth()), cmp.Compare(a.seen, b.seen), cmp.Compare(a.name, b.name))
 	})
 	for _, em := range idle[:len(idle)-keep] {
 		em.forgotten = true
@@ -97,6 +97,18 @@ func (x *index) forgetIdle(most, keep int) (forgotten int64) {
 		forgotten++
 	}
 	return forgotten
+}
+
+// worth tells whether something would be missed of an emitter that is forgotten: that its sessions can be reclaimed, or its
+// version only.
+func (em *emitterEntry) worth() int {
+	switch {
+	case em.reclaim > 0:
+		return 2
+	case em.version != "":
+		return 1
+	}
+	return 0
 }
 
 // emitterChanges appends what has changed of the emitters since the step before.

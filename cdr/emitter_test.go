@@ -121,7 +121,7 @@ func (x *index) names() (names []string) {
 	return names
 }
 
-// TestAnEmitterWithoutSessionsIsForgottenWithoutADifference: but for its reclaim_session_timeout nothing of it is missed.
+// TestAnEmitterWithoutSessionsIsForgottenWithoutADifference: but for its reclaim_session_timeout and its version nothing of it is missed.
 func TestAnEmitterWithoutSessionsIsForgottenWithoutADifference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log, policy := drawLog(t), drawPolicy(t)
@@ -130,7 +130,7 @@ func TestAnEmitterWithoutSessionsIsForgottenWithoutADifference(t *testing.T) {
 		how := play{policy: policy, commit: func(int) bool { return c.IntN(3) == 0 }, each: func(p *Partition) {
 			matter := 0
 			for _, em := range p.index.emitters {
-				if em.sessions == 0 && !em.forgotten && em.reclaim != 0 {
+				if em.sessions == 0 && !em.forgotten && em.worth() > 0 {
 					matter++
 				}
 			}

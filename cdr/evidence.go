@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"iter"
 	"strings"
 
 	"januscdr/janus"
@@ -137,19 +138,30 @@ func sipCSeq(message string) string {
 
 // sipHeader is the first value of a header of a SIP message, by its name or its compact form; "" when it has none.
 func sipHeader(message, name, compact string) string {
-	for rest := message; rest != ""; {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\n")
-		line = strings.TrimSuffix(line, "\r")
-		if line == "" {
-			return ""
-		}
-		h, value, ok := strings.Cut(line, ":")
-		if h = strings.TrimSpace(h); ok && (strings.EqualFold(h, name) || compact != "" && strings.EqualFold(h, compact)) {
-			return strings.TrimSpace(value)
-		}
+	for value := range sipHeaders(message, name, compact) {
+		return value
 	}
 	return ""
+}
+
+// sipHeaders are all values of a header, line by line.
+func sipHeaders(message, name, compact string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for rest := message; rest != ""; {
+			var line string
+			line, rest, _ = strings.Cut(rest, "\n")
+			line = strings.TrimSuffix(line, "\r")
+			if line == "" {
+				return
+			}
+			h, value, ok := strings.Cut(line, ":")
+			if h = strings.TrimSpace(h); ok && (strings.EqualFold(h, name) || compact != "" && strings.EqualFold(h, compact)) {
+				if !yield(strings.TrimSpace(value)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // lives notes that the event at hand is the latest evidence that a leg lives. Parts that end before it are complete.

@@ -42,6 +42,8 @@ func (f *eventFold) handle() {
 		f.takeAll(nil)
 		f.detached()
 		return
+	case *janus.PeerConnectionHangup:
+		h.refused = 0
 	case *janus.PluginEvent:
 		f.learn(b.Plugin)
 		f.openCompanionLeg()
@@ -83,6 +85,9 @@ func (s *session) attach(f *eventFold, e *janus.Event) *handle {
 			}
 		}
 		if idle < 0 {
+			if _, ok := e.Body.(*janus.HandleAttached); ok {
+				s.leftOut++ // one leg at least
+			}
 			return nil
 		}
 		s.lose(s.handles[idle])

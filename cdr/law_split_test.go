@@ -69,7 +69,7 @@ func TestAnotherSplitOverPartitionsMakesTheSameRecords(t *testing.T) {
 				t.Fatalf("%s is gone", leg)
 			}
 			for _, r := range []*Record{&a, &b} {
-				r.SourcePartition, r.FirstOffset, r.LastOffset, r.LocalRecordSequenceNumber = 0, 0, 0, 0
+				r.SourcePartition, r.FirstOffset, r.LastOffset, r.LineageOffset, r.LocalRecordSequenceNumber = 0, 0, 0, 0, 0
 				if r.EndBasis == EndLastEvidence {
 					r.EndLatestTime = 0 // the moment of silence is that of the partition's own clock
 				}
@@ -95,7 +95,7 @@ func TestRecordingsSplitOverPartitionsMakeTheSameRecords(t *testing.T) {
 			}
 			got := byLeg(records)
 			for leg, r := range got {
-				r.SourcePartition, r.FirstOffset, r.LastOffset, r.LocalRecordSequenceNumber = 0, 0, 0, 0
+				r.SourcePartition, r.FirstOffset, r.LastOffset, r.LineageOffset, r.LocalRecordSequenceNumber = 0, 0, 0, 0, 0
 				if r.EndBasis == EndLastEvidence {
 					r.EndLatestTime = 0
 				}

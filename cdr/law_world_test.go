@@ -446,7 +446,9 @@ func without(records []Record, clear func(*Record)) []Record {
 	return out
 }
 
-func clearCopies(r *Record) { r.DuplicateCount, r.FirstOffset, r.LastOffset = 0, 0, 0 }
+func clearCopies(r *Record) {
+	r.DuplicateCount, r.FirstOffset, r.LastOffset, r.LineageOffset = 0, 0, 0, 0
+}
 
 // difference names the first record, and its first field, in which two lists differ; empty when they are equal.
 func difference(a, b []Record) string {

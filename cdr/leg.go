@@ -26,11 +26,16 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 	}
 	if n := f.s.openLegs(); n >= maxOpenLegs {
 		f.s.truncated = true
+		if h.refused&(1<<kind) == 0 { // the next events of the same attempt are no others
+			h.refused |= 1 << kind
+			f.s.leftOut++
+		}
 		f.p.conclude(RuleLeftOut, f.s, h, nil, facts{word: "legs"})
 		return nil
 	}
 	//mutant:leg-number
 	h.next[kind] = l.index + 1
+	h.refused &^= 1 << kind
 	h.legs = append(h.legs, l)
 	if kind == PeerConnection {
 		h.ended = false

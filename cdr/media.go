@@ -70,6 +70,9 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 			l.lastClientActivity = max(l.lastClientActivity, s.last) // the client lived when the report before was made
 		}
 	}
+	if now.BytesReceived > s.seen.BytesReceived && s.media != janus.MediaData && (s.count > 1 || !l.amid) {
+		l.received = max(l.received, t) // what a data channel received and sent is told the wrong way round by some versions
+	}
 	//mutant:media-flowed
 	if now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent {
 		if s.firstMedia == 0 {

@@ -108,6 +108,8 @@ func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros
 	r.StartTime, r.AnswerTime, r.AnswerBasis = l.start, max(answer, l.start), basis
 	r.RecordClosureTime = at
 	l.span(r)
+	r.HoldDuration = l.hold.span(r)
+	l.hold.told += janus.Micros(r.HoldDuration)
 	r.byTheClock(l.shift)
 	r.setConfidence()
 	r.revise(l.revised)

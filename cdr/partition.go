@@ -366,7 +366,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	}
 	if k == nil || k.s == nil {
 		s := &session{
-			emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, shift: em.timeline.shift, steps: em.timeline.steps,
+			emitter: em.name, id: e.Session, incarnation: raw, basis: FirstEvent, firstTime: e.Time, firstOffset: in.Offset, version: em.version, shift: em.timeline.shift, steps: em.timeline.steps,
 			//mutant:cut-name
 			truncated: cut, past: before,
 		}

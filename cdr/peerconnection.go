@@ -154,6 +154,44 @@ func (f *eventFold) peerConnection() {
 		}
 	}
 	f.core(pc, all)
+	if _, report := f.e.Body.(*janus.MediaReport); !f.heard() || report && pc.received != f.t {
+		return
+	}
+	pc.received = max(pc.received, f.t)
+}
+
+// lastReceived is when the client was last heard in a leg: in its PeerConnection, or in the one that carries the call. Of one that
+// was reported before its call, the call remembers it.
+func (h *handle) lastReceived(l *leg) janus.Micros {
+	for _, other := range h.legs {
+		switch {
+		case l.kind == SIPCall && other.kind == PeerConnection && other.carries(l):
+			l.received = max(l.received, other.received)
+		case l.kind == PeerConnection && other.kind == SIPCall && l.carries(other):
+			other.received = max(other.received, l.received)
+		}
+	}
+	return l.received
+}
+
+// heard tells whether the event may be a sign of the client itself: what it sent, what only it can bring about, a report, of
+// which the counters say. What is asked of Janus to end it is none: the application asks that for a client that is gone, too.
+func (f *eventFold) heard() bool {
+	switch b := f.e.Body.(type) {
+	case *janus.JSEP:
+		return b.FromClient
+	case *janus.ICEState:
+		return b.State == "connected"
+	case *janus.DTLSState:
+		return b.State == "connected"
+	case *janus.MediaState:
+		return b.Receiving
+	case *janus.PeerConnectionHangup:
+		return b.Reason == "DTLS alert"
+	case *janus.RemoteCandidate, *janus.PeerConnectionUp, *janus.MediaReport:
+		return true
+	}
+	return false
 }
 
 // core folds an event into a PeerConnection and what shares its life.
@@ -445,5 +483,6 @@ func (l *leg) copyRoomFrom(m *leg) {
 	//mutant:room-of-membership
 	if !l.room.Known() && !l.user.Known() {
 		l.room, l.user, l.display = m.room, m.user, m.display
+		l.partner = m.index + 1
 	}
 }

@@ -72,11 +72,7 @@ func (h *handle) role(l *leg) (Role, Direction) {
 // so that no minute counts twice. A PeerConnection that was up on a SIP handle whose call nobody told of is charged in its
 // place: somebody pays.
 func (h *handle) chargeable(l *leg, t *Terms) bool {
-	kinds := t.Chargeable
-	if kinds == nil {
-		//mutant:sip-charges-the-call
-		kinds = charged[h.plugin == janus.PluginSIP]
-	}
+	kinds := h.charged(t)
 	if slices.Contains(kinds, l.kind) {
 		return true
 	}
@@ -88,5 +84,45 @@ func (h *handle) chargeable(l *leg, t *Terms) bool {
 	return l.pays || answer != 0 && l.mate == LegKindUnknown
 }
 
-// charged are the kinds that are charged where no policy says otherwise, on a SIP handle and on others.
-var charged = map[bool][]LegKind{true: {SIPCall}, false: {PeerConnection}}
+// companion is the leg of the same call that is charged in place of one that is not; LegKindUnknown when there is none.
+func (h *handle) companion(l *leg, t *Terms) (LegKind, int32) {
+	kinds := h.charged(t)
+	of := func(kind LegKind, index int32) bool { return index >= 0 && slices.Contains(kinds, kind) }
+	if h.chargeable(l, t) {
+		return LegKindUnknown, 0
+	}
+	if l.kind != PeerConnection {
+		index := l.mateIndex
+		if l.kind == SIPCall {
+			index = l.partner - 1
+		} else if l.mate != PeerConnection {
+			index = -1
+		}
+		if of(PeerConnection, index) {
+			return PeerConnection, index
+		}
+		return LegKindUnknown, 0
+	}
+	beside := companionKind(h.plugin)
+	switch {
+	case l.mate == SIPCall && of(SIPCall, l.mateIndex):
+		return SIPCall, l.mateIndex
+	case beside != LegKindUnknown && h.next[beside] > l.index && of(beside, l.index):
+		return beside, l.index
+	case of(RoomMembership, l.partner-1):
+		return RoomMembership, l.partner - 1
+	}
+	return LegKindUnknown, 0
+}
+
+// charged are the kinds that are charged on the handle, by policy or by default.
+func (h *handle) charged(t *Terms) []LegKind {
+	if t.Chargeable != nil {
+		return t.Chargeable
+	}
+	//mutant:sip-charges-the-call
+	return chargedByDefault[h.plugin == janus.PluginSIP]
+}
+
+// chargedByDefault are the kinds that are charged where no policy says otherwise, on a SIP handle and on others.
+var chargedByDefault = map[bool][]LegKind{true: {SIPCall}, false: {PeerConnection}}

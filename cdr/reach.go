@@ -2,9 +2,13 @@ package cdr
 
 import (
 	"slices"
+	"strings"
 
 	"januscdr/janus"
 )
+
+// maxVersion bounds what an emitter says of its version.
+const maxVersion = 32
 
 // reach applies an event, or the copy of one, to the sessions that it concerns besides its own: janus.Reach says which
 // events these are. A copy ends only what was open at its own timestamp.
@@ -12,6 +16,7 @@ func (p *Partition) reach(em *emitterEntry, e *janus.Event, offset int64) error 
 	switch b := e.Body.(type) {
 	case *janus.ServerStarted:
 		em.reclaim = max(b.ReclaimSessionTimeout.Value, 0)
+		em.version = strings.Clone(b.Version[:min(len(b.Version), maxVersion)])
 		//mutant:restart-closes
 		return p.emitterEnded(em, emitterEnd{basis: EndEmitterRestart, time: e.Time})
 	//mutant:what-shuts-down
@@ -34,6 +39,10 @@ func (p *Partition) emitterEnded(em *emitterEntry, m emitterEnd) error {
 	m.clock = p.pos.clock.now
 	return p.eachSession(em, func(k *sessionEntry) error {
 		s := k.s
+		if s.incarnation+s.shift > m.time && m.basis == EndEmitterRestart { // of the new process already
+			p.touch(k)
+			s.version = em.version
+		}
 		if s.incarnation+s.shift > m.time || s.emitterEnd.basis != 0 {
 			return nil
 		}

@@ -16,6 +16,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 		if b.Identity != "" {
 			h.account = keep(b.Identity, &f.s.truncated)
 		}
+		h.helper = b.Helper
 	//mutant:sip-calling
 	case "calling":
 		if l := f.call(b, Originating, true); l != nil {
@@ -27,6 +28,9 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 		if l := f.call(b, Terminating, true); l != nil {
 			l.calling, l.called = keep(b.Username, &l.truncated), keep(b.Callee, &l.truncated)
 			l.display = unquoted(keep(b.DisplayName, &l.truncated))
+			if b.ReferredBy != "" {
+				l.referredBy = keep(addressOf(b.ReferredBy), &l.truncated)
+			}
 			f.shareParties(l)
 		}
 	case "proceeding", "progress":
@@ -34,6 +38,9 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 		if l != nil && l.called == "" {
 			l.calling, l.called = h.account, keep(b.Username, &l.truncated)
 			f.shareParties(l)
+		}
+		if l != nil {
+			l.progresses(b.Code, b.Name == "progress", t)
 		}
 		if l != nil && l.accepted == 0 && b.Name == "progress" {
 			l.early = true
@@ -49,6 +56,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 			f.shareParties(l)
 		}
 		l.early = l.early || b.Name == "progressed"
+		l.progresses(0, b.Name == "progressed", t)
 		//mutant:answered-by-sip
 		if b.Name == "accepted" && (l.accepted == 0 || t < l.accepted) {
 			l.accepted = t
@@ -75,11 +83,28 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 // sipMessage notes what a raw message proves of the call whose Call-ID it bears: that it was answered, that it is over.
 func (f *eventFold) sipMessage(b *janus.PluginEvent) {
 	l := f.h.openLeg(SIPCall)
-	if l == nil || f.t < l.start {
+	id := sipHeader(b.SIP, "Call-ID", "i")
+	if l == nil || f.t < l.start || id != "" && l.callID != "" && id != l.callID {
+		if b.Name == "sip-in" && strings.HasPrefix(b.SIP, "INVITE ") {
+			f.invited(b)
+		}
 		return
 	}
-	if id := sipHeader(b.SIP, "Call-ID", "i"); id != "" && l.callID != "" && id != l.callID {
-		return
+	switch {
+	case l.accepted != 0 || l.ok200 != 0:
+		l.hold.message(b, f.t)
+	case strings.HasPrefix(b.SIP, "SIP/2.0 18") && sipCSeq(b.SIP) == "INVITE":
+		code := 180
+		if strings.HasPrefix(b.SIP, "SIP/2.0 183") {
+			code = 183
+		}
+		l.progresses(code, false, f.t)
+	case b.Name == "sip-out" && strings.HasPrefix(b.SIP, "INVITE "):
+		f.invited(b)
+		l.takeInvitation(f.h)
+	}
+	if strings.HasPrefix(b.SIP, "BYE ") || strings.HasPrefix(b.SIP, "CANCEL ") || finalAnswer(b.SIP) && sipCSeq(b.SIP) == "INVITE" && l.accepted == 0 {
+		l.reason850(b.SIP)
 	}
 	switch {
 	case accepts(b.SIP):
@@ -93,6 +118,19 @@ func (f *eventFold) sipMessage(b *janus.PluginEvent) {
 		}
 		f.p.conclude(RuleByeSeen, f.s, f.h, l, facts{at: f.t, word: l.bye.String(), limit: f.p.terms(f.em, f.h.plugin).Grace})
 		f.close(l)
+	}
+}
+
+// progresses notes that a call that is not answered yet rings (180) or makes progress otherwise: 183, or early media.
+func (l *leg) progresses(code int, media bool, t janus.Micros) {
+	if l.accepted != 0 {
+		return
+	}
+	if code == 180 && (l.ringing == 0 || t < l.ringing) {
+		l.ringing = t
+	}
+	if (code == 183 || media) && (l.progress == 0 || t < l.progress) {
+		l.progress = t
 	}
 }
 
@@ -152,6 +190,7 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	}
 	f.take(l)
 	l.callID, l.direction = keep(b.CallID, &l.truncated), dir
+	l.takeInvitation(h)
 	if dir == Originating {
 		l.calling = h.account
 	}
@@ -241,6 +280,7 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	if l.code == 0 {
 		l.code, l.reason = int32(b.Code), keep(b.Reason, &l.truncated)
 	}
+	l.releasedBy(b.ReasonProtocol, b.ReasonCause, b.ReasonText)
 	l.dialog = l.dialog || b.Reason == byeAnswered || b.Reason == "Session Terminated"
 	l.by = l.whoHungUp(b)
 	f.endLeg(h, l, EndSIPHangup, t, b.Reason)
@@ -367,6 +407,7 @@ func (l *leg) shareParties(pc *leg) {
 		return // it was that of another call, and its end was not seen
 	}
 	pc.mate, pc.mateIndex = SIPCall, l.index
+	l.partner = pc.index + 1
 	pc.role, pc.direction, pc.calling, pc.called, pc.display, pc.callID = l.role, l.direction, l.calling, l.called, l.display, l.callID
 }
 

@@ -67,7 +67,7 @@ func (f *eventFold) truncateTo(text, feeds, streams, handles int) {
 			}
 			l.truncateTo(text, feeds, streams)
 		}
-		for _, t := range []*string{&h.opaqueID, &h.account, &h.offered.Text} {
+		for _, t := range []*string{&h.opaqueID, &h.account, &h.offered.Text, &h.invitation.referredBy, &h.invitation.replaces} {
 			shorten(t, text)
 		}
 		shorten(&h.plugin, max(text, 32)) // Janus' own plugins stay what they are
@@ -82,7 +82,7 @@ func (f *eventFold) truncateTo(text, feeds, streams, handles int) {
 func (l *leg) truncateTo(text, feeds, streams int) {
 	for _, t := range []*string{
 		&l.calling, &l.called, &l.display, &l.room.Text, &l.user.Text, &l.callID, &l.reason, &l.address, &l.local, &l.remote,
-		&l.protocol, &l.hangWord, &l.endWord,
+		&l.protocol, &l.hangWord, &l.endWord, &l.releaseText, &l.referredBy, &l.replaces, &l.peerParty,
 	} {
 		shorten(t, text)
 	}

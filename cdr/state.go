@@ -57,6 +57,9 @@ type session struct {
 	past     []janus.HandleID // the last handles that are gone and forgotten
 	lostLegs int32            // most legs of a kind of a handle that was not gone and is not kept any more
 
+	version string // of its emitter, by the last `started` before it
+	leftOut int32  // legs for which there was no room
+
 	weight, unweighed int32 // bytes of this state when it was measured, and of the events since
 }
 
@@ -97,6 +100,10 @@ type handle struct {
 	alive         janus.Micros // the emitter's alive clock at its last event
 	attached      bool         // `attached` was seen
 	ended         bool         // the last PeerConnection's own end was seen
+
+	helper     bool       // of SIP: its account is that of another handle
+	refused    int32      // bits of the kinds of which an attempt was left out
+	invitation invitation // of the SIP call to come
 
 	account string   // SIP identity, or VideoCall user name
 	offered janus.ID // recording whose playout was announced before its PeerConnection
@@ -201,7 +208,20 @@ type leg struct {
 
 	revised     int32        // records that were emitted of the running part
 	saidLife    janus.Micros // its last evidence when the last of them was
-	parts       int32        // partial records emitted; what they said of start and answer is fixed
+	received    janus.Micros // last sign of the client itself: a report that had grown, or what only it can bring about
+	partner     int32        // 1 + the index of a call's PeerConnection, of a PeerConnection's membership; 0 for none
+	ringing     janus.Micros // 180
+	progress    janus.Micros // 183 or early media
+	release     int32        // Q.850
+	releaseText string
+	elsewhere   bool // another phone of the called user has taken it
+	referredBy  string
+	replaces    string // Call-ID of the call in whose place it came
+	private     uint64 // private_id of a VideoRoom participant
+	peerParty   string // of a subscriber, to whom the subscription belongs
+	hold        hold
+
+	parts       int32 // partial records emitted; what they said of start and answer is fixed
 	answerFixed janus.Micros
 	basisFixed  AnswerBasis
 	partStart   janus.Micros // where the running part begins
@@ -263,6 +283,7 @@ type emitter struct {
 	seen    janus.Micros // partition clock at its last event or alive
 	alive   janus.Micros // sum of the steps between these, each at most maxStep
 	reclaim int64        // reclaim_session_timeout in seconds, by its last `started`
+	version string       // version_string of that
 
 	timeline timeline
 }
@@ -273,6 +294,7 @@ func (e *emitter) fields(c *codec) {
 	num(c, 4, &e.alive)
 	num(c, 5, &e.reclaim)
 	one(c, 6, e.timeline.fields)
+	text(c, 7, &e.version)
 }
 
 func (s *session) fields(c *codec) {
@@ -342,6 +364,8 @@ func (s *session) fields(c *codec) {
 	num(c, 42, &s.steps)
 	num(c, 43, &s.period)
 	num(c, 44, &s.revised)
+	text(c, 45, &s.version)
+	num(c, 46, &s.leftOut)
 }
 
 func (b *stub) fields(c *codec) {
@@ -372,6 +396,11 @@ func (h *handle) fields(c *codec) {
 		num(c, 4, &l.id)
 	})
 	num(c, 15, &h.again)
+	flag(c, 16, &h.helper)
+	num(c, 17, &h.refused)
+	if c.reading || h.invitation.id != 0 {
+		one(c, 18, h.invitation.fields)
+	}
 	for k := range h.next { // tags 20 to 39: leg kinds that are to come have room
 		num(c, 20+2*k, &h.next[k])
 		num(c, 21+2*k, &h.lastEnd[k])
@@ -486,6 +515,20 @@ func (l *leg) fields(c *codec) {
 	num(c, 87, &l.intervalBefore)
 	num(c, 88, &l.revised)
 	num(c, 89, &l.saidLife)
+	num(c, 90, &l.received)
+	num(c, 91, &l.partner)
+	num(c, 92, &l.ringing)
+	num(c, 93, &l.progress)
+	num(c, 94, &l.release)
+	text(c, 95, &l.releaseText)
+	flag(c, 96, &l.elsewhere)
+	text(c, 97, &l.referredBy)
+	text(c, 98, &l.replaces)
+	num(c, 99, &l.private)
+	text(c, 100, &l.peerParty)
+	if c.reading || l.hold != (hold{}) {
+		one(c, 101, l.hold.fields)
+	}
 }
 
 func (s *stream) fields(c *codec) {

@@ -12,9 +12,9 @@ import (
 )
 
 // shown is what records show besides what they always do.
-type shown struct{ counts, media, lineage, ids, setup bool }
+type shown struct{ counts, media, lineage, ids, setup, more bool }
 
-var everything = shown{true, true, true, true, true}
+var everything = shown{true, true, true, true, true, true}
 
 func (s *shown) read(words []string) error {
 	for _, w := range words {
@@ -29,6 +29,8 @@ func (s *shown) read(words []string) error {
 			s.ids = true
 		case "setup":
 			s.setup = true
+		case "more":
+			s.more = true
 		default:
 			return fmt.Errorf("%q cannot be shown", w)
 		}
@@ -182,6 +184,9 @@ func (s shown) record(r *cdr.Record) string {
 	if s.lineage {
 		fmt.Fprintf(l, " offsets=%d-%d", r.FirstOffset, r.LastOffset)
 	}
+	if s.more {
+		l.more(r)
+	}
 	if s.ids {
 		fmt.Fprintf(l, " record_id=%v cdr_id=%v session_uid=%v number=%d", r.RecordID, r.CDRID, r.SessionUID, r.LocalRecordSequenceNumber)
 		for _, id := range r.LegIDs {
@@ -195,6 +200,26 @@ func (s shown) record(r *cdr.Record) string {
 		}
 	}
 	return l.String()
+}
+
+// more writes what version 2 of the schema knows besides.
+func (l *line) more(r *cdr.Record) {
+	l.add("ringing", daytime(r.RingingTime))
+	l.add("progress", daytime(r.ProgressTime))
+	l.add("hold", span(r.HoldDuration))
+	l.add("received", daytime(r.LastReceivedTime))
+	l.add("q850", r.ReleaseCause)
+	l.add("q850_text", r.ReleaseCauseText)
+	l.add("referred_by", r.ReferredBy)
+	l.add("replaces", r.ReplacesCallID)
+	l.add("master", r.MasterAccount)
+	l.add("peer", r.PeerParty)
+	l.add("version", r.EmitterVersion)
+	l.flag(r.CompanionCDRID != cdr.ID{}, "companion")
+	l.flag(r.PeerCDRID != cdr.ID{}, "peer_cdr_id")
+	if r.RecordType == cdr.SessionSummary {
+		fmt.Fprintf(l, " left_out=%d", r.LeftOutLegCount)
+	}
 }
 
 // stream writes an indented line for a medium: counters that are not 0, gauges as min..max~mean in thousandths.

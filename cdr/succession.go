@@ -225,6 +225,7 @@ func (l *leg) absorb() {
 		l.pair, l.address, l.local, l.remote, l.protocol = n.pair, n.address, n.local, n.remote, n.protocol
 	}
 	l.lastClientActivity = max(l.lastClientActivity, n.lastClientActivity)
+	l.received = max(l.received, n.received)
 	for i := range n.streams {
 		l.merge(&n.streams[i])
 	}

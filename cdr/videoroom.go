@@ -9,6 +9,9 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 	//mutant:videoroom-joined
 	case "joined":
 		f.join(b.Room, b.ID, b.Display)
+		if m := f.h.openLeg(RoomMembership); m != nil && m.user == b.ID && m.room == b.Room {
+			m.private = b.PrivateID
+		}
 	case "subscribing", "updated":
 		if b.Name == "updated" && b.ID.Known() {
 			return // a publisher changed its streams
@@ -20,10 +23,26 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 		if !pc.room.Known() {
 			pc.room.Text, pc.room.Quoted = keep(b.Room.Text, &pc.truncated), b.Room.Quoted
 		}
+		if m := f.s.owner(pc.room, b.PrivateID); m != nil {
+			pc.peerParty = m.user.Text
+		}
 		pc.addFeed(b.Feed)
 		for _, id := range b.Feeds {
 			//mutant:subscriber-feeds
 			pc.addFeed(id)
 		}
 	}
+}
+
+// owner is the membership in a room to which a subscription belongs, by the private_id that only the participant knows; nil where
+// it stands in no handle of this session.
+func (s *session) owner(room janus.ID, private uint64) *leg {
+	for _, h := range s.handles {
+		for _, m := range h.legs {
+			if private != 0 && m.kind == RoomMembership && m.private == private && m.room == room && h.plugin == janus.PluginVideoRoom {
+				return m
+			}
+		}
+	}
+	return nil
 }

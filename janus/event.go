@@ -221,22 +221,24 @@ type PluginEvent struct {
 	Feeds     []ID   // videoroom subscribing, updated: feed_id of each of streams, and the ids in source_ids
 	Streams   int    // videoroom: number of elements of streams
 
-	Username    string // textroom join, leave, kicked; videocall registered; sip: the other party's URI
-	Display     string // videoroom, audiobridge, textroom: name of the participant
-	DisplayName string // displayname; sip incomingcall, updatingcall: as SIP writes it, with its quotes
-	Identity    string // sip registered, unregistered: URI of the account
-	Caller      string // sip missed_call: URI
-	Callee      string // sip calling, incomingcall, updatingcall, missed_call: URI; declined: the caller's
-	CallID      string // call-id; sip, each event of a call but missed_call
-	ReferredBy  string // referred_by; sip incomingcall
-	Code        int    // sip hangup, declined, proceeding, registration_failed: status code
-	Reason      string // sip hangup, registration_failed: phrase beside the code; videocall hangup
-	ReasonText  string // reason_header; sip hangup
-	SIP         string // sip sip-in, sip-out: the raw message
-	SDPType     string // type; nosip: offer, answer; streaming created: live, on demand; rtp_forward: of the stream
-	MasterID    uint64 // master_id; sip registered, of a helper
-	Helper      bool   // sip registered: the handle is a helper
-	Setup       bool   // audiobridge joined: its PeerConnection is up already
+	Username       string // textroom join, leave, kicked; videocall registered; sip: the other party's URI
+	Display        string // videoroom, audiobridge, textroom: name of the participant
+	DisplayName    string // displayname; sip incomingcall, updatingcall: as SIP writes it, with its quotes
+	Identity       string // sip registered, unregistered: URI of the account
+	Caller         string // sip missed_call: URI
+	Callee         string // sip calling, incomingcall, updatingcall, missed_call: URI; declined: the caller's
+	CallID         string // call-id; sip, each event of a call but missed_call
+	ReferredBy     string // referred_by; sip incomingcall
+	Code           int    // sip hangup, declined, proceeding, registration_failed: status code
+	Reason         string // sip hangup, registration_failed: phrase beside the code; videocall hangup
+	ReasonText     string // reason_header; sip hangup
+	ReasonProtocol string // reason_header_protocol: Q.850, SIP; sip hangup
+	ReasonCause    string // reason_header_cause, a number in decimal; sip hangup
+	SIP            string // sip sip-in, sip-out: the raw message
+	SDPType        string // type; nosip: offer, answer; streaming created: live, on demand; rtp_forward: of the stream
+	MasterID       uint64 // master_id; sip registered, of a helper
+	Helper         bool   // sip registered: the handle is a helper
+	Setup          bool   // audiobridge joined: its PeerConnection is up already
 }
 
 // TransportEvent is what a transport plugin tells of a connection or of a request (type 128).

@@ -68,7 +68,8 @@ func TestEachRecordedPluginEventStandsInTheTableWithItsMembers(t *testing.T) {
 				"streams": body.Streams != 0, "username": body.Username != "", "display": body.Display != "",
 				"displayname": body.DisplayName != "", "identity": body.Identity != "", "caller": body.Caller != "",
 				"callee": body.Callee != "", "call-id": body.CallID != "", "referred_by": body.ReferredBy != "",
-				"code": body.Code != 0, "reason": body.Reason != "", "reason_header": body.ReasonText != "", "sip": body.SIP != "",
+				"code": body.Code != 0, "reason": body.Reason != "", "reason_header": body.ReasonText != "", "reason_header_protocol": body.ReasonProtocol != "", "reason_header_cause": body.ReasonCause != "",
+				"sip":  body.SIP != "",
 				"type": body.SDPType != "", "master_id": body.MasterID != 0, "helper": body.Helper, "setup": body.Setup,
 			} {
 				if set && !slices.ContainsFunc(known, func(r row) bool { return slices.Contains(r.members, member) }) {

@@ -78,6 +78,10 @@ func (e *PluginEvent) read(s *scanner) {
 			e.Reason = s.text()
 		case "reason_header":
 			e.ReasonText = s.text()
+		case "reason_header_protocol":
+			e.ReasonProtocol = s.text()
+		case "reason_header_cause":
+			e.ReasonCause = s.text()
 		case "sip":
 			e.SIP = s.text()
 		case "type":

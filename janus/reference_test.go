@@ -193,7 +193,7 @@ func pluginByEncodingJSON(raw []byte) (*PluginEvent, error) {
 	p := &PluginEvent{Plugin: e.Event.Plugin, Room: id(data["room"]), ID: id(data["id"]), Feed: id(data["feed"]), PrivateID: number("private_id"),
 		Username: text("username"), Display: text("display"), DisplayName: text("displayname"), Identity: text("identity"), Caller: text("caller"),
 		Callee: text("callee"), CallID: text("call-id"), ReferredBy: text("referred_by"), Code: int(number("code")), Reason: text("reason"),
-		ReasonText: text("reason_header"), SIP: text("sip"), SDPType: text("type"), MasterID: number("master_id")}
+		ReasonText: text("reason_header"), ReasonProtocol: text("reason_header_protocol"), ReasonCause: text("reason_header_cause"), SIP: text("sip"), SDPType: text("type"), MasterID: number("master_id")}
 	p.Helper, _ = data["helper"].(bool)
 	p.Setup, _ = data["setup"].(bool)
 	for _, key := range []string{"textroom", "audiobridge", "videoroom", "status", "event"} {
