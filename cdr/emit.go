@@ -197,6 +197,7 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	if h.helper {
 		r.MasterAccount = h.account
 	}
+	r.PeerCDRID = l.peer
 	r.PeerParty, r.LastReceivedTime = l.peerParty, h.lastReceived(l)
 	if l.kind == PeerConnection {
 		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)

@@ -403,10 +403,16 @@ func checkSummary(r *Record, legs []*Record) error {
 	var answered, charged int32 // a call and what carries it are one call
 	var first janus.Micros
 	start := map[ID]janus.Micros{}
+	up := map[ID]bool{}
+	for _, l := range legs {
+		up[l.CDRID] = l.AnswerTime != 0
+	}
 	for _, l := range legs {
 		start[l.CDRID] = l.StartTime
 		if l.AnswerTime != 0 {
-			answered++
+			if !up[l.CompanionCDRID] {
+				answered++
+			}
 			if l.Chargeable {
 				charged++
 			}

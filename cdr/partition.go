@@ -49,6 +49,7 @@ type Step struct {
 type Source struct {
 	Topic     string
 	Partition int32
+	Whole     bool // nothing of its emitters is elsewhere: a file. Then the two sides of a VideoCall name each other
 }
 
 // Due is when a partition next wants a record of its log, be it a tick. Time passes for it by the append times of the

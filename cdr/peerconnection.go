@@ -204,6 +204,9 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 		}
 		pc.remember(originOf(b.SDP), b.FromClient)
 		pc.acted = pc.acted || !b.FromClient
+		if f.h.plugin == janus.PluginVideoCall && b.Offer && !b.FromClient {
+			f.rings(pc)
+		}
 		if b.FromClient {
 			f.s.lastClientActivity = max(f.s.lastClientActivity, t)
 		}

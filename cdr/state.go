@@ -218,7 +218,8 @@ type leg struct {
 	referredBy  string
 	replaces    string // Call-ID of the call in whose place it came
 	private     uint64 // private_id of a VideoRoom participant
-	peerParty   string // of a subscriber, to whom the subscription belongs
+	peerParty   string // of a subscriber, to whom the subscription belongs; of VideoCall the other side
+	peer        ID     // CDRID of the other side
 	hold        hold
 
 	parts       int32 // partial records emitted; what they said of start and answer is fixed
@@ -284,6 +285,7 @@ type emitter struct {
 	alive   janus.Micros // sum of the steps between these, each at most maxStep
 	reclaim int64        // reclaim_session_timeout in seconds, by its last `started`
 	version string       // version_string of that
+	ringing []ring       // offers to callees of VideoCall that no `calling` has followed yet
 
 	timeline timeline
 }
@@ -295,6 +297,7 @@ func (e *emitter) fields(c *codec) {
 	num(c, 5, &e.reclaim)
 	one(c, 6, e.timeline.fields)
 	text(c, 7, &e.version)
+	list(c, 8, &e.ringing, func(c *codec, r *ring) { r.fields(c) })
 }
 
 func (s *session) fields(c *codec) {
@@ -528,6 +531,11 @@ func (l *leg) fields(c *codec) {
 	text(c, 100, &l.peerParty)
 	if c.reading || l.hold != (hold{}) {
 		one(c, 101, l.hold.fields)
+	}
+	if c.reading || l.peer != (ID{}) {
+		id := string(l.peer[:])
+		text(c, 102, &id)
+		copy(l.peer[:], id)
 	}
 }
 

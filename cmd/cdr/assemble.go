@@ -48,7 +48,7 @@ A line that is no event is named on standard error and left out.`,
 		defer in.Close()
 		lines := newEventLines(in, name, int(c.Ingest.EventLimit), cmd.ErrOrStderr())
 		a := assembly{lines: lines, out: bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)}
-		if a.fold, err = cdr.NewFold(p, cdr.Source{Topic: c.Topics.Events}); err != nil {
+		if a.fold, err = cdr.NewFold(p, cdr.Source{Topic: c.Topics.Events, Whole: true}); err != nil {
 			return err
 		}
 		if err := a.run(cmd.Context(), !noFlush); err != nil {
