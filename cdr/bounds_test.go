@@ -282,3 +282,20 @@ func TestTheIndexForgetsWhatIsOver(t *testing.T) {
 		t.Errorf("when all is over there are %d rooms, %d wires, %d deadlines, %d stubs and %d sessions", len(x.rooms), len(x.transports), len(x.due), len(x.stubs), len(x.sessions))
 	}
 }
+
+// The events of an attempt for which there is no room are one leg that was left out, and a session that leaves out something is
+// not exact.
+func TestLegsForWhichThereIsNoRoomAreCounted(t *testing.T) {
+	g := newGreedy(t)
+	const more = 5
+	for h := 1; h <= maxOpenLegs+more; h++ {
+		g.say(2, 0, h, `{"name":"attached","plugin":"janus.plugin.echotest"}`)
+		g.say(8, 0, h, `{"owner":"remote","jsep":{"type":"offer"}}`)
+		g.say(16, 1, h, `{"ice":"gathering"}`)
+		g.say(16, 6, h, `{"connection":"webrtcup"}`)
+	}
+	r := g.end(true)
+	if r.LegCount != maxOpenLegs || r.LeftOutLegCount != more || r.Confidence == Exact {
+		t.Errorf("%d legs, %d left out, %v; want %d, %d, and not EXACT", r.LegCount, r.LeftOutLegCount, r.Confidence, maxOpenLegs, more)
+	}
+}

@@ -254,6 +254,9 @@ func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	r.CumulativeDuration = r.Duration
 	r.byTheClock(s.shift)
 	r.setConfidence()
+	if r.LeftOutLegCount > 0 && r.Confidence == Exact {
+		r.Confidence = Bounded // its counts are a floor
+	}
 	r.revise(s.revised)
 	s.revised++
 	p.emit(r)
