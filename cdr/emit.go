@@ -79,7 +79,7 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	if l.closing && why == (closeTrigger{}) {
 		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(k.em, h.plugin).Grace})
 	}
-	end := s.resolve(h, l, why)
+	end := s.resolve(h, l, why, p.terms(k.em, h.plugin).VanishedClient)
 	if l.unchanged(end) { // it was woken up, and there was nothing in it
 		h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
 		h.sleep(p, k, l)

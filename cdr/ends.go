@@ -39,9 +39,13 @@ func inferredEnd(basis EndBasis, last, latest janus.Micros) ending {
 	return ending{basis: basis, time: last, earliest: last, latest: max(latest, last)}
 }
 
-// resolve says how a leg ended, of all that is known when its grace is over.
-func (s *session) resolve(h *handle, l *leg, why closeTrigger) ending {
+// resolve says how a leg ended, of all that is known when its grace is over. The policy has a say where its client was gone.
+func (s *session) resolve(h *handle, l *leg, why closeTrigger, vanished Vanished) ending {
 	e := s.proven(h, l, why)
+	//mutant:vanished-client
+	if e.basis == EndSessionTimeout && vanished == LastSign {
+		e.time = max(e.earliest, l.opening())
+	}
 	if e.cause == 0 {
 		e.cause = s.cause(e, why)
 	}

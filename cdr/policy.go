@@ -39,7 +39,21 @@ type Terms struct {
 	Partial                     Partial
 	Address                     Disclosure // remote_address
 	DisplayName                 Disclosure // display_name
+	VanishedClient              Vanished   // when a leg ends whose client was gone when Janus gave its session up
 }
+
+// Vanished says when a leg ends that its session's timeout took down: Janus held it until then, and its client may have
+// been gone since its last sign. The interval in which the true end lies is part of the record, whichever holds.
+type Vanished uint8
+
+// The moments at which such a leg may end.
+const (
+	Held     Vanished = iota // when Janus let go: what the operator's resources were held for
+	LastSign                 // at the client's last sign: no evidence, no time
+)
+
+// VanishedClients are the words of the constants, as a configuration writes them.
+var VanishedClients = []string{"held", "last_sign"}
 
 // Partial says when a long leg is reported in parts. The zero value is never.
 type Partial struct {
@@ -72,6 +86,7 @@ type Rule struct {
 	PartialVolume                                  *int64
 	PartialMidnight                                *time.Location
 	Address, DisplayName                           *Disclosure
+	VanishedClient                                 *Vanished
 }
 
 // DefaultPolicy is what holds where nothing else is said: the defaults of the configuration.
@@ -116,6 +131,7 @@ func (r *Rule) override(t *Terms) {
 	set(&t.Partial.Volume, r.PartialVolume)
 	set(&t.Address, r.Address)
 	set(&t.DisplayName, r.DisplayName)
+	set(&t.VanishedClient, r.VanishedClient)
 	if r.Chargeable != nil {
 		t.Chargeable = r.Chargeable
 	}
@@ -136,16 +152,17 @@ func (p *Policy) Fingerprint() string {
 	key := sha256.Sum256(p.HashKey)
 	fmt.Fprintf(h, "%d %d %d %x ", p.EmitterSilence, p.SessionSilence, p.StubRetention, key)
 	show := func(t Terms) {
-		fmt.Fprintf(h, "%d %d %d %v %d %d %v %d %d\n", t.Grace, t.LegSilence, t.LegSilenceWithoutStatistics, kindsOf(t.Chargeable),
-			t.Partial.Every, t.Partial.Volume, placeOf(t.Partial.Midnight), t.Address, t.DisplayName)
+		fmt.Fprintf(h, "%d %d %d %v %d %d %v %d %d %d\n", t.Grace, t.LegSilence, t.LegSilenceWithoutStatistics, kindsOf(t.Chargeable),
+			t.Partial.Every, t.Partial.Volume, placeOf(t.Partial.Midnight), t.Address, t.DisplayName, t.VanishedClient)
 	}
 	show(p.Terms)
 	for i := range p.Rules {
 		r := &p.Rules[i]
 		var set Terms
 		r.override(&set)
-		fmt.Fprintf(h, "%q %q %t %t %t %t %t %t %t ", r.Plugin, r.Emitter, r.Grace != nil, r.LegSilence != nil,
-			r.LegSilenceWithoutStatistics != nil, r.PartialEvery != nil, r.PartialVolume != nil, r.Address != nil, r.DisplayName != nil)
+		fmt.Fprintf(h, "%q %q %t %t %t %t %t %t %t %t ", r.Plugin, r.Emitter, r.Grace != nil, r.LegSilence != nil,
+			r.LegSilenceWithoutStatistics != nil, r.PartialEvery != nil, r.PartialVolume != nil, r.Address != nil, r.DisplayName != nil,
+			r.VanishedClient != nil)
 		show(set)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])

@@ -87,6 +87,7 @@ type Policy struct {
 	PartialVolume               Size          // 0: never
 	PartialMidnight             string        // a place of the time zone database; empty: never
 	Address, DisplayName        string        // emit, hash or omit
+	VanishedClient              string        // held or last_sign
 	HashKey                     string        // also what was read from HashKeyFile
 	HashKeyFile                 string
 	Rules                       []Rule
@@ -103,6 +104,7 @@ type Rule struct {
 	PartialVolume                                  *Size
 	PartialMidnight                                string
 	Address, DisplayName                           string
+	VanishedClient                                 string
 }
 
 // Ingest says how events come in.

@@ -59,7 +59,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 		CommitInterval: 200 * time.Millisecond, CommitBytes: 16 << 20, TransactionTimeout: 10 * time.Second,
 		SessionTimeout: 30 * time.Second,
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
-			EmitterSilence: 25 * time.Hour, SessionSilence: 168 * time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit"},
+			EmitterSilence: 25 * time.Hour, SessionSilence: 168 * time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit", VanishedClient: "held"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20,
 			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
 		Spool: Spool{MaxBytes: 10 << 30, MaxAge: 7 * 24 * time.Hour},

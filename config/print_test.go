@@ -70,6 +70,7 @@ policy:
   partial_midnight: "" # default
   address: emit # default
   display_name: emit # default
+  vanished_client: held # default
   hash_key: "" # default
   hash_key_file: "" # default
   rules: [] # default

@@ -169,12 +169,16 @@ var table = []*key{
 	{name: "policy.display_name", def: "emit", words: disclosures,
 		at:    func(c *Config) any { return &c.Policy.DisplayName },
 		about: "what becomes of the display name of a client, which is personal data"},
+	{name: "policy.vanished_client", def: "held", words: vanished,
+		at: func(c *Config) any { return &c.Policy.VanishedClient },
+		about: "when a leg ends whose client was gone when its session timed out: held, when Janus let go, or last_sign, at the " +
+			"client's last sign of life"},
 	{name: "policy.hash_key", secret: true, at: func(c *Config) any { return &c.Policy.HashKey },
 		about: "key of the hash that stands for personal data, 16 bytes or more; a file keeps it out of process lists"},
 	{name: "policy.hash_key_file", file: true, at: func(c *Config) any { return &c.Policy.HashKeyFile },
 		about: "file that holds that key; a line end after it does not count"},
 	{name: "policy.rules", def: "[]", at: func(c *Config) any { return &c.Policy.Rules },
-		about: "what holds instead for some: a list of {plugin, emitter, and any of grace to display_name}; plugin and " +
+		about: "what holds instead for some: a list of {plugin, emitter, and any of grace to vanished_client}; plugin and " +
 			"emitter are patterns, later rules win"},
 
 	{name: "ingest.listen", def: "127.0.0.1:8090", at: func(c *Config) any { return &c.Ingest.Listen },
@@ -269,7 +273,10 @@ var table = []*key{
 		about: "text for people, json for machines"},
 }
 
-var disclosures = []string{"emit", "hash", "omit"}
+var (
+	disclosures = []string{"emit", "hash", "omit"}
+	vanished    = []string{"held", "last_sign"}
+)
 
 // A member is a key of the sets that a list has.
 type member[T any] struct {
@@ -299,6 +306,7 @@ var (
 		{"partial_midnight", "policy.partial_midnight", func(r *Rule) any { return &r.PartialMidnight }},
 		{"address", "policy.address", func(r *Rule) any { return &r.Address }},
 		{"display_name", "policy.display_name", func(r *Rule) any { return &r.DisplayName }},
+		{"vanished_client", "policy.vanished_client", func(r *Rule) any { return &r.VanishedClient }},
 	}
 )
 

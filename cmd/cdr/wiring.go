@@ -31,6 +31,7 @@ func policy(c *config.Config) (cdr.Policy, error) {
 	p.Partial = cdr.Partial{Every: micros(c.Policy.PartialEvery), Volume: int64(c.Policy.PartialVolume),
 		Midnight: place(c.Policy.PartialMidnight)}
 	p.Address, p.DisplayName = disclosure(c.Policy.Address), disclosure(c.Policy.DisplayName)
+	p.VanishedClient = vanished(c.Policy.VanishedClient)
 	for _, r := range c.Policy.Rules {
 		rule := cdr.Rule{Plugin: r.Plugin, Emitter: r.Emitter, Chargeable: legKinds(r.Chargeable),
 			PartialMidnight: place(r.PartialMidnight)}
@@ -51,6 +52,9 @@ func policy(c *config.Config) (cdr.Policy, error) {
 		}
 		if r.DisplayName != "" {
 			rule.DisplayName = new(disclosure(r.DisplayName))
+		}
+		if r.VanishedClient != "" {
+			rule.VanishedClient = new(vanished(r.VanishedClient))
 		}
 		p.Rules = append(p.Rules, rule)
 	}
@@ -97,6 +101,8 @@ func legKinds(words []string) []cdr.LegKind {
 	}
 	return kinds
 }
+
+func vanished(word string) cdr.Vanished { return cdr.Vanished(known(cdr.VanishedClients, word)) }
 
 func disclosure(word string) cdr.Disclosure { return cdr.Disclosure(known(cdr.Disclosures, word)) }
 

@@ -59,12 +59,12 @@ func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 	got := policyOf(t, map[string]string{
 		"policy.grace": "1s", "policy.leg_silence": "2m", "policy.leg_silence_without_statistics": "3m",
 		"policy.emitter_silence": "4m", "policy.session_silence": "6m", "policy.stub_retention": "5m",
-		"policy.chargeable": "SIP_CALL,RECORDING", "policy.address": "hash", "policy.display_name": "omit",
+		"policy.chargeable": "SIP_CALL,RECORDING", "policy.address": "hash", "policy.display_name": "omit", "policy.vanished_client": "last_sign",
 		"policy.partial_every": "15m", "policy.partial_volume": "1GiB", "policy.partial_midnight": "Europe/Vienna",
 		"policy.hash_key": "0123456789abcdef",
 		"policy.rules": `[{plugin: janus.plugin.sip, emitter: "lab-*",
 			grace: 0s, leg_silence: 6m, leg_silence_without_statistics: 7m, chargeable: [PEER_CONNECTION],
-			partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash}]`,
+			partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash, vanished_client: held}]`,
 	})
 	const minute = janus.Micros(60e6)
 	vienna, err := time.LoadLocation("Europe/Vienna")
@@ -74,13 +74,13 @@ func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 	want := cdr.Policy{
 		EmitterSilence: 4 * minute, SessionSilence: 6 * minute, StubRetention: 5 * minute, HashKey: []byte("0123456789abcdef"),
 		Terms: cdr.Terms{Grace: 1e6, LegSilence: 2 * minute, LegSilenceWithoutStatistics: 3 * minute,
-			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit,
+			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit, VanishedClient: cdr.LastSign,
 			Partial: cdr.Partial{Every: 15 * minute, Volume: 1 << 30, Midnight: vienna}},
 		Rules: []cdr.Rule{{Plugin: "janus.plugin.sip", Emitter: "lab-*", Grace: new(janus.Micros(0)),
 			LegSilence:                  new(6 * minute),
 			LegSilenceWithoutStatistics: new(7 * minute), Chargeable: []cdr.LegKind{cdr.PeerConnection},
 			PartialEvery: new(janus.Micros(0)), PartialVolume: new(int64(2 << 30)), PartialMidnight: time.UTC,
-			Address: new(cdr.Emit), DisplayName: new(cdr.Hash)}},
+			Address: new(cdr.Emit), DisplayName: new(cdr.Hash), VanishedClient: new(cdr.Held)}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -96,6 +96,8 @@ func TestConfigurationAndFoldHaveTheSameWords(t *testing.T) {
 			words = cdr.LegKinds[1:]
 		case "policy.address", "policy.display_name":
 			words = cdr.Disclosures
+		case "policy.vanished_client":
+			words = cdr.VanishedClients
 		default:
 			continue
 		}
