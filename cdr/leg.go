@@ -150,8 +150,12 @@ func (f *eventFold) endLeg(h *handle, l *leg, basis EndBasis, at janus.Micros, d
 	if l.kind == PeerConnection {
 		h.ended = true
 	}
-	f.p.conclude(f.endedBy(basis), f.s, h, l, facts{at: at, word: diagnostics, limit: f.p.terms(f.em, h.plugin).Grace})
 	l.endWord = keep(diagnostics, &l.truncated)
+	told := at
+	if basis == EndSIPHangup {
+		told = l.callEnd().time
+	}
+	f.p.conclude(f.endedBy(basis), f.s, h, l, facts{at: told, word: diagnostics, limit: f.p.terms(f.em, h.plugin).Grace})
 	l.lastOffset = max(l.lastOffset, f.offset)
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], at)
 	f.p.index.dropMembership(f.k, h, l)
