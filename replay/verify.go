@@ -292,6 +292,9 @@ func (c *comparison) compare(m *cdr.Record, e record) error {
 		return fmt.Errorf("read record %s again: %w", m.RecordID, err)
 	}
 	m.LocalRecordSequenceNumber = was.LocalRecordSequenceNumber
+	if c.from > 0 && m.EmitterVersion == "" {
+		m.EmitterVersion = was.EmitterVersion // its server may have told it before the stretch
+	}
 	again, err := avro.Encode(m)
 	if err != nil {
 		return fmt.Errorf("write record %s again: %w", m.RecordID, err)
