@@ -85,7 +85,7 @@ func (p *Partition) wakeSession(k *sessionEntry) {
 
 // wakes tells whether an event says something of a session that sleeps: what it did after it was last heard of, or how
 // something ended.
-func (s *session) wakes(e *janus.Event) bool {
+func (s *session) wakes(e *janus.Event, h *handle) bool {
 	//mutant:life-after-silence
 	if e.Time > s.lastTime {
 		return true
@@ -95,6 +95,5 @@ func (s *session) wakes(e *janus.Event) bool {
 	default:
 		return false
 	}
-	h := s.find(e.Handle)
 	return h == nil || slices.ContainsFunc(h.asleep, func(l *leg) bool { return e.Time >= l.saidLife })
 }

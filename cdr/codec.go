@@ -7,7 +7,10 @@ import (
 )
 
 // stateVersion is the version of what is kept in states and position. A program refuses another one.
-const stateVersion = 1
+//
+//	1  a session with all its handles and legs is one state: it is read, and written in version 2
+//	2  the session, each of its handles, and parts of the list of its closed legs
+const stateVersion = 2
 
 // ErrStateVersion is what an error of Open wraps when a state was written by a program of another version of states.
 var ErrStateVersion = errors.New("state is of another version")
@@ -24,6 +27,7 @@ type codec struct {
 	reading bool
 	err     error
 	tag     uint64 // reading: the next tag, 0 when none was read ahead
+	version int64  // of the state
 }
 
 // next reads ahead to the tag, skipping lower ones. It reports whether the next field is this one.
@@ -130,7 +134,7 @@ func nested(c *codec, tag int, fields func(*codec)) {
 		copy(c.buf[start:], head[:k])
 		return
 	}
-	inner := codec{buf: c.bytes(), reading: true, err: c.err}
+	inner := codec{buf: c.bytes(), reading: true, err: c.err, version: c.version}
 	fields(&inner)
 	if inner.err != nil {
 		c.err = inner.err
@@ -161,7 +165,7 @@ func one(c *codec, tag int, fields func(*codec)) {
 
 // encode appends what fields writes.
 func encode(dst []byte, fields func(*codec)) []byte {
-	c := codec{buf: dst}
+	c := codec{buf: dst, version: stateVersion}
 	v := int64(stateVersion)
 	num(&c, 1, &v)
 	fields(&c)
@@ -173,7 +177,7 @@ func decode(b []byte, fields func(*codec)) error {
 	c := codec{buf: b, reading: true}
 	var v int64
 	num(&c, 1, &v)
-	if c.err == nil && v != stateVersion {
+	if c.version = v; c.err == nil && (v < 1 || v > stateVersion) {
 		return fmt.Errorf("%w: it has %d, this program knows %d", ErrStateVersion, v, stateVersion)
 	}
 	fields(&c)

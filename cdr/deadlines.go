@@ -7,9 +7,10 @@ import (
 	"januscdr/janus"
 )
 
-// watch sees to it that a session is looked at when one of its deadlines passes.
+// watch sees to it that a session, and its handles that have changed, are looked at when one of their deadlines passes.
 func (p *Partition) watch(k *sessionEntry, s *session) {
-	p.index.watch(k, s, p.deadline(k.em, s), p.silenceOf(k.em, s))
+	p.watchHandles(k)
+	p.index.watch(k, s, p.deadline(k.em, s), p.silenceOf(k, s))
 }
 
 // deadline is when the session next has to be looked at on the partition clock; 0 for never.
@@ -28,32 +29,16 @@ func (p *Partition) deadline(em *emitterEntry, s *session) (at janus.Micros) {
 	if s.emitterEnd.basis != 0 {
 		sooner(s.emitterEnd.clock + p.terms(em, "").Grace)
 	}
-	for _, h := range s.handles {
-		for _, l := range h.legs {
-			if l.closing {
-				sooner(l.closeClock + p.terms(em, h.plugin).Grace)
-			}
-		}
-	}
 	return at
 }
 
-// silenceOf is when the session, or one of its legs, is given up if nothing comes of it, on the alive clock of its
-// emitter; 0 for never.
-func (p *Partition) silenceOf(em *emitterEntry, s *session) (at janus.Micros) {
-	open := false
-	for _, h := range s.handles {
-		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
-			open = true
-			if t := h.alive + limit; at == 0 || t < at {
-				at = t
-			}
-		}
+// silenceOf is when the session is given up if nothing comes of it, on the alive clock of its emitter; 0 while something is
+// open on one of its handles, which is given up first.
+func (p *Partition) silenceOf(k *sessionEntry, s *session) janus.Micros {
+	if k.waiting > 0 {
+		return 0
 	}
-	if !open {
-		at = s.touchedAlive + p.policy.SessionSilence
-	}
-	return at
+	return s.touchedAlive + p.policy.SessionSilence
 }
 
 // patience is how long a handle with open legs may be silent; 0 when it has none.
@@ -95,6 +80,10 @@ func (p *Partition) expire(now janus.Micros) error {
 		if err := p.load(k); err != nil {
 			return err
 		}
+		if d.handle != 0 {
+			p.closeLegsAfterGrace(k, k.handles[d.handle], at)
+			continue
+		}
 		p.touch(k)
 		k.deadline = 0
 		p.closeAfterGrace(k, at)
@@ -111,7 +100,7 @@ func (p *Partition) expire(now janus.Micros) error {
 				if err := p.load(k); err != nil {
 					return err
 				}
-				p.index.forgetAsleep(k)
+				p.discard(k)
 			}
 			if k.s != nil {
 				k.s = nil
@@ -126,7 +115,7 @@ func (p *Partition) expire(now janus.Micros) error {
 	return nil
 }
 
-// closeAfterGrace writes down the session, or those of its legs, whose grace is over at now, on the partition clock.
+// closeAfterGrace writes down the session when its grace is over at now, on the partition clock.
 func (p *Partition) closeAfterGrace(k *sessionEntry, now janus.Micros) {
 	s, em := k.s, k.em
 	grace := p.terms(em, "").Grace
@@ -135,8 +124,6 @@ func (p *Partition) closeAfterGrace(k *sessionEntry, now janus.Micros) {
 		p.release(k, closeTrigger{})
 		return
 	}
-	p.emitLegs(k, closeTrigger{}, func(h *handle, l *leg) bool { return l.closing && l.closeClock+p.terms(em, h.plugin).Grace <= now })
-	s.forget(p.pos.clock.now, grace)
 	p.watch(k, s)
 }
 
@@ -145,46 +132,55 @@ func (p *Partition) silence(em *emitterEntry) error {
 	for len(em.due) > 0 && em.due[0].at <= em.alive {
 		d := heap.Pop(&em.due).(deadline)
 		k := p.index.sessions[d.ref]
-		if k == nil || k.deleted || k.stub || k.queuedFor != d.at {
+		if k == nil || k.deleted || k.stub {
+			continue
+		}
+		if d.handle != 0 {
+			if err := p.silentHandle(k, d); err != nil {
+				return err
+			}
+			continue
+		}
+		if k.queuedFor != d.at {
 			continue
 		}
 		k.queuedFor = 0
 		if err := p.load(k); err != nil {
 			return err
 		}
-		if k.silenceDeadline != d.at { // it lived on: its turn comes when it is due, as it does after a restart, which queues it there
+		if p.silenceOf(k, k.s) != d.at { // it lived on: its turn comes when it is due, as it does after a restart, which queues it there
 			p.watch(k, k.s)
 			continue
 		}
 		p.touch(k)
 		why := closeTrigger{cause: CauseInactivity, latest: p.pos.clock.now}
-		p.inactive(k, em.alive, why)
+		p.inactive(k, why)
 	}
 	return nil
 }
 
-// inactive closes the legs of silent handles, and a session that has none and is silent itself.
-func (p *Partition) inactive(k *sessionEntry, alive janus.Micros, why closeTrigger) {
-	s, em := k.s, k.em
-	any := false
-	for _, h := range s.handles {
-		if limit := h.patience(p.terms(em, h.plugin)); limit != 0 {
-			any = true
-			if h.alive+limit <= alive {
-				p.conclude(RuleGaveUpSilent, s, h, nil, facts{limit: limit})
-				h.part(p, s)
-				p.emitHandle(k, h, why, func(l *leg) bool { return !l.closing })
-			}
-		}
+// silentHandle looks at a handle whose entry has come up.
+func (p *Partition) silentHandle(k *sessionEntry, d deadline) error {
+	e := k.handles[d.handle]
+	if e == nil || e.deleted || e.queued != d.at {
+		return nil
 	}
-	if !any && s.touchedAlive+p.policy.SessionSilence <= alive {
-		p.conclude(RuleGaveUpSilent, s, nil, nil, facts{limit: p.policy.SessionSilence})
-		p.release(k, why)
-		return
+	e.queued = 0
+	if e.silence != d.at { // it lived on, or nothing is open any more
+		p.index.watchHandle(k, e, e.deadline, e.silence)
+		return nil
 	}
-	// A session whose last leg was just given up is silent only from now on.
-	s.touchedAlive = max(s.touchedAlive, alive)
-	p.watch(k, s)
+	if err := p.load(k); err != nil {
+		return err
+	}
+	p.giveUpSilent(k, e, k.em.alive)
+	return nil
+}
+
+// inactive closes a session on which nothing is open, and which is silent.
+func (p *Partition) inactive(k *sessionEntry, why closeTrigger) {
+	p.conclude(RuleGaveUpSilent, k.s, nil, nil, facts{limit: p.policy.SessionSilence})
+	p.release(k, why)
 }
 
 // giveUp closes everything of an emitter that was silent up to a deadline on the partition clock.

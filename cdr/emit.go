@@ -1,7 +1,6 @@
 package cdr
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 
@@ -11,11 +10,15 @@ import (
 // release closes a session: what is left of its legs, then its own record, then the stub.
 func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 	s := k.s
-	s.stepped(p, k.em)
-	for _, h := range s.handles {
-		h.part(p, s)
+	p.stepped(k)
+	handles := p.all(k)
+	for _, h := range handles {
+		if len(h.legs) > 0 {
+			p.touchHandle(k, h.id)
+			h.part(p, s)
+		}
 	}
-	p.emitLegs(k, why, func(*handle, *leg) bool { return true })
+	p.emitLegs(k, handles, why, func(*leg) bool { return true })
 	p.emitSession(k, why)
 
 	end := s.end(why)
@@ -26,24 +29,30 @@ func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 	if gone.sleeps = why.until == 0 && (end.missing() || end.cause == CauseTransportGone); gone.sleeps {
 		gone.expires = p.pos.clock.now + p.policy.SessionSilence
 		s.stub, s.closing, k.sleeps = gone, false, true
-		p.index.addAsleep(k)
+		for _, h := range handles {
+			if h.gone() {
+				s.lose(h)
+				p.forget(k, h)
+			}
+		}
 	} else {
+		p.discard(k)
 		k.s = &session{emitter: s.emitter, id: s.id, stub: gone}
 	}
 	p.index.cached++
 	p.watch(k, k.s)
 }
 
-// emitLegs writes down the legs of a session that a condition picks, in the order in which they began to close.
-func (p *Partition) emitLegs(k *sessionEntry, why closeTrigger, pick func(*handle, *leg) bool) {
+// emitLegs writes down the legs of handles of a session that a condition picks, in the order in which they began to close.
+func (p *Partition) emitLegs(k *sessionEntry, handles []*handle, why closeTrigger, pick func(*leg) bool) {
 	type due struct {
 		h *handle
 		l *leg
 	}
 	var legs []due
-	for _, h := range k.s.handles {
+	for _, h := range handles {
 		for _, l := range h.legs {
-			if pick(h, l) {
+			if pick(l) {
 				legs = append(legs, due{h, l})
 			}
 		}
@@ -104,27 +113,17 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	l.span(r)
 	r.HoldDuration = l.hold.span(r)
 	r.byTheClock(l.shift)
-	r.setConfidence()
+	r.setConfidence(l.cut)
 	r.revise(l.revised)
 	p.emit(r)
 	p.conclude(RuleRecordEmitted, s, h, l, facts{at: end.time, record: r})
 
-	s.emitted = true
-	if l.revised++; l.revised > 1 {
-		s.takeBack(r.CDRID, l)
-	}
-	s.legCount++
+	s.emitted, s.cut = true, s.cut || r.Truncated
+	l.revised++
 	if l.mate == SIPCall {
 		t.answer = 0 // that it was up is no answer
 	}
-	if t.answer != 0 && l.mate == LegKindUnknown {
-		s.answered++
-	}
-	if len(s.legs) < maxClosedLegs {
-		s.legs = append(s.legs, closedLeg{id: r.CDRID, start: t.start - l.shift, answer: t.answer, end: t.end.time, basis: basis, beside: l.mate != LegKindUnknown})
-	} else {
-		s.truncated = true
-	}
+	p.enlist(k, l, closedLeg{id: r.CDRID, start: t.start - l.shift, answer: t.answer, end: t.end.time, basis: basis, beside: l.mate != LegKindUnknown})
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
 	h.reportedLeg(l, t.end.time, k.em.timeline.shift)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
@@ -133,19 +132,6 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	} else {
 		p.index.dropMembership(k, h, l)
 	}
-}
-
-// takeBack takes a leg whose record is amended out of the sums of the session.
-func (s *session) takeBack(id ID, l *leg) {
-	s.legCount--
-	i := slices.IndexFunc(s.legs, func(c closedLeg) bool { return c.id == id })
-	if i < 0 {
-		return // its list was full
-	}
-	if s.legs[i].answer != 0 && l.mate == LegKindUnknown {
-		s.answered--
-	}
-	s.legs = slices.Delete(s.legs, i, i+1)
 }
 
 // revise makes an amendment of a record that was emitted before, as many times as revision says.
@@ -205,19 +191,17 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	}
 	r.StartMissing = l.startMissing()
 	r.ClockSuspect = l.clockSuspect
-	r.Truncated = l.truncated || s.truncated
+	r.Truncated = l.truncated || h.truncated || s.truncated
 	return r
 }
 
 // emitSession writes the summary of a session.
 func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	s := k.s
-	slices.SortFunc(s.legs, func(a, b closedLeg) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), bytes.Compare(a.id[:], b.id[:]))
-	})
+	legs := p.closedLegs(k)
 	var answer janus.Micros
 	var basis AnswerBasis
-	for _, l := range s.legs {
+	for _, l := range legs {
 		if l.answer != 0 && (answer == 0 || l.answer < answer) {
 			answer, basis = l.answer, l.basis
 		}
@@ -234,12 +218,12 @@ func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	r.EventCount, r.DuplicateCount, r.LateCount = s.events, s.duplicates, s.late
 	r.StartMissing = s.basis == FirstEvent
 	r.ClockSuspect = s.clockSuspect || t.clamped
-	r.Truncated = s.truncated
+	r.Truncated = s.truncated || s.cut
 	r.LegCount, r.AnsweredLegCount, r.LeftOutLegCount = s.legCount, s.answered, s.leftOut
-	for _, l := range s.legs {
+	for _, l := range legs {
 		r.LegIDs = append(r.LegIDs, l.id)
 	}
-	r.MaxConcurrentLegs = concurrent(s.legs)
+	r.MaxConcurrentLegs = concurrent(legs)
 	switch {
 	case answer != 0:
 		r.Disposition = Answered
@@ -253,10 +237,7 @@ func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	}
 	r.CumulativeDuration = r.Duration
 	r.byTheClock(s.shift)
-	r.setConfidence()
-	if r.LeftOutLegCount > 0 && r.Confidence == Exact {
-		r.Confidence = Bounded // its counts are a floor
-	}
+	r.setConfidence(s.leftOut > 0)
 	r.revise(s.revised)
 	s.revised++
 	p.emit(r)
@@ -317,12 +298,13 @@ func (r *Record) times(t times, basis AnswerBasis) {
 	}
 }
 
-// setConfidence sums up in one word how sure the record is.
-func (r *Record) setConfidence() {
+// setConfidence sums up in one word how sure the record is; cut tells that volumes or legs were left out, so that sums and
+// counts are a floor.
+func (r *Record) setConfidence(cut bool) {
 	switch {
 	case r.StartMissing || r.ClockSuspect || r.EndBasis == EndLastEvidence:
 		r.Confidence = Estimated
-	case r.EndEarliestTime != r.EndLatestTime || r.EndMissing:
+	case cut || r.EndEarliestTime != r.EndLatestTime || r.EndMissing:
 		r.Confidence = Bounded
 	default:
 		r.Confidence = Exact

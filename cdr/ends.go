@@ -163,7 +163,7 @@ func (l *leg) questioned(end janus.Micros) janus.Micros {
 // end says how the session itself ended.
 func (s *session) end(why closeTrigger) ending {
 	var e ending
-	all := s.detached > 0 && s.attachedHandles() == 0
+	all := s.detached > 0 && s.attached == 0
 	switch {
 	case s.timedOut != 0:
 		sign := s.lastClientActivity

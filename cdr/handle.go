@@ -9,7 +9,7 @@ import (
 // handle folds the event into its handle and the handle's legs.
 func (f *eventFold) handle() {
 	s, e := f.s, f.e
-	h := s.find(e.Handle)
+	h := f.p.handle(f.k, e.Handle)
 	if h == nil {
 		if i := slices.Index(s.past, e.Handle); i >= 0 {
 			if _, attached := e.Body.(*janus.HandleAttached); !attached {
@@ -17,16 +17,14 @@ func (f *eventFold) handle() {
 			}
 			s.past = slices.Delete(s.past, i, i+1) // an application that chooses ids has chosen it again
 		}
-		if h = s.attach(f, e); h == nil {
-			return
-		}
+		h = f.attach()
 	}
 	f.h = h
 	if f.again {
 		return // of what was reported
 	}
 	if h.opaqueID == "" && e.OpaqueID != "" {
-		h.opaqueID = keep(e.OpaqueID, &s.truncated)
+		h.opaqueID = keep(e.OpaqueID, &h.truncated)
 	}
 	f.wakeBy()
 	f.stepped = h.last - f.t
@@ -71,41 +69,25 @@ func (f *eventFold) takeAll(held *leg) {
 	}
 }
 
-// attach adds a handle to the session. Where there is no room it lets go of one on which nothing is open; what that
-// handle was is then not known any more when it calls again.
-func (s *session) attach(f *eventFold, e *janus.Event) *handle {
-	if len(s.handles) >= maxHandles {
-		s.truncated = true
-		f.p.conclude(RuleLeftOut, s, nil, nil, facts{word: "handles"})
-		idle := -1
-		for i, h := range s.handles {
-			if len(h.legs) == 0 {
-				idle = i
-				break
-			}
-		}
-		if idle < 0 {
-			if _, ok := e.Body.(*janus.HandleAttached); ok {
-				s.leftOut++ // one leg at least
-			}
-			return nil
-		}
-		s.lose(s.handles[idle])
-		s.handles = slices.Delete(s.handles, idle, idle+1)
-	}
-	h := &handle{id: e.Handle, last: e.Time}
+// attach adds a handle to the session.
+func (f *eventFold) attach() *handle {
+	s := f.s
+	s.numbered++
+	s.attached++
+	h := &handle{id: f.e.Handle, number: s.numbered, last: f.e.Time}
 	for kind := range h.next {
 		h.next[kind] = s.lostLegs
 	}
-	s.handles = append(s.handles, h)
-	f.p.conclude(RuleHandleOpened, s, h, nil, facts{at: e.Time})
+	f.p.index.addHandle(f.k, h)
+	f.p.touchHandle(f.k, h.id)
+	f.p.conclude(RuleHandleOpened, s, h, nil, facts{at: f.e.Time})
 	return h
 }
 
 // learn notes the plugin of the handle. A script names itself in its events, so the first name stays.
 func (f *eventFold) learn(plugin string) {
 	if f.h.plugin == "" && plugin != "" {
-		f.h.plugin = keep(plugin, &f.s.truncated)
+		f.h.plugin = keep(plugin, &f.h.truncated)
 	}
 }
 
@@ -118,6 +100,7 @@ func (f *eventFold) detached() {
 	h.detachedAt, h.detachedClock = f.t, f.p.pos.clock.now
 	h.part(f.p, s)
 	s.detached++
+	s.attached--
 	f.p.conclude(RuleHandleClosed, s, h, nil, facts{at: f.t})
 	s.lastDetached = max(s.lastDetached, f.t)
 	for _, l := range h.legs {

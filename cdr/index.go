@@ -20,6 +20,10 @@ type index struct {
 	open     int // sessions that are no stubs
 	cached   int // sessions in memory
 
+	handles       int            // of all sessions
+	cachedHandles int            // handles in memory
+	recentHandles []*handleEntry // handles in the order of use, for eviction
+
 	due        deadlines                     // partition clock: graces, silent emitters
 	stubs      deadlines                     // partition clock: they wait for no tick
 	rooms      map[roomRef][]membershipEntry // open memberships
@@ -45,10 +49,17 @@ type sessionEntry struct {
 	silenceDeadline janus.Micros // next deadline on the emitter's alive clock, 0 for none
 	dirty           bool
 	deleted         bool
+	old             bool // its state in the store is of version 1
 	stub            bool
 	sleeps          bool         // a stub of which nobody told the end
 	uses            int32        // how often it stands in recent
 	queuedFor       janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
+
+	handles   map[janus.HandleID]*handleEntry
+	waiting   int            // handles on which something is open that may be given up by silence
+	changed   []*handleEntry // since the last step
+	unwatched []*handleEntry // their deadlines may have changed
+	chunks    int32          // states of closed legs in the store
 }
 
 type roomRef struct {
@@ -58,10 +69,11 @@ type roomRef struct {
 }
 
 type membershipEntry struct {
-	ref    sessionRef
-	handle janus.HandleID
-	user   janus.ID
-	joined janus.Micros
+	ref     sessionRef
+	handle  janus.HandleID
+	user    janus.ID
+	joined  janus.Micros
+	private uint64 // private_id of a VideoRoom participant
 }
 
 type transportRef struct {
@@ -98,15 +110,6 @@ func (x *index) add(s *session) *sessionEntry {
 		em.openSessions++
 		x.watchEmitter(em)
 	}
-	for _, h := range s.handles {
-		for _, l := range h.legs {
-			if l.kind == RoomMembership && !l.ended {
-				//mutant:indexes-of-states
-				x.addMembership(k, h, l)
-			}
-		}
-	}
-	x.addAsleep(k)
 	if s.transportID != "" {
 		x.connect(k, s)
 	}
@@ -121,48 +124,22 @@ func (x *index) watchEmitter(em *emitterEntry) {
 	}
 }
 
-// drop takes a session's open things out of the index. The session itself stays until it is deleted.
+// drop takes a session out of what is open in the index; its handles are dropped apart. The session itself stays until it is deleted.
 func (x *index) drop(k *sessionEntry) {
 	if !k.stub {
 		x.open--
 		k.em.openSessions--
 	}
 	if k.s != nil {
-		for _, h := range k.s.handles {
-			for _, l := range h.legs {
-				x.dropMembership(k, h, l)
-			}
-		}
-		x.forgetAsleep(k)
 		x.disconnect(k, k.s)
 		x.cached--
 	}
 	k.deadline, k.silenceDeadline, k.queuedFor, k.stub = 0, 0, 0, true
 }
 
-// addAsleep puts the memberships that sleep into the index: who left may be told later.
-func (x *index) addAsleep(k *sessionEntry) {
-	for _, h := range k.s.handles {
-		for _, l := range h.asleep {
-			if l.kind == RoomMembership {
-				x.addMembership(k, h, l)
-			}
-		}
-	}
-}
-
-// forgetAsleep takes the memberships that sleep out of the index.
-func (x *index) forgetAsleep(k *sessionEntry) {
-	for _, h := range k.s.handles {
-		for _, l := range h.asleep {
-			x.dropMembership(k, h, l)
-		}
-	}
-}
-
 func (x *index) addMembership(k *sessionEntry, h *handle, l *leg) {
 	r := roomRef{k.ref.emitter, h.plugin, l.room}
-	x.rooms[r] = append(x.rooms[r], membershipEntry{ref: k.ref, handle: h.id, user: l.user, joined: l.start})
+	x.rooms[r] = append(x.rooms[r], membershipEntry{ref: k.ref, handle: h.id, user: l.user, joined: l.start, private: l.private})
 }
 
 func (x *index) dropMembership(k *sessionEntry, h *handle, l *leg) {
@@ -220,11 +197,7 @@ func (x *index) watch(k *sessionEntry, s *session, at, silence janus.Micros) {
 	// One entry a session is enough: it is looked at when it comes up, and put back when the session lived on.
 	if k.silenceDeadline != 0 && (k.queuedFor == 0 || k.silenceDeadline < k.queuedFor) {
 		k.queuedFor = k.silenceDeadline
-		heap.Push(&em.due, deadline{at: k.silenceDeadline, emitter: s.emitter, ref: k.ref})
-		em.due.prune(em.openSessions, func(d deadline) bool {
-			k := x.sessions[d.ref]
-			return k != nil && !k.deleted && !k.stub && k.queuedFor == d.at
-		})
+		x.queueSilence(em, deadline{at: k.silenceDeadline, emitter: s.emitter, ref: k.ref})
 	}
 }
 
@@ -268,7 +241,14 @@ func (x *index) current(d deadline) (janus.Micros, bool) {
 		return em.seen + x.emitterSilence, true
 	}
 	k := x.sessions[d.ref]
-	return d.at, k != nil && !k.deleted && k.deadline == d.at
+	if k == nil || k.deleted {
+		return 0, false
+	}
+	if d.handle != 0 {
+		e := k.handles[d.handle]
+		return d.at, !k.stub && e != nil && !e.deleted && e.deadline == d.at
+	}
+	return d.at, k.deadline == d.at
 }
 
 // used notes sessions that are in memory and were used, for eviction.
@@ -300,8 +280,9 @@ func (x *index) condense() {
 	x.recent = x.recent[:copy(x.recent, x.recent[last:])]
 }
 
-// evict forgets the decoded form of sessions that were not used for long.
+// evict forgets the decoded form of sessions and handles that were not used for long.
 func (x *index) evict() {
+	x.evictHandles()
 	for x.cached > maxCached && len(x.recent) > 0 {
 		k := x.sessions[x.recent[0]]
 		x.recent = x.recent[1:]
@@ -315,14 +296,15 @@ func (x *index) evict() {
 	}
 }
 
-// deadline is an entry of a queue: when, and for which session; session 0 is the emitter itself.
+// deadline is an entry of a queue: when, and for which handle; handle 0 is the session, session 0 the emitter itself.
 type deadline struct {
 	at      janus.Micros
 	emitter string
 	ref     sessionRef
+	handle  janus.HandleID
 }
 
-// deadlines is a queue in the order of (deadline, emitter, session).
+// deadlines is a queue in the order of (deadline, emitter, session, handle).
 type deadlines []deadline
 
 func (q deadlines) Len() int { return len(q) }
@@ -335,7 +317,10 @@ func (q deadlines) Less(i, j int) bool {
 	if a.emitter != b.emitter {
 		return a.emitter < b.emitter
 	}
-	return a.ref.id < b.ref.id
+	if a.ref.id != b.ref.id {
+		return a.ref.id < b.ref.id
+	}
+	return a.handle < b.handle
 }
 func (q deadlines) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 

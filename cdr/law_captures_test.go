@@ -123,26 +123,50 @@ func numbered(log []Input) []Input {
 func TestEveryStateOfARecordingIsReadAsItWasWritten(t *testing.T) {
 	eachRecording(t, func(t *testing.T, _ string, log []Input) {
 		mustRun(t, play{each: func(p *Partition) {
-			for _, ref := range p.stepKeys {
-				if k := p.index.sessions[ref]; k != nil && k.s != nil {
-					if err := sameAgain(k.s); err != nil {
-						t.Fatal(err)
-					}
-				}
+			if err := allSameAgain(p); err != nil {
+				t.Fatal(err)
 			}
 		}, commit: func(int) bool { return true }}, log)
 	})
 }
 
-// sameAgain tells whether a session is the same when it was written and read.
-func sameAgain(s *session) error {
-	b := encode(nil, s.fields)
-	again, err := readSession(sessionKey(s.emitter, s.id), b)
-	if err != nil {
-		return err
-	}
-	if d := unlike(s, again); d != "" {
-		return fmt.Errorf("session %v: %s", s.id, d)
+// allSameAgain tells whether the sessions that have changed, and their handles, are the same when they were written and read.
+func allSameAgain(p *Partition) error {
+	for _, ref := range p.stepKeys {
+		k := p.index.sessions[ref]
+		if k == nil || k.s == nil {
+			continue
+		}
+		s := *k.s
+		s.chunks = nil // they are states of their own
+		again, err := readSession(sessionKey(s.emitter, s.id), encode(nil, s.fields))
+		if err != nil {
+			return err
+		}
+		if d := unlike(&s, again); d != "" {
+			return fmt.Errorf("session %v: %s", s.id, d)
+		}
+		for _, e := range k.changed {
+			if e.deleted {
+				continue
+			}
+			again, err := readHandle(handleKey(s.emitter, s.id, e.id), encode(nil, e.h.fields), e.id)
+			if err != nil {
+				return err
+			}
+			if d := unlike(e.h, again); d != "" {
+				return fmt.Errorf("handle %v of session %v: %s", e.id, s.id, d)
+			}
+		}
+		for n, c := range k.s.chunks {
+			var again legChunk
+			if err := decode(encode(nil, c.fields), again.fields); err != nil {
+				return err
+			}
+			if d := unlike(c.legs, again.legs); d != "" {
+				return fmt.Errorf("closed legs %d of session %v: %s", n, s.id, d)
+			}
+		}
 	}
 	return nil
 }

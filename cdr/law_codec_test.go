@@ -26,6 +26,11 @@ func unlikeAt(at string, a, b reflect.Value) string {
 			}
 		}
 		return ""
+	case reflect.Map:
+		if a.Len() != 0 || b.Len() != 0 {
+			return at + " is not written"
+		}
+		return ""
 	case reflect.Slice, reflect.Array:
 		if a.Len() != b.Len() {
 			return fmt.Sprintf("%s has %d elements and %d", at, a.Len(), b.Len())

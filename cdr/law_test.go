@@ -55,12 +55,8 @@ func TestARepetitionChangesNothingButCounts(t *testing.T) {
 func TestEveryStateIsReadAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		mustRun(t, play{policy: drawPolicy(t), each: func(p *Partition) {
-			for _, ref := range p.stepKeys {
-				if k := p.index.sessions[ref]; k != nil && k.s != nil {
-					if err := sameAgain(k.s); err != nil {
-						t.Fatal(err)
-					}
-				}
+			if err := allSameAgain(p); err != nil {
+				t.Fatal(err)
 			}
 		}, commit: func(int) bool { return true }}, drawLog(t))
 	})

@@ -93,6 +93,12 @@ func (how play) run(log []Input) (outcome, error) {
 						k.s = nil
 						p.index.cached--
 					}
+					for _, e := range k.handles {
+						if e.h != nil && !e.dirty {
+							e.h = nil
+							p.index.cachedHandles--
+						}
+					}
 				}
 			}
 		}
@@ -292,6 +298,8 @@ func checkRecord(r *Record) error {
 		return fmt.Errorf("counts %d, %d, %d", r.EventCount, r.DuplicateCount, r.LateCount)
 	case r.FirstOffset > r.LastOffset && r.EventCount > 0:
 		return fmt.Errorf("offsets %d to %d", r.FirstOffset, r.LastOffset)
+	case r.LeftOutLegCount > 0 && r.Confidence == Exact:
+		return fmt.Errorf("%v though %d legs were left out", r.Confidence, r.LeftOutLegCount)
 	case (r.Confidence == Estimated) != (r.StartMissing || r.ClockSuspect || r.EndBasis == EndLastEvidence):
 		return fmt.Errorf("%v with start missing %t, clock suspect %t, %v", r.Confidence, r.StartMissing, r.ClockSuspect, r.EndBasis)
 	case r.Confidence == Exact && (r.EndMissing || r.EndEarliestTime != r.EndLatestTime):

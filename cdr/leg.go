@@ -24,9 +24,9 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 		f.p.conclude(RuleLegNotOpened, f.s, h, l, facts{at: t})
 		return nil
 	}
-	if n := f.s.openLegs(); n >= maxOpenLegs {
-		f.s.truncated = true
-		if h.refused&(1<<kind) == 0 { // the next events of the same attempt are no others
+	if len(h.legs) >= maxOpenLegs {
+		h.truncated, f.s.cut = true, true
+		if h.refused&(1<<kind) == 0 || kind == RoomMembership { // the next events of the same attempt are no others
 			h.refused |= 1 << kind
 			f.s.leftOut++
 		}

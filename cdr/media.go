@@ -22,7 +22,7 @@ func (l *leg) stream(mid string, hasMid bool, media janus.Media, layer int) *str
 		}
 	}
 	if len(l.streams) >= maxStreams {
-		l.truncated = true
+		l.truncated, l.cut = true, true
 		return nil
 	}
 	l.streams = append(l.streams, stream{mid: keep(mid, &l.truncated), hasMid: hasMid, media: media, layer: int32(layer)})

@@ -111,7 +111,7 @@ func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros
 	r.HoldDuration = l.hold.span(r)
 	l.hold.told += janus.Micros(r.HoldDuration)
 	r.byTheClock(l.shift)
-	r.setConfidence()
+	r.setConfidence(l.cut)
 	r.revise(l.revised)
 	l.revised = 0
 	p.emit(r)

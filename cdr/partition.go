@@ -75,16 +75,18 @@ type Partition struct {
 	parser janus.Parser
 	window *window
 
-	pos        position
-	started    bool // a position is known
-	moved      bool // a record was folded since the last step
-	index      index
-	step       Step
-	pending    int
-	stepKeys   []sessionRef // sessions changed since the last step
-	counts     Counts
-	termsCache map[termsRef]*Terms
-	partials   bool // the policy asks for partial records somewhere
+	pos            position
+	started        bool // a position is known
+	moved          bool // a record was folded since the last step
+	index          index
+	step           Step
+	pending        int
+	stepKeys       []sessionRef // sessions changed since the last step
+	changedHandles int          // handles changed since the last step
+	err            error        // of the store, met where it could not be returned
+	counts         Counts
+	termsCache     map[termsRef]*Terms
+	partials       bool // the policy asks for partial records somewhere
 
 	trace     func(Conclusion) // nil for nobody
 	eventTime janus.Micros     // for the trace: timestamp of the event at hand, 0 for none
@@ -152,12 +154,27 @@ func Open(policy Policy, source Source, states States) (*Partition, error) {
 			return err
 		}
 		k := p.index.add(s)
+		k.chunks = chunksOf(s.listed)
+		if k.old = len(s.oldHandles) > 0 || len(s.oldLegs) > 0; k.old {
+			for i, h := range s.oldHandles {
+				h.number = int32(i) + 1
+				e := p.index.scanned(p, k, h)
+				e.h, e.stored = nil, false
+				p.index.cachedHandles--
+			}
+		}
 		p.watch(k, s)
 		k.s = nil
 		p.index.cached--
 		return nil
 	})
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	if err := states.Scan([]byte(handlePrefix), p.scanHandle); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func readSession(key, value []byte) (*session, error) {
@@ -192,6 +209,13 @@ func (p *Partition) PrimeWindow(in Input) {
 // Apply folds one record. Records before Next are ignored. An error means that a state is broken and the partition can
 // not go on; an event that cannot be understood is no error but parked.
 func (p *Partition) Apply(in Input) error {
+	if err := p.apply(in); err != nil {
+		return err
+	}
+	return p.err
+}
+
+func (p *Partition) apply(in Input) error {
 	//mutant:folded-once
 	if p.started && in.Offset < p.pos.next {
 		return nil
@@ -281,6 +305,8 @@ func (p *Partition) Step() Step {
 			continue
 		}
 		k.dirty = false
+		step.Changes = p.handleChanges(k, step.Changes)
+		step.Changes = k.chunkChanges(step.Changes)
 		c := Change{Key: sessionKey(k.em.name, ref.id)}
 		if k.deleted {
 			delete(p.index.sessions, ref)
@@ -301,7 +327,9 @@ func (p *Partition) Step() Step {
 func (p *Partition) Committed() { p.index.evict() }
 
 // Pending is about how many bytes the next Step will have.
-func (p *Partition) Pending() int { return p.pending + 400*len(p.stepKeys) + 200*len(p.index.changed) }
+func (p *Partition) Pending() int {
+	return p.pending + 400*(len(p.stepKeys)+p.changedHandles) + 200*len(p.index.changed)
+}
 
 // OpenSessions is the number of sessions that are open.
 func (p *Partition) OpenSessions() int { return p.index.open }
@@ -322,7 +350,10 @@ func (p *Partition) Due() Due {
 // a file, not for a log that goes on.
 func (p *Partition) Flush() error {
 	p.moved, p.eventTime = true, 0
-	return p.expire(1<<62 - 1)
+	if err := p.expire(1<<62 - 1); err != nil {
+		return err
+	}
+	return p.err
 }
 
 // event folds an event into its own session.
@@ -331,8 +362,11 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	if err != nil {
 		return err
 	}
+	if k != nil && e.Handle != 0 && p.handle(k, e.Handle) != nil {
+		p.touchHandle(k, e.Handle)
+	}
 	if k != nil && k.s.stub != nil {
-		wakes := k.s.stub.sleeps && k.s.wakes(e)
+		wakes := k.s.stub.sleeps && k.s.wakes(e, p.handle(k, e.Handle))
 		again := revives(k.s.stub, e, raw)
 		//mutant:late-event
 		if !again && !wakes {
@@ -344,6 +378,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		}
 		if again {
 			p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
+			p.discard(k)
 			p.index.drop(k)
 			k.s = nil
 		} else {
@@ -355,13 +390,15 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	if k != nil && k.s != nil && k.s.superseded(e, raw) {
 		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
 		if k.s.closing { // it has ended, and what comes late of it is none of the new one's
-			for _, h := range k.s.handles[max(0, len(k.s.handles)-maxPast):] {
+			handles := p.all(k)
+			for _, h := range handles[max(0, len(handles)-maxPast):] {
 				before = append(before, h.id)
 			}
 		}
 		if err := p.finish(k, e.Time); err != nil {
 			return err
 		}
+		p.discard(k)
 		p.index.drop(k)
 		k.s = nil
 	}
@@ -382,7 +419,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: raw, offset: in.Offset}
 	x.place(in.Append)
 	x.t = e.Time
-	x.s.stepped(p, em)
+	p.stepped(k)
 	x.session()
 	x.enforceSizeLimit(len(in.Value))
 	p.watch(k, k.s)
@@ -399,7 +436,8 @@ func (p *Partition) repeat(em *emitterEntry, e *janus.Event) error {
 	//mutant:repetition-counted
 	k.s.duplicates++
 	p.conclude(RuleDuplicate, k.s, nil, nil, facts{})
-	if h := k.s.find(e.Handle); h != nil {
+	if h := p.handle(k, e.Handle); h != nil {
+		p.touchHandle(k, h.id)
 		var buf [fewLegs]*leg
 		for _, l := range h.taking(buf[:0], e.Time) {
 			if e.Time >= l.first {
@@ -432,12 +470,21 @@ func (p *Partition) load(k *sessionEntry) error {
 	if b == nil {
 		return fmt.Errorf("read session %q: the store has lost it: set its directory aside and start again, it is rebuilt from the changelog", key)
 	}
-	k.s, err = readSession(key, b)
-	if err == nil {
-		p.index.cached++
-		p.index.used(k.ref)
+	if k.s, err = readSession(key, b); err != nil {
+		return err
 	}
-	return err
+	p.index.cached++
+	p.index.used(k.ref)
+	if k.old {
+		k.old = false
+		p.divide(k, k.s)
+		for id := range k.handles {
+			p.touchHandle(k, id)
+		}
+		p.watchHandles(k)
+		p.touch(k)
+	}
+	return nil
 }
 
 // touch notes that a session changes in this step.

@@ -93,6 +93,7 @@ func (f *eventFold) openCompanionLeg() {
 	if l = f.openLeg(f.h, l, RuleLegOpenedBeside); l != nil {
 		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.lastClientActivity = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.lastClientActivity
 		l.role, l.room = pc.role, pc.room
+		l.truncated = l.truncated || pc.truncated
 		l.mate, l.mateIndex = PeerConnection, pc.index
 	}
 }
@@ -487,5 +488,6 @@ func (l *leg) copyRoomFrom(m *leg) {
 	if !l.room.Known() && !l.user.Known() {
 		l.room, l.user, l.display = m.room, m.user, m.display
 		l.partner = m.index + 1
+		l.truncated = l.truncated || m.truncated
 	}
 }

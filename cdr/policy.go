@@ -288,14 +288,13 @@ const maxTerms = 1024
 
 // Bounds. What goes beyond is left out and the record says so (truncated).
 const (
-	maxText       = 512  // bytes of any string that is kept
-	maxHandles    = 256  // handles of a session that are kept at a time
-	maxPast       = 64   // handles of a session that are forgotten, by id
-	maxOpenLegs   = 64   // legs of a session that are open or in their grace at a time
-	maxClosedLegs = 512  // legs whose ids a SESSION record lists
-	maxStreams    = 64   // media and layers of one leg
-	maxFeeds      = 64   // feeds of one leg
-	maxIdle       = 4096 // emitters of a partition that are remembered though no session of them is
+	maxText       = 512   // bytes of any string that is kept
+	maxPast       = 64    // handles of a session that are forgotten, by id
+	maxOpenLegs   = 64    // legs of a handle that are open or in their grace at a time
+	maxClosedLegs = 16384 // legs whose ids a SESSION record lists: what a Kafka message carries
+	maxStreams    = 256   // media and layers of one leg
+	maxFeeds      = 64    // feeds of one leg
+	maxIdle       = 4096  // emitters of a partition that are remembered though no session of them is
 )
 
 // fewLegs is how many legs of a handle an event is about without asking for memory.

@@ -106,11 +106,11 @@ func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginE
 			p.touch(k)
 			p.wakeSession(k)
 		}
-		h := k.s.find(s.handle)
+		h := p.handle(k, s.handle)
 		if h == nil {
 			continue
 		}
-		p.touch(k)
+		p.touchHandle(k, h.id)
 		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: e.Time - em.timeline.shift, t: e.Time, offset: offset}
 		f.h = h
 		f.wake(h, func(l *leg) bool { return l.kind == RoomMembership && l.room == b.Room && (d.All || l.user == d.User) })

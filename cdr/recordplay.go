@@ -23,6 +23,6 @@ func (f *eventFold) recordPlay(b *janus.PluginEvent) {
 		}
 	}
 	if len(all) == 0 && b.Name == "playout" { // it comes before the offer that plays it
-		f.h.offered.Text, f.h.offered.Quoted = keep(b.ID.Text, &f.s.truncated), b.ID.Quoted
+		f.h.offered.Text, f.h.offered.Quoted = keep(b.ID.Text, &f.h.truncated), b.ID.Quoted
 	}
 }

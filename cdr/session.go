@@ -139,8 +139,9 @@ func (f *eventFold) closeSession() {
 		//mutant:session-grace
 		s.closing, s.closeClock = true, f.p.pos.clock.now
 	}
-	for _, h := range s.handles {
+	for _, h := range f.p.all(f.k) {
 		for _, l := range h.legs {
+			f.p.touchHandle(f.k, h.id)
 			f.close(l)
 			if !l.ended {
 				f.p.conclude(RuleLegEndedWithSession, s, h, l, facts{at: f.t, limit: f.p.terms(f.em, h.plugin).Grace})
@@ -158,46 +159,6 @@ func (s *session) ended(t janus.Micros) bool {
 // precedes tells whether a time is before the session was there: then the clock has stepped back.
 func (s *session) precedes(t janus.Micros) bool {
 	return s.basis == Created && t < s.incarnation+s.shift
-}
-
-func (s *session) openLegs() (n int) {
-	for _, h := range s.handles {
-		n += len(h.legs)
-	}
-	return n
-}
-
-func (s *session) attachedHandles() (n int) {
-	for _, h := range s.handles {
-		if h.detachedAt == 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// find is the handle with an id, nil when the session knows none.
-func (s *session) find(id janus.HandleID) *handle {
-	for _, h := range s.handles {
-		if h.id == id {
-			return h
-		}
-	}
-	return nil
-}
-
-// forget drops handles that are gone and have nothing open any more.
-func (s *session) forget(now, grace janus.Micros) {
-	kept := s.handles[:0]
-	for _, h := range s.handles {
-		if h.detachedAt != 0 && len(h.legs) == 0 && h.detachedClock+grace <= now {
-			s.lose(h)
-			continue
-		}
-		kept = append(kept, h)
-	}
-	clear(s.handles[len(kept):])
-	s.handles = kept
 }
 
 // lose notes of a handle that is not kept any more what must not be forgotten. The id of one that is gone does not come
@@ -234,7 +195,7 @@ func (p *Partition) transportLost(em *emitterEntry, k *sessionEntry, at janus.Mi
 // 1.3.1 tells no more of it. Where it may be claimed again, its timeout will tell.
 func (p *Partition) closeIfLost(em *emitterEntry, s *session) {
 	//mutant:connection-lost-closes
-	if !s.closing && s.transportLostAt != 0 && s.detached > 0 && s.attachedHandles() == 0 && em.reclaim == 0 {
+	if !s.closing && s.transportLostAt != 0 && s.detached > 0 && s.attached == 0 && em.reclaim == 0 {
 		s.closing, s.closeClock = true, p.pos.clock.now
 		p.conclude(RuleSessionEndConnectionLost, s, nil, nil, facts{at: s.lastDetached, limit: p.terms(em, "").Grace})
 	}

@@ -14,7 +14,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 	switch b.Name {
 	case "registered":
 		if b.Identity != "" {
-			h.account = keep(b.Identity, &f.s.truncated)
+			h.account = keep(b.Identity, &f.h.truncated)
 		}
 		h.helper = b.Helper
 	//mutant:sip-calling
@@ -409,6 +409,7 @@ func (l *leg) shareParties(pc *leg) {
 	pc.mate, pc.mateIndex = SIPCall, l.index
 	l.partner = pc.index + 1
 	pc.role, pc.direction, pc.calling, pc.called, pc.display, pc.callID = l.role, l.direction, l.calling, l.called, l.display, l.callID
+	pc.truncated = pc.truncated || l.truncated
 }
 
 // unquoted takes one enclosing pair of quotes off, as SIP writes display names.

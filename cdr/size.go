@@ -1,106 +1,107 @@
 package cdr
 
 import (
+	"encoding/hex"
+	"hash/fnv"
 	"slices"
 	"strings"
 )
 
-// maxState is the most bytes that the state of a session may have when an event of its own was folded; what the events
+// maxState is the most bytes that the state of a handle may have when an event of its own was folded; what the events
 // of others add (who left a room) stays within 64 KiB. A commit carries many states, and a broker refuses a record beyond
-// its max.message.bytes: a client that opens handles without end, with long names, would stop the partition. No client
+// its max.message.bytes: a client that opens legs without end, with long names, would stop the partition. No client
 // in its senses comes near.
 const maxState = 60 << 10
 
-// enforceSizeLimit keeps the state of the session within maxState. An event adds no more to it than it has bytes, and the names that
-// a leg it opens takes over from another one; so the state is written down to be measured only when so many have come as
-// could have filled it.
+// enforceSizeLimit keeps the state of the handle within maxState. An event adds no more to it than it has bytes, and the
+// names that a leg it opens takes over from another one; so the state is written down to be measured only when so many
+// have come as could have filled it.
 func (f *eventFold) enforceSizeLimit(bytes int) {
-	s := f.s
+	h := f.h
+	if h == nil {
+		return
+	}
 	if f.opened {
 		bytes += 8 * maxText
 	}
-	s.unweighed += int32(min(bytes, maxState))
-	if s.weight+s.unweighed <= maxState {
+	h.unweighed += int32(min(bytes, maxState))
+	if h.weight+h.unweighed <= maxState {
 		return
 	}
-	s.weight, s.unweighed = s.size(), 0
-	if s.weight <= maxState {
+	h.weight, h.unweighed = h.size(), 0
+	if h.weight <= maxState {
 		return
 	}
-	s.truncated = true
-	f.p.conclude(RuleLeftOut, s, nil, nil, facts{word: "state"})
-	for _, keep := range []struct{ text, feeds, streams, handles, legs int }{
-		{128, 16, 16, 128, maxClosedLegs}, {32, 2, 4, 32, maxClosedLegs / 2}, {16, 0, 1, 0, maxClosedLegs / 4},
+	h.truncated = true
+	f.p.conclude(RuleLeftOut, f.s, h, nil, facts{word: "state"})
+	// References go last, and never without a hash.
+	for _, keep := range []struct{ text, references, feeds, streams int }{
+		{32, maxText, 16, 64}, {32, maxText, 4, 16}, {16, 128, 2, 4}, {16, shortest, 0, 1},
 	} {
-		f.truncateTo(keep.text, keep.feeds, keep.streams, keep.handles)
-		s.legs = slices.Clone(s.legs[:min(len(s.legs), keep.legs)]) // their number is counted besides
-		if s.weight = s.size(); s.weight <= maxState/2 {
+		f.truncateTo(h, keep.text, keep.references, keep.feeds, keep.streams)
+		if h.weight = h.size(); h.weight <= maxState/2 {
 			return
 		}
 	}
 }
 
-func (s *session) size() int32 { return int32(len(encode(nil, s.fields))) }
+func (h *handle) size() int32 { return int32(len(encode(nil, h.fields))) }
 
-// truncateTo leaves out what is beyond the bounds: text, feeds and streams of a leg, handles on which nothing is open.
-func (f *eventFold) truncateTo(text, feeds, streams, handles int) {
-	s := f.s
-	idle := 0
-	type seat struct {
-		h *handle
-		l *leg
-	}
-	var seats []seat // the index knows a membership by what is shortened
-	kept := s.handles[:0]
-	for _, h := range s.handles {
-		if len(h.legs) == 0 {
-			if idle++; idle > handles {
-				s.lose(h)
-				continue
-			}
-		}
-		kept = append(kept, h)
-		for _, l := range h.legs {
-			if l.kind == RoomMembership && !l.ended {
+// truncateTo leaves out what is beyond the bounds: text, feeds and streams of the legs.
+func (f *eventFold) truncateTo(h *handle, text, references, feeds, streams int) {
+	for _, legs := range [2][]*leg{h.legs, h.asleep} {
+		for _, l := range legs {
+			seat := l.kind == RoomMembership && !l.ended // the index knows a membership by what is shortened
+			if seat {
 				f.p.index.dropMembership(f.k, h, l)
-				seats = append(seats, seat{h, l})
 			}
-			l.truncateTo(text, feeds, streams)
+			l.truncateTo(text, references, feeds, streams)
+			if seat {
+				f.p.index.addMembership(f.k, h, l)
+			}
 		}
-		for _, t := range []*string{&h.opaqueID, &h.account, &h.offered.Text, &h.invitation.referredBy, &h.invitation.replaces} {
-			shorten(t, text)
-		}
-		shorten(&h.plugin, max(text, 32)) // Janus' own plugins stay what they are
 	}
-	clear(s.handles[len(kept):])
-	s.handles = kept
-	for _, t := range seats {
-		f.p.index.addMembership(f.k, t.h, t.l)
+	for _, t := range []*string{&h.opaqueID, &h.account, &h.offered.Text, &h.invitation.referredBy, &h.invitation.replaces} {
+		shorten(t, references)
 	}
+	shorten(&h.plugin, max(references, 48)) // Janus' own plugins stay what they are
 }
 
-func (l *leg) truncateTo(text, feeds, streams int) {
-	for _, t := range []*string{
-		&l.calling, &l.called, &l.display, &l.room.Text, &l.user.Text, &l.callID, &l.reason, &l.address, &l.local, &l.remote,
-		&l.protocol, &l.hangWord, &l.endWord, &l.releaseText, &l.referredBy, &l.replaces, &l.peerParty,
-	} {
-		shorten(t, text)
+func (l *leg) truncateTo(text, references, feeds, streams int) {
+	for _, t := range []*string{&l.display, &l.reason, &l.address, &l.local, &l.remote, &l.protocol, &l.hangWord, &l.endWord, &l.releaseText} {
+		shorten(t, max(text, shortest))
+	}
+	for _, t := range []*string{&l.calling, &l.called, &l.room.Text, &l.user.Text, &l.callID, &l.referredBy, &l.replaces, &l.peerParty} {
+		shorten(t, references)
 	}
 	l.feeds = slices.Clone(l.feeds[:min(len(l.feeds), feeds)])
 	for i := range l.feeds {
-		shorten(&l.feeds[i], text)
+		shorten(&l.feeds[i], references)
 	}
 	slices.Sort(l.feeds)
 	l.feeds = slices.Compact(l.feeds)
+	l.cut = l.cut || len(l.streams) > streams
 	l.streams = slices.Clone(l.streams[:min(len(l.streams), streams)])
 	for i := range l.streams {
-		shorten(&l.streams[i].codec, text)
+		shorten(&l.streams[i].codec, max(text, shortest))
 	}
 	l.truncated = true
+	if l.next != nil {
+		l.next.truncateTo(text, references, feeds, streams)
+	}
 }
 
-func shorten(t *string, bytes int) {
-	if len(*t) > bytes {
-		*t = strings.Clone(strings.ToValidUTF8((*t)[:bytes], ""))
+// shortest is the least that a text is cut to: room for the hash, and to see what it was.
+const shortest = 32
+
+// shorten cuts a text that is longer than so many bytes. It ends in a hash of the whole, so that two that differ stay two.
+func shorten(t *string, bytes int) bool {
+	if len(*t) <= bytes {
+		return false
 	}
+	sum := fnv.New64a()
+	sum.Write([]byte(*t))
+	hash := "~" + hex.EncodeToString(sum.Sum(nil))
+	*t = strings.ToValidUTF8((*t)[:bytes-len(hash)], "") + hash
+	return true
 }

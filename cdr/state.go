@@ -36,7 +36,8 @@ type session struct {
 	touchedAlive       janus.Micros // the emitter's alive clock at the last event
 	lastClientActivity janus.Micros // last sign of the client, by timestamp
 
-	handles      []*handle
+	numbered     int32        // handles that it has had
+	attached     int32        // handles that are attached
 	detached     int32        // handles that were detached and forgotten or not
 	lastDetached janus.Micros // largest timestamp of a `detached`
 
@@ -45,22 +46,25 @@ type session struct {
 	closing             bool         // an end is known: the grace runs
 	closeClock          janus.Micros // partition clock when it began to close
 
-	legs     []closedLeg // legs whose final record was emitted
-	legCount int32       // these, and those that legs has no room for
+	chunks   map[int32]*legChunk // of the list of legs whose final record was emitted: those that are in memory
+	listed   int32               // legs in that list
+	legCount int32               // these, and those that it has no room for
+	leftOut  int32               // legs without a record
 	answered int32
 	revised  int32 // SESSION records that were emitted of it
 	emitted  bool  // a record of this incarnation was emitted: its identity is fixed
 
 	clockSuspect bool
-	truncated    bool
+	truncated    bool // something of its own was left out, which all its records have
+	cut          bool // something of its legs was left out
 
 	past     []janus.HandleID // the last handles that are gone and forgotten
 	lostLegs int32            // most legs of a kind of a handle that was not gone and is not kept any more
 
 	version string // of its emitter, by the last `started` before it
-	leftOut int32  // legs for which there was no room
 
-	weight, unweighed int32 // bytes of this state when it was measured, and of the events since
+	oldHandles []*handle // of a state of version 1: see divide
+	oldLegs    []closedLeg
 }
 
 // stub is what is left of a session after its SESSION record.
@@ -92,6 +96,7 @@ type emitterEnd struct {
 // handle is a plugin handle of a session.
 type handle struct {
 	id            janus.HandleID
+	number        int32 // it is the session's number-th
 	plugin        string
 	opaqueID      string
 	detachedAt    janus.Micros // `detached`
@@ -114,6 +119,9 @@ type handle struct {
 	lastEnd [legKinds]janus.Micros // end of the last leg that was closed, by kind
 	legs    []*leg                 // open, or in their grace
 	asleep  []*leg                 // reported, though nobody had told their end
+
+	truncated         bool  // something was left out
+	weight, unweighed int32 // bytes of this state when it was measured, and of the events since
 }
 
 // pastLeg is what is remembered of a leg that was reported, to know what is told of it again.
@@ -196,6 +204,7 @@ type leg struct {
 	streams            []stream
 	clockSuspect       bool
 	truncated          bool // something was left out
+	cut                bool // that was a volume
 
 	ok200     janus.Micros // 200 to the INVITE
 	byeTime   janus.Micros // BYE
@@ -206,6 +215,7 @@ type leg struct {
 	mateIndex int32        // which one of the handle's
 	pays      bool         // a partial record was charged though the call was not known
 
+	listed      int32        // its place in its session's list of closed legs, from 1; 0 while it has none
 	revised     int32        // records that were emitted of the running part
 	saidLife    janus.Micros // its last evidence when the last of them was
 	received    janus.Micros // last sign of the client itself: a report that had grown, or what only it can bring about
@@ -329,7 +339,7 @@ func (s *session) fields(c *codec) {
 	num(c, 17, &s.touched)
 	num(c, 18, &s.touchedAlive)
 	num(c, 19, &s.lastClientActivity)
-	list(c, 20, &s.handles, func(c *codec, h **handle) {
+	list(c, 20, &s.oldHandles, func(c *codec, h **handle) {
 		if *h == nil {
 			*h = &handle{}
 		}
@@ -344,23 +354,12 @@ func (s *session) fields(c *codec) {
 	num(c, 27, &s.emitterEnd.clock)
 	flag(c, 28, &s.closing)
 	num(c, 29, &s.closeClock)
-	list(c, 30, &s.legs, func(c *codec, l *closedLeg) {
-		id := string(l.id[:])
-		text(c, 1, &id)
-		copy(l.id[:], id)
-		num(c, 2, &l.start)
-		num(c, 3, &l.answer)
-		num(c, 4, &l.end)
-		num(c, 5, &l.basis)
-		flag(c, 6, &l.beside)
-	})
+	list(c, 30, &s.oldLegs, func(c *codec, l *closedLeg) { l.fields(c) })
 	num(c, 31, &s.legCount)
 	num(c, 32, &s.answered)
 	flag(c, 33, &s.emitted)
 	flag(c, 34, &s.clockSuspect)
 	flag(c, 35, &s.truncated)
-	num(c, 36, &s.weight)
-	num(c, 37, &s.unweighed)
 	list(c, 38, &s.past, func(c *codec, id *janus.HandleID) { num(c, 1, id) })
 	num(c, 39, &s.lostLegs)
 	num(c, 41, &s.shift)
@@ -369,6 +368,21 @@ func (s *session) fields(c *codec) {
 	num(c, 44, &s.revised)
 	text(c, 45, &s.version)
 	num(c, 46, &s.leftOut)
+	num(c, 47, &s.numbered)
+	num(c, 48, &s.attached)
+	num(c, 49, &s.listed)
+	flag(c, 50, &s.cut)
+}
+
+func (l *closedLeg) fields(c *codec) {
+	id := string(l.id[:])
+	text(c, 1, &id)
+	copy(l.id[:], id)
+	num(c, 2, &l.start)
+	num(c, 3, &l.answer)
+	num(c, 4, &l.end)
+	num(c, 5, &l.basis)
+	flag(c, 6, &l.beside)
 }
 
 func (b *stub) fields(c *codec) {
@@ -380,8 +394,12 @@ func (b *stub) fields(c *codec) {
 	flag(c, 6, &b.sleeps)
 }
 
+// The fields of a handle begin at tag 2 where it is a state of its own: tag 1 is the version there. A session of version 1
+// has its handles within, and their ids at tag 1.
 func (h *handle) fields(c *codec) {
-	num(c, 1, &h.id)
+	if c.reading && c.version < 2 {
+		num(c, 1, &h.id)
+	}
 	text(c, 2, &h.plugin)
 	text(c, 3, &h.opaqueID)
 	num(c, 5, &h.detachedAt)
@@ -420,6 +438,11 @@ func (h *handle) fields(c *codec) {
 		}
 		(*l).fields(c)
 	})
+	num(c, 42, &h.number)
+	num(c, 43, &h.weight)
+	num(c, 44, &h.unweighed)
+	num(c, 45, &h.id)
+	flag(c, 46, &h.truncated)
 }
 
 func (l *leg) fields(c *codec) {
@@ -537,6 +560,8 @@ func (l *leg) fields(c *codec) {
 		text(c, 102, &id)
 		copy(l.peer[:], id)
 	}
+	num(c, 103, &l.listed)
+	flag(c, 104, &l.cut)
 }
 
 func (s *stream) fields(c *codec) {
@@ -623,11 +648,11 @@ func sessionKey(emitter string, id janus.SessionID) []byte {
 }
 
 // keep is a copy of a string of an event that may be put into a state: events alias the record they came in. It is cut
-// at maxText, and cut says so.
+// at maxText, with a hash of the whole at its end, and cut says so.
 func keep(s string, cut *bool) string {
-	if len(s) > maxText {
+	if shorten(&s, maxText) {
 		*cut = true
-		s = strings.ToValidUTF8(s[:maxText], "")
+		return s
 	}
 	return strings.Clone(s)
 }

@@ -12,11 +12,11 @@ import (
 // States is what a Partition reads back of the Changes that it has handed out. The host keeps it: a store, or MemoryStates.
 //
 // A key is opaque to the host. Its first byte says what it is the state of: 'p' the position of the partition (the whole
-// key), 'e' an emitter, 's' a session; behind these come the emitter's name with its length before it and, of a session,
-// 8 bytes of id. No key is longer than MaxKey. Other keys may lie beside them as long as they begin with another byte.
+// key), 'e' an emitter, 's' a session, 'h' a handle, 'l' some of the closed legs of a session; behind these come the
+// emitter's name with its length before it, 8 bytes of a session's id, and 8 of a handle's or 4 of a number. No key is longer than MaxKey. Other keys may lie beside them as long as they begin with another byte.
 //
 // A Partition calls its States from within Open, Apply and Flush, on the goroutine that called these, never at the same
-// time as itself, and never from within a Scan. It asks for a session once it has left its own memory, so Get has to be
+// time as itself, and never from within a Scan. It asks for a session or a handle once it has left its own memory, so Get has to be
 // quick; it scans in Open only. An error of either makes the call fail, and the Partition is then of no more use: drop it
 // and Open another one.
 type States interface {
@@ -30,7 +30,7 @@ type States interface {
 }
 
 // MaxKey is the most bytes that the key of a state has.
-const MaxKey = 1 + 2 + janus.MaxEmitter + 8 // the kind, the length of the name, the name, the id
+const MaxKey = 1 + 2 + janus.MaxEmitter + 8 + 8 // the kind, the length of the name, the name, the ids
 
 // Change is a new value for the key of a state; a nil Value deletes it. Both slices belong to whoever got the Step: the
 // Partition keeps nothing of them.

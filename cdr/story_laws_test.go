@@ -123,6 +123,7 @@ func (w *laws) ending(r *cdr.Record) error {
 		return fmt.Errorf("its end is not between earliest and latest")
 	case missing && r.EndTime != r.EndEarliestTime:
 		return fmt.Errorf("its end was not told: it is the earliest one")
+	case r.Truncated && confidence == cdr.Exact && r.Confidence == cdr.Bounded: // what was left out was a volume, or a leg
 	case r.Confidence != confidence:
 		return fmt.Errorf("its confidence is %v, want %v", r.Confidence, confidence)
 	}

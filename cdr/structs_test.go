@@ -92,19 +92,18 @@ func TestEachTextOfALegAndAHandleIsCutWhenTheStateIsFull(t *testing.T) {
 	fill(reflect.ValueOf(l).Elem(), long)
 	fill(reflect.ValueOf(h).Elem(), long)
 	h.legs = []*leg{l}
-	s := &session{handles: []*handle{h}}
 	p, err := Open(DefaultPolicy(), Source{}, MemoryStates{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.kind, l.ended = PeerConnection, true
-	f := &eventFold{p: p, s: s}
-	f.truncateTo(16, 1, 1, 1)
+	f := &eventFold{p: p, s: &session{}, h: h}
+	f.truncateTo(h, 16, shortest, 1, 1)
 	stays := map[string]int{
-		"handle.plugin":     32,      // Janus' own are no longer
+		"handle.plugin":     48,      // Janus' own are no longer
 		"leg.streams[].mid": maxText, // by it reports find their stream, of which one is left
 	}
-	check := func(name string, v reflect.Value) { cutTo(t, name, v, 16, stays) }
+	check := func(name string, v reflect.Value) { cutTo(t, name, v, shortest, stays) }
 	check("leg", reflect.ValueOf(l).Elem())
 	check("handle", reflect.ValueOf(h).Elem())
 }
@@ -135,7 +134,7 @@ func cutTo(t *testing.T, name string, v reflect.Value, most int, stays map[strin
 			most = longer
 		}
 		if v.Len() > most {
-			t.Errorf("%s has %d bytes, want at most %d: see shed", name, v.Len(), most)
+			t.Errorf("%s has %d bytes, want at most %d: see truncateTo", name, v.Len(), most)
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {

@@ -229,7 +229,7 @@ func (l *leg) absorb() {
 	for i := range n.streams {
 		l.merge(&n.streams[i])
 	}
-	l.truncated = l.truncated || n.truncated
+	l.truncated, l.cut = l.truncated || n.truncated, l.cut || n.cut
 }
 
 // merge takes over what was folded of a stream apart.

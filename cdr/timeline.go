@@ -115,7 +115,7 @@ func (t *timeline) next(last, timestamp, appended janus.Micros) janus.Micros {
 // place finds the moment of an event of a handle or a session, and notes steps of the clock that it shows.
 func (f *eventFold) place(appended janus.Micros) {
 	line := &f.em.timeline
-	h := f.s.find(f.e.Handle)
+	h := f.p.handle(f.k, f.e.Handle)
 	if h == nil {
 		return
 	}
@@ -279,15 +279,17 @@ func opensKind(body janus.Body, kind LegKind) bool {
 }
 
 // stepped notes in what is open on a session that the clock of its emitter was set.
-func (s *session) stepped(p *Partition, em *emitterEntry) {
+func (p *Partition) stepped(k *sessionEntry) {
+	s, em := k.s, k.em
 	//mutant:clock-stepped
 	if s.steps == em.timeline.steps {
 		return
 	}
 	s.steps, s.clockSuspect = em.timeline.steps, true
-	for _, h := range s.handles {
+	for _, h := range p.all(k) {
 		for _, l := range h.legs {
 			if !l.ended {
+				p.touchHandle(k, h.id)
 				l.clockSuspect = true
 				p.conclude(RuleClockStepped, s, h, l, facts{at: em.timeline.now, limit: leastStep})
 			}

@@ -13,7 +13,7 @@ func (f *eventFold) videoCall(b *janus.PluginEvent) {
 	switch b.Name {
 	case "registered":
 		if b.Username != "" {
-			f.h.account = keep(b.Username, &f.s.truncated)
+			f.h.account = keep(b.Username, &f.h.truncated)
 		}
 	case "calling":
 		f.calls()
@@ -83,13 +83,13 @@ func (f *eventFold) calls() {
 	if k == nil || k.stub || k.deleted || f.p.load(k) != nil {
 		return
 	}
-	h := k.s.find(rings[0].handle)
+	h := f.p.handle(k, rings[0].handle)
 	if h == nil || h == f.h {
 		return
 	}
 	for _, l := range h.legs {
 		if l.kind == PeerConnection && l.index == rings[0].index && !l.ended && l.parts == 0 && pc.parts == 0 {
-			f.p.touch(k)
+			f.p.touchHandle(k, h.id)
 			l.peerParty, pc.peerParty = f.h.account, h.account
 			if f.s.basis == Created && k.s.basis == Created { // else an id may still change
 				l.peer = legID(sessionUID(f.s.emitter, f.s.id, f.s.incarnation), f.h.id, pc.kind, pc.index)

@@ -10,7 +10,9 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 	case "joined":
 		f.join(b.Room, b.ID, b.Display)
 		if m := f.h.openLeg(RoomMembership); m != nil && m.user == b.ID && m.room == b.Room {
+			f.p.index.dropMembership(f.k, f.h, m)
 			m.private = b.PrivateID
+			f.p.index.addMembership(f.k, f.h, m)
 		}
 	case "subscribing", "updated":
 		if b.Name == "updated" && b.ID.Known() {
@@ -23,7 +25,7 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 		if !pc.room.Known() {
 			pc.room.Text, pc.room.Quoted = keep(b.Room.Text, &pc.truncated), b.Room.Quoted
 		}
-		if m := f.s.owner(pc.room, b.PrivateID); m != nil {
+		if m := f.owner(pc.room, b.PrivateID); m != nil {
 			pc.peerParty = m.user.Text
 		}
 		pc.addFeed(b.Feed)
@@ -35,12 +37,20 @@ func (f *eventFold) videoRoom(b *janus.PluginEvent) {
 }
 
 // owner is the membership in a room to which a subscription belongs, by the private_id that only the participant knows; nil where
-// it stands in no handle of this session.
-func (s *session) owner(room janus.ID, private uint64) *leg {
-	for _, h := range s.handles {
-		for _, m := range h.legs {
-			if private != 0 && m.kind == RoomMembership && m.private == private && m.room == room && h.plugin == janus.PluginVideoRoom {
-				return m
+// none that is open stands in a handle of this session.
+func (f *eventFold) owner(room janus.ID, private uint64) *leg {
+	if private == 0 {
+		return nil
+	}
+	for _, seat := range f.p.index.rooms[roomRef{f.k.ref.emitter, janus.PluginVideoRoom, room}] {
+		if seat.ref != f.k.ref || seat.private != private {
+			continue
+		}
+		if h := f.p.handle(f.k, seat.handle); h != nil {
+			for _, m := range h.legs {
+				if m.kind == RoomMembership && m.private == private && m.room == room {
+					return m
+				}
 			}
 		}
 	}

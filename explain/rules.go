@@ -171,7 +171,7 @@ var ruleTexts = map[cdr.TraceRule]ruleText{
 	},
 	cdr.RuleLeftOut: {
 		conclusion: "something is left out of the record ({word}), because a bound was reached",
-		rule:       "Each session, leg and text has a bound; what goes beyond is left out.",
+		rule:       "Each handle, leg and text has a bound; what goes beyond is left out.",
 		billing:    "The record says truncated. Legs that were left out are not charged.",
 		section:    secCertain,
 	},

@@ -15,6 +15,8 @@ import (
 //	p  position   cdr       how far the fold has come: the last record of each transaction
 //	e  emitter    cdr
 //	s  session    cdr
+//	h  handle     cdr
+//	l  legs       cdr       closed ones, for the record of their session
 //	b  barrier    pipeline  left by each worker that takes the partition over, up to which it restores
 //	o  origin     pipeline  the event log that the position is of, and the group
 //

@@ -2,19 +2,25 @@ package pipeline
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/cdr"
+	"januscdr/janus"
 )
 
 // keys are the first bytes of all keys in the changelog: see changelog.go.
-var keys = map[byte]string{'p': "cdr", 'e': "cdr", 's': "cdr", 'b': "pipeline", 'o': "pipeline"}
+var keys = map[byte]string{'p': "cdr", 'e': "cdr", 's': "cdr", 'h': "cdr", 'l': "cdr", 'b': "pipeline", 'o': "pipeline"}
 
 func TestKeysOfTheFoldAndOursDifferInTheFirstByte(t *testing.T) {
 	task := newTask(t, 0)
 	fold(t, task)
+	call(t, task)
 	seen := map[byte]string{}
 	for _, change := range task.fold.Step().Changes {
 		seen[change.Key[0]] = "cdr"
@@ -27,6 +33,27 @@ func TestKeysOfTheFoldAndOursDifferInTheFirstByte(t *testing.T) {
 	}
 	if !maps.Equal(seen, keys) {
 		t.Errorf("there are the kinds of keys %v, want %v", seen, keys)
+	}
+}
+
+// call folds a call of a handle, which ends before its session.
+func call(t *testing.T, task *task) {
+	t.Helper()
+	at := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
+	for _, event := range []string{
+		`"type":1,"event":{"name":"created"}`,
+		`"type":8,"handle_id":1,"event":{"owner":"remote","jsep":{"type":"offer"}}`,
+		`"type":16,"subtype":6,"handle_id":1,"event":{"connection":"hangup","reason":"Close PC"}`,
+		"",
+	} {
+		at = at.Add(10 * time.Second)
+		in := cdr.Input{Offset: task.next(), Kind: cdr.KindTick, Append: janus.Micros(at.UnixMicro())}
+		if event != "" {
+			in.Kind, in.Value = cdr.KindEvent, fmt.Appendf(nil, `{"emitter":"janus","timestamp":%d,"session_id":3,%s}`, at.UnixMicro(), event)
+		}
+		if err := task.apply(in); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -75,7 +102,7 @@ func TestAStoreIsToldAllOfAChangelogButBarriers(t *testing.T) {
 	for key := range ofRecords(records) {
 		told += string(key)
 	}
-	if told != "eops" {
-		t.Errorf("the store is told %q of %q", told, "beops")
+	if told != "ehlops" {
+		t.Errorf("the store is told %q of %q", told, "behlops")
 	}
 }
