@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"cmp"
 	"strings"
 
 	"januscdr/janus"
@@ -146,18 +147,30 @@ func (l *leg) questioned(end janus.Micros) janus.Micros {
 		return 0 // their ends name them
 	}
 	at := l.doubt
-	hole := func(from, span janus.Micros) {
-		if lived := from - max(l.start, l.up); l.cadence != 0 && 2*span > 7*l.cadence && 2*span > lived && (at == 0 || from < at) {
+	hole := func(from, span, cadence janus.Micros) {
+		if lived := from - max(l.start, l.up); cadence != 0 && 2*span > 7*cadence && 2*span > lived && (at == 0 || from < at) {
 			at = from
 		}
 	}
-	hole(l.gapFrom, l.gap)
+	hole(l.gapFrom, l.gap, min(cmp.Or(l.cadence, l.apart()), cmp.Or(l.apart(), l.cadence)))
 	// The last report comes right before the end. Where more than that was lost, so may have been the setup of another one; but
 	// not where nothing came for so long that the leg had been given up: that is more than some events that were dropped.
 	if tail := end - l.reported; l.endBasis != EndPluginEvent && l.reports > 0 && l.revised == 0 && tail > finalSpan && 2*tail > 3*l.cadence {
-		hole(l.reported, max(tail, 4*l.cadence))
+		hole(l.reported, max(tail, 4*l.cadence), l.cadence)
 	}
 	return at
+}
+
+// apart is how far the last reports of a stream lie apart, at most, 0 for not known: the cadence of a PeerConnection of which
+// too few came is no more than that. The very last report comes early, so the one before it counts as well.
+func (l *leg) apart() (least janus.Micros) {
+	for i := range l.streams {
+		s := &l.streams[i]
+		if most := max(s.before, s.interval); s.before != 0 && (least == 0 || most < least) {
+			least = most
+		}
+	}
+	return least
 }
 
 // end says how the session itself ended.
