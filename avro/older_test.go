@@ -120,7 +120,8 @@ func TestEachReleaseIsKnownByItsFingerprint(t *testing.T) {
 	}
 }
 
-// The first release knows half of the fields that there are now. Who reads with its schema reads on, and reads the same;
+// The first release knows half of the fields that there are now. Who reads with its schema reads on, and reads the
+// same;
 // what it wrote is read by this program, with null in what it did not know.
 func TestAReaderAndAWriterOfTheFirstReleaseGoOn(t *testing.T) {
 	text, err := releasedFiles.ReadFile("testdata/released/1.avsc")

@@ -61,8 +61,8 @@ func (f *eventFold) wakeBy() {
 		if proofs[s][l.kind] == proofOfNothing {
 			return false
 		}
-		if id := ""; l.kind == SIPCall && b != nil {
-			id = callIDOf(b)
+		if l.kind == SIPCall && b != nil {
+			id := callIDOf(b)
 			return id == "" || l.callID == "" || id == l.callID
 		}
 		return true

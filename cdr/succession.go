@@ -99,7 +99,7 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		if n != nil && n.foreign {
 			return ofNext
 		}
-		if n != nil && n.begun() && pc.connected() {
+		if n != nil && (n.begun() || n.reports > 0) && pc.connected() {
 			pc.doubted(pc.life)
 		}
 		return ofThis

@@ -25,7 +25,6 @@ type timeline struct {
 	floorKnown bool
 	floorSince janus.Micros // partition time since when it has not fallen by much
 	floorBacks int32        // steps back of the log's own clock when it was measured
-	period     janus.Micros // shortest cadence of reports that was seen, 0 for none
 
 	alike int32 // how many append times in a row were the timestamps themselves
 }

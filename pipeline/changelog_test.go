@@ -49,7 +49,8 @@ func call(t *testing.T, task *task) {
 		at = at.Add(10 * time.Second)
 		in := cdr.Input{Offset: task.next(), Kind: cdr.KindTick, Append: janus.Micros(at.UnixMicro())}
 		if event != "" {
-			in.Kind, in.Value = cdr.KindEvent, fmt.Appendf(nil, `{"emitter":"janus","timestamp":%d,"session_id":3,%s}`, at.UnixMicro(), event)
+			in.Kind = cdr.KindEvent
+			in.Value = fmt.Appendf(nil, `{"emitter":"janus","timestamp":%d,"session_id":3,%s}`, at.UnixMicro(), event)
 		}
 		if err := task.apply(in); err != nil {
 			t.Fatal(err)

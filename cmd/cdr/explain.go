@@ -80,7 +80,8 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 		var story *explain.Story
 		if len(args) == 1 {
 			story, err = o.ofFile(cmd, args[0],
-				explain.Options{Policy: p, Source: cdr.Source{Topic: c.Topics.Events, Whole: true}, Ends: !o.noFlush}, int(c.Ingest.EventLimit))
+				explain.Options{Policy: p, Source: cdr.Source{Topic: c.Topics.Events, Whole: true}, Ends: !o.noFlush},
+				int(c.Ingest.EventLimit))
 		} else {
 			if begin >= 0 && o.query.Session() == 0 {
 				return cli.Misused("--from: an offset belongs to one partition; name the session by its id")

@@ -59,12 +59,14 @@ func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 	got := policyOf(t, map[string]string{
 		"policy.grace": "1s", "policy.leg_silence": "2m", "policy.leg_silence_without_statistics": "3m",
 		"policy.emitter_silence": "4m", "policy.session_silence": "6m", "policy.stub_retention": "5m",
-		"policy.chargeable": "SIP_CALL,RECORDING", "policy.address": "hash", "policy.display_name": "omit", "policy.vanished_client": "last_sign",
-		"policy.partial_every": "15m", "policy.partial_volume": "1GiB", "policy.partial_midnight": "Europe/Vienna",
+		"policy.chargeable": "SIP_CALL,RECORDING", "policy.address": "hash", "policy.display_name": "omit",
+		"policy.vanished_client": "last_sign",
+		"policy.partial_every":   "15m", "policy.partial_volume": "1GiB", "policy.partial_midnight": "Europe/Vienna",
 		"policy.hash_key": "0123456789abcdef",
 		"policy.rules": `[{plugin: janus.plugin.sip, emitter: "lab-*",
 			grace: 0s, leg_silence: 6m, leg_silence_without_statistics: 7m, chargeable: [PEER_CONNECTION],
-			partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash, vanished_client: held}]`,
+			partial_every: 0s, partial_volume: 2GiB, partial_midnight: UTC, address: emit, display_name: hash,
+			vanished_client: held}]`,
 	})
 	const minute = janus.Micros(60e6)
 	vienna, err := time.LoadLocation("Europe/Vienna")
@@ -72,10 +74,12 @@ func TestEachKeyOfThePolicyReachesTheFold(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := cdr.Policy{
-		EmitterSilence: 4 * minute, SessionSilence: 6 * minute, StubRetention: 5 * minute, HashKey: []byte("0123456789abcdef"),
+		EmitterSilence: 4 * minute, SessionSilence: 6 * minute, StubRetention: 5 * minute,
+		HashKey: []byte("0123456789abcdef"),
 		Terms: cdr.Terms{Grace: 1e6, LegSilence: 2 * minute, LegSilenceWithoutStatistics: 3 * minute,
-			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit, VanishedClient: cdr.LastSign,
-			Partial: cdr.Partial{Every: 15 * minute, Volume: 1 << 30, Midnight: vienna}},
+			Chargeable: []cdr.LegKind{cdr.SIPCall, cdr.Recording}, Address: cdr.Hash, DisplayName: cdr.Omit,
+			VanishedClient: cdr.LastSign,
+			Partial:        cdr.Partial{Every: 15 * minute, Volume: 1 << 30, Midnight: vienna}},
 		Rules: []cdr.Rule{{Plugin: "janus.plugin.sip", Emitter: "lab-*", Grace: new(janus.Micros(0)),
 			LegSilence:                  new(6 * minute),
 			LegSilenceWithoutStatistics: new(7 * minute), Chargeable: []cdr.LegKind{cdr.PeerConnection},

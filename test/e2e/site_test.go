@@ -133,7 +133,9 @@ type record map[string]any
 
 // where are the fields that say where in Kafka the events of a record lie. They differ between one file and the
 // partitions of a topic; everything else must not.
-var where = []string{"source_topic", "source_partition", "first_offset", "last_offset", "lineage_offset", "local_record_sequence_number"}
+var where = []string{
+	"source_topic", "source_partition", "first_offset", "last_offset", "lineage_offset", "local_record_sequence_number",
+}
 
 // recordsOf reads records from lines of JSON, by record_id. One id twice is an error.
 func recordsOf(t *testing.T, lines []byte) map[string]record {
