@@ -288,7 +288,7 @@ func meeting(t *testing.T, site *site) {
 		told(t, pub, basis)
 		told(t, sub, basis)
 		p.summary(t, legs, summary, 3, gone)
-		equal(t, "max_concurrent_legs", summary.MaxConcurrentLegs, 3)
+		equal(t, "max_concurrent_legs", summary.MaxConcurrentLegs, 2)
 	}
 
 	legs, summary := site.session(t, host)
