@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -329,35 +330,45 @@ func pythonOf(t *testing.T, form string) string {
 	return script
 }
 
-// The days of the folder are those of the zone, and midnight there ends a file: see Options.Zone.
 func TestAFileIsCompleteAtItsTimeThoughNothingComes(t *testing.T) {
-	target := files.New(files.Options{Dir: t.TempDir(), Form: files.Form{Name: "csv"}, Every: 50 * time.Millisecond})
-	if _, _, err := target.Positions(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r := aRecord(0)
-	batch := consume.Batch{
-		Origin: consume.Origin{Topic: "x"},
-		Rows:   []consume.Row{{Record: r, Appended: time.UnixMicro(int64(month))}},
-		Steps:  map[int32]consume.Step{0: {From: consume.Fresh, To: 1}},
-	}
-	if err := target.Write(t.Context(), batch); err != nil {
-		t.Fatal(err)
-	}
-	for limit := time.Now().Add(patience); time.Now().Before(limit); {
-		if err := target.Write(t.Context(), consume.Batch{Origin: batch.Origin}); err != nil {
+	t.Parallel()
+	dir, r := t.TempDir(), aRecord(0)
+	synctest.Test(t, func(t *testing.T) {
+		target := files.New(files.Options{Dir: dir, Form: files.Form{Name: "csv"}, Every: time.Minute})
+		if _, _, err := target.Positions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, next, err := target.Positions(t.Context()); err != nil {
-			t.Fatal(err)
-		} else if next[0] == 1 {
-			return
+		batch := consume.Batch{
+			Origin: consume.Origin{Topic: "x"},
+			Rows:   []consume.Row{{Record: r, Appended: time.UnixMicro(int64(month))}},
+			Steps:  map[int32]consume.Step{0: {From: consume.Fresh, To: 1}},
 		}
 		if err := target.Write(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
-	}
-	t.Error("the file was never complete")
+		complete := func() bool {
+			t.Helper()
+			if err := target.Write(t.Context(), consume.Batch{Origin: batch.Origin}); err != nil {
+				t.Fatal(err)
+			}
+			names, err := filepath.Glob(filepath.Join(dir, "date=*", "*.csv"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(names) == 1
+		}
+		time.Sleep(time.Minute - 1)
+		if complete() {
+			t.Error("the file was complete before its time")
+		}
+		time.Sleep(1)
+		if !complete() {
+			t.Error("the file was not complete at its time")
+		}
+		if _, next, err := target.Positions(t.Context()); err != nil || next[0] != 1 {
+			t.Errorf("the position is %v (%v), not behind the record", next, err)
+		}
+	})
 }
 
 func BenchmarkEncode(b *testing.B) {

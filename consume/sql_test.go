@@ -366,7 +366,7 @@ func TestASinkThatWakesUpAfterAnotherTookItsPlaceDoesNoHarm(t *testing.T) {
 		if said := <-zombie.said; said != "ready" {
 			t.Fatalf("it said %q\n%s", said, zombie.log)
 		}
-		zombie.signal(t, syscall.SIGSTOP)
+		d.asleep(t, zombie)
 		if d.kind == "postgres" { // as a server does that has lost sight of it
 			d.rows(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'januscdr-sink'"+
 				" AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = hashtext(current_schema())::bigint::bit(32)::bigint)")
@@ -385,6 +385,32 @@ func TestASinkThatWakesUpAfterAnotherTookItsPlaceDoesNoHarm(t *testing.T) {
 		d.fill(c)
 		same(t, d.ids(t), c.ids())
 	})
+}
+
+// asleep stops a process between two of its transactions. One that stops within a transaction of SQLite's keeps the
+// file for as long as it sleeps, and nobody takes its place.
+func (d *place) asleep(t *testing.T, p *process) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	if d.kind != "sqlite" {
+		return
+	}
+	own, err := d.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	for limit := time.Now().Add(patience); ; {
+		_, err := own.ExecContext(t.Context(), "PRAGMA busy_timeout = 200; BEGIN IMMEDIATE; ROLLBACK; PRAGMA busy_timeout = 10000")
+		if err == nil {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("it always sleeps within a transaction: %v", err)
+		}
+		p.signal(t, syscall.SIGCONT)
+		p.signal(t, syscall.SIGSTOP)
+	}
 }
 
 func TestNothingIsWrittenTwiceBetweenRuns(t *testing.T) {
