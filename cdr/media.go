@@ -63,6 +63,7 @@ func (l *leg) report(r *janus.StreamStats, t janus.Micros) {
 		RetransmissionsReceived: r.RetransmissionsReceived,
 	}
 	if s.count > 1 {
+		s.growthBefore = s.growth
 		s.growth = now.BytesReceived + now.BytesSent - s.seen.BytesReceived - s.seen.BytesSent
 		s.cadence(t - s.last)
 		if now.BytesReceived > s.seen.BytesReceived && s.media != janus.MediaData {

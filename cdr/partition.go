@@ -279,7 +279,7 @@ func (p *Partition) apply(in Input) error {
 	if err := p.reach(em, e, in.Offset); err != nil {
 		return err
 	}
-	em.timeline.see(e.Time, in.Append, &p.pos.clock)
+	em.timeline.see(e.Time, in.Append, in.Offset, &p.pos.clock)
 	p.eventTime = 0
 	return p.silence(em)
 }
@@ -417,6 +417,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	}
 	p.touch(k)
 	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: raw, offset: in.Offset}
+	p.stepped(k)
 	x.place(in.Append)
 	x.t = e.Time
 	p.stepped(k)

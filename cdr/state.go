@@ -260,6 +260,7 @@ type stream struct {
 	interval              janus.Micros // the last one
 	before                janus.Micros // the one before
 	growth                int64        // bytes, both ways, in the last one
+	growthBefore          int64        // and in the one before
 	intervals             int32
 
 	gauges [gauges]gauge
@@ -589,6 +590,7 @@ func (s *stream) fields(c *codec) {
 			one(c, 20+i, g.fields)
 		}
 	}
+	num(c, 30, &s.growthBefore)
 }
 
 func (n *StreamCounters) fields(c *codec) {

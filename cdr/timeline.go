@@ -25,8 +25,13 @@ type timeline struct {
 	floorKnown bool
 	floorSince janus.Micros // partition time since when it has not fallen by much
 	floorBacks int32        // steps back of the log's own clock when it was measured
+	way        janus.Micros // append − moment of the event that was seen at now
 
 	alike int32 // how many append times in a row were the timestamps themselves
+
+	nowOffset        int64        // offset of the event that was seen at now
+	leapFrom, leapTo janus.Micros // the last time that now went on by more than leastLeap
+	lateSteps        []clockStep  // the last steps that showed late
 }
 
 // isFile tells whether the append times are made of the timestamps, as those of a file of events are: they are no clock.
@@ -54,6 +59,11 @@ func (t *timeline) fields(c *codec) {
 	num(c, 7, &t.floorBacks)
 	num(c, 8, &t.alike)
 	num(c, 9, &t.undo)
+	num(c, 10, &t.nowOffset)
+	num(c, 11, &t.leapFrom)
+	num(c, 12, &t.leapTo)
+	list(c, 13, &t.lateSteps, func(c *codec, d *clockStep) { d.fields(c) })
+	num(c, 14, &t.way)
 }
 
 // moment is when an event happened. One that goes through the floor shows that the clock was set forward.
@@ -82,8 +92,13 @@ func (t *timeline) step(by janus.Micros) {
 }
 
 // see notes that an event happened at a moment.
-func (t *timeline) see(at, appended janus.Micros, c *clock) {
-	t.now = max(t.now, at)
+func (t *timeline) see(at, appended janus.Micros, offset int64, c *clock) {
+	if at >= t.now {
+		if t.now != 0 && at-t.now >= leastLeap {
+			t.leapFrom, t.leapTo = t.now, at
+		}
+		t.now, t.nowOffset = at, offset
+	}
 	switch {
 	case t.isFile():
 		return
@@ -93,6 +108,9 @@ func (t *timeline) see(at, appended janus.Micros, c *clock) {
 		t.alike = 0
 	}
 	way := appended - at
+	if t.now == at {
+		t.way = way
+	}
 	switch {
 	case !t.floorKnown || way < t.floor-second:
 		t.floor, t.floorKnown, t.floorSince = way, true, c.now
@@ -101,140 +119,18 @@ func (t *timeline) see(at, appended janus.Micros, c *clock) {
 	}
 }
 
-// next is the moment at which an event is put whose timestamp went back: not before what was seen, and where the log has
-// a clock of its own, when that says.
-func (t *timeline) next(last, timestamp, appended janus.Micros) janus.Micros {
+// next is the moment at which an event is put whose timestamp went back: behind what was seen, and where the log has a
+// clock of its own, when that says, though behind the last event of its handle.
+func (t *timeline) next(last, appended janus.Micros) janus.Micros {
 	at := max(t.now, last)
 	if t.floorKnown && !t.isFile() {
-		at = max(last, min(at, appended-t.floor))
-	}
-	return at
-}
-
-// place finds the moment of an event of a handle or a session, and notes steps of the clock that it shows.
-func (f *eventFold) place(appended janus.Micros) {
-	line := &f.em.timeline
-	h := f.p.handle(f.k, f.e.Handle)
-	if h == nil {
-		return
-	}
-	again := h.toldAgain(f.raw, f.e.Body)
-	if again {
-		f.again = true
-		return
-	}
-	behind := h.last - f.e.Time
-	switch {
-	//mutant:clock-set-back
-	case h.last != 0 && behind > leastStep && f.goesOn(h):
-		at := line.next(h.last, f.raw, appended)
-		if pc := h.openLeg(PeerConnection); pc != nil && pc.interval > 0 && isReport(f.e.Body) && line.isFile() {
-			at = max(pc.reported+pc.interval, h.last)
-			if was := f.raw + line.undo; line.steps > 0 && was >= h.last-pc.interval && was <= at {
-				at = max(was, h.last) // one timestamp was wild, and the clock goes on as before
-			}
+		byTheLog := max(last, appended-t.floor)
+		if t.way-t.floor > slack { // what comes has waited, and so may this have
+			byTheLog = min(at, byTheLog)
 		}
-		line.step(at - f.e.Time)
-		f.e.Time = at
-	case line.isFile():
-		if by := f.reportsLeap(h); by > leastStep {
-			line.step(-by)
-			f.e.Time -= by
-		}
+		at = byTheLog
 	}
-}
-
-func isReport(b janus.Body) bool { _, ok := b.(*janus.MediaReport); return ok }
-
-// goesOn tells whether an event whose timestamp is behind those of its handle goes on from there: then the clock was set
-// back. Else it may be told again, or late.
-func (f *eventFold) goesOn(h *handle) bool {
-	pc, t := h.openLeg(PeerConnection), f.e.Time
-	switch b := f.e.Body.(type) {
-	case *janus.MediaReport:
-		return pc != nil && pc.grows(b)
-	case *janus.JSEP:
-		return b.Offer && !h.has(PeerConnection, t) && (pc == nil || pc.offer != 0)
-	case *janus.PeerConnectionUp:
-		return pc != nil && pc.up == 0 && t < pc.start
-	case *janus.PeerConnectionHangup, *janus.HandleDetached:
-		return pc != nil && pc.life != 0 && t < pc.start || pc == nil && len(h.legs) == 0 && h.detachedAt == 0
-	case *janus.PluginEvent:
-		switch signOf(h.plugin, b) {
-		case signCallOver:
-			c := h.openLeg(SIPCall)
-			return c != nil && (c.callID == b.CallID || b.CallID == "") && t < c.start
-		case signLeft:
-			return h.openLeg(RoomMembership) != nil && t < h.openLeg(RoomMembership).start
-		case signMember, signStream, signStopped, signBye, signDialog:
-			return false
-		}
-		switch b.Name {
-		case "calling", "incomingcall":
-			return !h.has(SIPCall, t)
-		case "joined", "join":
-			return !h.has(RoomMembership, t)
-		}
-	}
-	return false
-}
-
-// has tells whether a leg of a kind that is open or in its grace began at a moment.
-func (h *handle) has(kind LegKind, t janus.Micros) bool {
-	for _, l := range h.legs {
-		if l.kind == kind && l.start == t {
-			return true
-		}
-	}
-	return false
-}
-
-// grows tells whether a report goes on from the last one: no counter that fell, and one that rose.
-func (l *leg) grows(b *janus.MediaReport) bool {
-	rose := false
-	for i := range b.Streams {
-		now := &b.Streams[i]
-		s := l.find(now)
-		if s == nil || s.count == 0 {
-			continue
-		}
-		if now.BytesReceived < s.seen.BytesReceived || now.BytesSent < s.seen.BytesSent {
-			return false
-		}
-		rose = rose || now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent
-	}
-	return rose
-}
-
-// leastLeap is the least step forward that reports alone are believed.
-const leastLeap = 10 * second
-
-// reportsLeap is by how much a report is later than its PeerConnection's counters say: the emitter was silent, many
-// intervals should have passed, and all counters grew as in one. It is 0 where nothing of the kind is seen.
-func (f *eventFold) reportsLeap(h *handle) janus.Micros {
-	b, ok := f.e.Body.(*janus.MediaReport)
-	pc := h.openLeg(PeerConnection)
-	if !ok || pc == nil || len(b.Streams) == 0 {
-		return 0
-	}
-	var leap janus.Micros
-	for i := range b.Streams {
-		now := &b.Streams[i]
-		s := pc.find(now)
-		if s == nil || s.shortest == 0 || s.growth <= 0 {
-			return 0
-		}
-		span := f.e.Time - s.last
-		grew := now.BytesReceived - s.seen.BytesReceived + now.BytesSent - s.seen.BytesSent
-		if span < 4*s.shortest || 2*grew < s.growth || 2*grew > 3*s.growth {
-			return 0
-		}
-		leap = span - s.shortest
-	}
-	if leap < leastLeap || f.e.Time-f.em.timeline.now < leap {
-		return 0
-	}
-	return leap
+	return at + 1
 }
 
 // toldAgain tells whether an event, by its timestamp, is of a leg that has ended: it begins with what opened that leg, at
@@ -275,25 +171,6 @@ func opensKind(body janus.Body, kind LegKind) bool {
 		}
 	}
 	return false
-}
-
-// stepped notes in what is open on a session that the clock of its emitter was set.
-func (p *Partition) stepped(k *sessionEntry) {
-	s, em := k.s, k.em
-	//mutant:clock-stepped
-	if s.steps == em.timeline.steps {
-		return
-	}
-	s.steps, s.clockSuspect = em.timeline.steps, true
-	for _, h := range p.all(k) {
-		for _, l := range h.legs {
-			if !l.ended {
-				p.touchHandle(k, h.id)
-				l.clockSuspect = true
-				p.conclude(RuleClockStepped, s, h, l, facts{at: em.timeline.now, limit: leastStep})
-			}
-		}
-	}
 }
 
 // byTheClock puts the moments of a record back from the timeline to the clock as it was.

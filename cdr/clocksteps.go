@@ -1,0 +1,430 @@
+package cdr
+
+import (
+	"slices"
+
+	"januscdr/janus"
+)
+
+// How steps of an emitter's clock are found that no append time shows: by events that go on from where their handle was,
+// with timestamps before it; and by reports, which Janus sends by a clock that is never set. Some show only after other
+// events came behind the step. What was folded of those is moved when its session is next looked at.
+
+// clockStep is a step of the clock that showed late, and what it has to do with what was folded behind it.
+type clockStep struct {
+	number int32        // timeline.steps with it
+	by     janus.Micros // what the moments of these events lack
+	offset int64        // of a clock that was set back: legs that began behind it
+	pivot  janus.Micros // and before this moment; of one that was set forward: moments from this one on
+}
+
+func (d *clockStep) fields(c *codec) {
+	num(c, 1, &d.number)
+	num(c, 2, &d.by)
+	num(c, 3, &d.offset)
+	num(c, 4, &d.pivot)
+}
+
+// maxLateSteps bounds the steps that are remembered for sessions that had no event since.
+const maxLateSteps = 8
+
+// late notes what is to be moved by the last step.
+func (t *timeline) late(d clockStep) {
+	d.number = t.steps
+	if len(t.lateSteps) >= maxLateSteps {
+		t.lateSteps = slices.Delete(t.lateSteps, 0, 1)
+	}
+	t.lateSteps = append(t.lateSteps, d)
+}
+
+// place finds the moment of an event of a handle or a session, and notes steps of the clock that it shows.
+func (f *eventFold) place(appended janus.Micros) {
+	h, line := f.p.handle(f.k, f.e.Handle), &f.em.timeline
+	if h == nil {
+		if f.attachedEarly() {
+			f.setBack(line.next(line.now, appended))
+		}
+		return
+	}
+	if h.toldAgain(f.raw, f.e.Body) {
+		f.again = true
+		return
+	}
+	switch {
+	//mutant:clock-set-back
+	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended):
+		f.setBack(f.goneBack(h, appended))
+	default:
+		//mutant:reports-lag
+		if lag := f.reportsLag(h, appended); lag > leastStep {
+			f.setBack(f.e.Time + lag)
+		} else if !line.settled(&f.p.pos.clock) {
+			f.setForward(h)
+		}
+	}
+}
+
+// attachedEarly tells whether the event attaches a handle before its session was created.
+func (f *eventFold) attachedEarly() bool {
+	_, attached := f.e.Body.(*janus.HandleAttached)
+	return attached && f.s.precedes(f.e.Time+leastStep)
+}
+
+// setBack notes that the clock was set back before the event, which happened at a moment.
+func (f *eventFold) setBack(at janus.Micros) {
+	line := &f.em.timeline
+	by := at - f.e.Time
+	line.step(by)
+	//mutant:moved-back
+	line.late(clockStep{by: by, offset: line.nowOffset, pivot: line.now - slack})
+	f.e.Time = at
+}
+
+// slack is how far events of different threads may be out of order.
+const slack = 100 * millisecond
+
+// goneBack is the moment of an event whose timestamp went back.
+func (f *eventFold) goneBack(h *handle, appended janus.Micros) janus.Micros {
+	line := &f.em.timeline
+	at := line.next(h.last, appended)
+	pc := h.openLeg(PeerConnection)
+	if pc == nil || pc.interval == 0 || !isReport(f.e.Body) || !line.isFile() {
+		return at
+	}
+	at = max(pc.reported+pc.interval, h.last)
+	if was := f.raw + line.undo; line.steps > 0 && was >= h.last-pc.interval && was <= at {
+		at = max(was, h.last) // one timestamp was wild, and the clock goes on as before
+	}
+	return at
+}
+
+func isReport(b janus.Body) bool { _, ok := b.(*janus.MediaReport); return ok }
+
+// goesOn tells whether an event whose timestamp is behind those of its handle goes on from there: then the clock was set
+// back. Else it may be told again, or late.
+func (f *eventFold) goesOn(h *handle) bool {
+	pc, t := h.openLeg(PeerConnection), f.e.Time
+	early := pc != nil && t < pc.start
+	switch b := f.e.Body.(type) {
+	case *janus.MediaReport:
+		return pc != nil && pc.grows(b)
+	case *janus.JSEP:
+		return b.Offer && !h.has(PeerConnection, t) && (pc == nil || pc.offer != 0) || !b.Offer && early && !h.ended
+	case *janus.PeerConnectionUp:
+		return early && pc.up == 0
+	case *janus.ICEState, *janus.DTLSState, *janus.LocalCandidate, *janus.RemoteCandidate, *janus.SelectedPair, *janus.MediaState:
+		return early && !h.ended
+	case *janus.PeerConnectionHangup, *janus.HandleDetached:
+		return early && pc.life != 0 || pc == nil && len(h.legs) == 0 && h.detachedAt == 0
+	case *janus.PluginEvent:
+		return f.pluginGoesOn(h, b)
+	}
+	return false
+}
+
+// pluginGoesOn is goesOn for what a plugin tells.
+func (f *eventFold) pluginGoesOn(h *handle, b *janus.PluginEvent) bool {
+	t := f.e.Time
+	switch signOf(h.plugin, b) {
+	case signCallOver:
+		c := h.openLeg(SIPCall)
+		return c != nil && (c.callID == b.CallID || b.CallID == "") && t < c.start
+	case signLeft:
+		return h.openLeg(RoomMembership) != nil && t < h.openLeg(RoomMembership).start
+	case signMember, signStream, signStopped, signBye, signDialog:
+		return false
+	}
+	switch b.Name {
+	case "calling", "incomingcall":
+		return !h.has(SIPCall, t)
+	case "joined", "join":
+		return !h.has(RoomMembership, t)
+	}
+	return false
+}
+
+// beginsBefore tells whether an event begins something on a handle before the last of its kind had ended.
+func (f *eventFold) beginsBefore(h *handle) bool {
+	for _, l := range h.legs {
+		if !l.ended || l.endedAt-f.e.Time <= slack || l.start == f.e.Time {
+			continue
+		}
+		switch b := f.e.Body.(type) {
+		case *janus.JSEP:
+			if b.Offer && l.kind == PeerConnection && h.openLeg(PeerConnection) == nil {
+				return true
+			}
+		case *janus.PluginEvent:
+			switch b.Name {
+			case "calling", "incomingcall":
+				if l.kind == SIPCall && b.CallID != "" && l.callID != "" && b.CallID != l.callID {
+					return true
+				}
+			case "joined", "join":
+				if l.kind == RoomMembership && b.Room == l.room && b.ID == l.user {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// has tells whether a leg of a kind that is open or in its grace began at a moment.
+func (h *handle) has(kind LegKind, t janus.Micros) bool {
+	for _, l := range h.legs {
+		if l.kind == kind && l.start == t {
+			return true
+		}
+	}
+	return false
+}
+
+// grows tells whether a report goes on from the last one: no counter that fell, and one that rose.
+func (l *leg) grows(b *janus.MediaReport) bool {
+	rose := false
+	for i := range b.Streams {
+		now := &b.Streams[i]
+		s := l.find(now)
+		if s == nil || s.count == 0 {
+			continue
+		}
+		if now.BytesReceived < s.seen.BytesReceived || now.BytesSent < s.seen.BytesSent {
+			return false
+		}
+		rose = rose || now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent
+	}
+	return rose
+}
+
+// grew is by how many bytes a report goes on from the last one of its stream.
+func (s *stream) grew(now *janus.StreamStats) int64 {
+	return now.BytesReceived - s.seen.BytesReceived + now.BytesSent - s.seen.BytesSent
+}
+
+// alike tells whether two growths of counters may be those of intervals of one length.
+func alike(a, b int64) bool { return a > 0 && 4*a <= 5*b && 4*b <= 5*a }
+
+// reportsLag is by how much reports came too early for how their counters grew: the one before by part of an interval, in which
+// they grew as in a whole one, and this one in its time again, so that one was not the last of its PeerConnection; or this one
+// came before the one before. Where the log has a clock of its own, that must agree.
+func (f *eventFold) reportsLag(h *handle, appended janus.Micros) (lag janus.Micros) {
+	b, ok := f.e.Body.(*janus.MediaReport)
+	pc := h.openLeg(PeerConnection)
+	if !ok || pc == nil || len(b.Streams) == 0 {
+		return 0
+	}
+	for i := range b.Streams {
+		now := &b.Streams[i]
+		s := pc.find(now)
+		if s == nil || s.shortest == 0 {
+			return 0
+		}
+		span, one := f.e.Time-s.last, alike(s.grew(now), s.growth)
+		switch {
+		case one && span <= 0:
+			lag = s.shortest - span
+		case one && alike(s.growth, s.growthBefore) && inTime(span, s.shortest):
+			lag = s.shortest - s.interval
+		default:
+			return 0
+		}
+	}
+	if !f.waited(lag/2, appended) {
+		return 0
+	}
+	return lag
+}
+
+// waited tells whether the log agrees that an event is later, by a span, than its timestamp says; a file does not know.
+func (f *eventFold) waited(span, appended janus.Micros) bool {
+	line := &f.em.timeline
+	return !line.settled(&f.p.pos.clock) || appended-f.e.Time-line.floor >= span
+}
+
+// runsBack tells whether an event of the thread of a PeerConnection comes before what that thread had told, and is none that
+// comes late: a report with counters that have grown, the hangup behind a report.
+func (f *eventFold) runsBack(h *handle, appended janus.Micros) bool {
+	pc := h.openLeg(PeerConnection)
+	if pc == nil {
+		return false
+	}
+	told := janus.Micros(0)
+	switch b := f.e.Body.(type) {
+	case *janus.MediaReport:
+		for i := range b.Streams {
+			s := pc.find(&b.Streams[i])
+			switch {
+			case s != nil && s.count > 0 && pc.grows(b):
+				told = s.last
+			case (s == nil || s.count == 0) && b.Streams[i].BytesReceived > 0 && b.Streams[i].Media != janus.MediaData:
+				told = pc.up
+			}
+		}
+	case *janus.PeerConnectionHangup:
+		if pc.index == 0 {
+			told = pc.reported
+		}
+	}
+	//mutant:runs-back
+	return told-f.e.Time > slack && f.waited(slack, appended)
+}
+
+// leastLeap is the least step forward that reports alone are believed.
+const leastLeap = 10 * second
+
+// leap is a span in which many intervals of reports should have passed, and all counters grew as in one.
+type leap struct {
+	by       janus.Micros
+	from, to janus.Micros // it happened between
+}
+
+// setForward notes that the clock was set forward, when reports show that: at once, or when the first events behind the step
+// were others.
+func (f *eventFold) setForward(h *handle) {
+	line := &f.em.timeline
+	l := f.reportsLeap(h)
+	switch {
+	case l.by < leastLeap:
+	case f.e.Time-line.now >= l.by:
+		line.step(-l.by)
+		f.e.Time -= l.by
+	//mutant:moved-forward
+	case line.leapFrom >= l.from-slack && line.leapTo <= l.to && line.leapTo-line.leapFrom >= l.by-slack:
+		// The moments before the step lie up to leapFrom, those behind it from leapTo on.
+		line.step(-l.by)
+		line.late(clockStep{by: -l.by, pivot: line.leapTo})
+		line.now -= l.by
+		line.leapFrom, line.leapTo = 0, 0
+		line.floorKnown = false
+		f.e.Time -= l.by
+	}
+}
+
+// reportsLeap is what a report shows; nothing of the kind is a leap by 0.
+func (f *eventFold) reportsLeap(h *handle) (found leap) {
+	b, ok := f.e.Body.(*janus.MediaReport)
+	pc := h.openLeg(PeerConnection)
+	if !ok || pc == nil || pc.amid || len(b.Streams) == 0 {
+		return leap{}
+	}
+	for i := range b.Streams {
+		s := pc.find(&b.Streams[i])
+		if s == nil || s.count == 0 {
+			return leap{}
+		}
+		if found = s.leap(max(pc.up, pc.start), f.e.Time, s.grew(&b.Streams[i])); found.by <= 0 {
+			return leap{}
+		}
+	}
+	return found
+}
+
+// leap is what a report of the stream shows, which came at a moment and grew by some bytes, of a PeerConnection that was up
+// since another moment.
+func (s *stream) leap(up, t janus.Micros, grew int64) leap {
+	span := t - s.last
+	within := func(from, to, cadence janus.Micros, grew, as int64) leap {
+		if cadence <= 0 || as <= 0 || !leapt(to-from, cadence, grew, as) {
+			return leap{}
+		}
+		return leap{by: to - from - cadence, from: from, to: to}
+	}
+	switch {
+	case s.count == 1: // what came before and between the first reports is known only behind them
+		return within(up, s.last, span, s.seen.BytesReceived+s.seen.BytesSent, grew)
+	case s.count == 2 && span < s.interval:
+		return within(s.last-s.interval, s.last, span, s.growth, grew)
+	case s.intervals > 1 && s.interval > s.shortest+leastLeap && inTime(span, s.shortest) && alike(grew, s.growth) && alike(s.growth, s.growthBefore):
+		return leap{by: s.interval - s.shortest, from: s.last - s.interval, to: s.last}
+	}
+	return within(s.last, t, s.interval, grew, s.growth)
+}
+
+// inTime tells whether a span between reports is the cadence.
+func inTime(span, cadence janus.Micros) bool { return 10*span >= 9*cadence && 10*span <= 11*cadence }
+
+// leapt tells whether a span in which the counters of a stream grew was no longer than an interval in which they grew as told.
+func leapt(span, cadence janus.Micros, grew, as int64) bool {
+	if span >= 4*cadence {
+		return 2*grew >= as && 2*grew <= 3*as
+	}
+	return 2*span >= 5*cadence && alike(grew, as)
+}
+
+// stepped notes in what is open on a session that the clock of its emitter was set, and moves what was folded behind a step
+// that showed late.
+func (p *Partition) stepped(k *sessionEntry) {
+	s, line := k.s, &k.em.timeline
+	//mutant:clock-stepped
+	if s.steps == line.steps {
+		return
+	}
+	handles := p.all(k)
+	for i := range line.lateSteps {
+		if d := &line.lateSteps[i]; d.number > s.steps {
+			d.move(s, handles)
+		}
+	}
+	s.steps, s.clockSuspect = line.steps, true
+	for _, h := range handles {
+		p.touchHandle(k, h.id)
+		for _, l := range h.legs {
+			if !l.ended {
+				l.clockSuspect = true
+				p.conclude(RuleClockStepped, s, h, l, facts{at: line.now, limit: leastStep})
+			}
+		}
+	}
+}
+
+// move puts what was folded behind the step of a clock to where it belongs.
+func (d *clockStep) move(s *session, handles []*handle) {
+	if d.by > 0 {
+		d.moveBack(s, handles)
+		return
+	}
+	move := func(t *janus.Micros) {
+		if *t >= d.pivot {
+			*t += d.by
+		}
+	}
+	if s.firstTime >= d.pivot {
+		s.shift += d.by
+	}
+	s.moments(move)
+	for _, h := range handles {
+		h.moments(move)
+		for _, l := range h.legs {
+			over := l.start < d.pivot && l.last >= d.pivot
+			if l.start >= d.pivot {
+				l.shift += d.by
+			}
+			l.moments(move)
+			l.clockSuspect = l.clockSuspect || over
+		}
+	}
+}
+
+// moveBack moves what began behind a step back. It is of the clock as it was set: its moments are too early.
+func (d *clockStep) moveBack(s *session, handles []*handle) {
+	move := func(t *janus.Micros) { *t += d.by }
+	whole := s.firstOffset > d.offset && s.firstTime < d.pivot
+	if whole {
+		s.shift += d.by
+		s.moments(move)
+	}
+	for _, h := range handles {
+		moved := 0
+		for _, l := range h.legs {
+			if l.firstOffset > d.offset && l.start < d.pivot {
+				l.shift += d.by
+				l.moments(move)
+				moved++
+			}
+		}
+		if whole || moved > 0 && moved == len(h.legs) && h.last < d.pivot {
+			h.moments(move)
+		}
+	}
+}
