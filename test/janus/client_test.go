@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ type message struct {
 	Error struct {
 		Reason string `json:"reason"`
 	} `json:"error"`
+
+	Info map[string]any `json:"info"` // of the Admin API
 
 	seen time.Time // when it had come
 }
@@ -181,6 +184,29 @@ func (h *handle) hangUp(t *testing.T) span {
 	return span{at, h.await(t, "hangup", "").seen.Add(slack)}
 }
 
+// released waits until Janus has let go of the PeerConnection that was hung up: it tells of the end before. An offer that
+// comes in between is answered, and the PeerConnection never comes up.
+func (h *handle) released(t *testing.T) {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{"janus": "handle_info", "transaction": "released", "admin_secret": adminSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("%s/%d/%d", adminAPI, h.client.id, h.id)
+	for limit := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		m, err := do(t.Context(), http.MethodPost, path, b)
+		if err != nil || m.Info == nil {
+			t.Fatalf("ask for handle %d: %q, %v", h.id, m.Error.Reason, err)
+		}
+		if _, agent := m.Info["agent-created"]; !agent {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("Janus does not let go of the PeerConnection of handle %d: %v", h.id, m.Info)
+		}
+	}
+}
+
 // detach ends the handle, and returns when that was.
 func (h *handle) detach(t *testing.T) span {
 	t.Helper()
@@ -235,7 +261,10 @@ func request(t *testing.T, path string, body map[string]any) message {
 }
 
 func do(ctx context.Context, method, path string, body []byte) (message, error) {
-	r, err := http.NewRequestWithContext(ctx, method, janusAPI+path, bytes.NewReader(body))
+	if !strings.HasPrefix(path, "http") {
+		path = janusAPI + path
+	}
+	r, err := http.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
 	if err != nil {
 		return message{}, err
 	}

@@ -18,6 +18,8 @@ const (
 	sessionTimeout = 6 * time.Second // of a session whose client is silent; Janus looks every 2 s
 	statsPeriod    = time.Second
 	janusAPI       = "http://127.0.0.1:8088/janus"
+	adminAPI       = "http://127.0.0.1:7088/admin"
+	adminSecret    = "only here"
 	patience       = 30 * time.Second // with anything that we wait for
 )
 
@@ -46,6 +48,7 @@ func startJanus(t *testing.T, events string) *server {
   debug_colors = false
   server_name = %[3]q
   session_timeout = %[4]d
+  admin_secret = %[10]q
 }
 nat: { ice_enforce_list = %[5]q }
 plugins: { disable = %[6]q }
@@ -59,7 +62,7 @@ events: {
 			allBut(t, lib, "plugins", "libjanus_echotest.so", "libjanus_videoroom.so"),
 			allBut(t, lib, "transports", "libjanus_http.so"),
 			int(statsPeriod.Seconds()),
-			allBut(t, lib, "events", "libjanus_sampleevh.so")),
+			allBut(t, lib, "events", "libjanus_sampleevh.so"), adminSecret),
 		"janus.transport.http.jcfg": `general: {
   base_path = "/janus"
   http = true
@@ -67,7 +70,12 @@ events: {
   port = 8088
   json = "compact"
 }
-admin: { admin_http = false }
+admin: {
+  admin_base_path = "/admin"
+  admin_http = true
+  admin_ip = "127.0.0.1"
+  admin_port = 7088
+}
 `,
 		"janus.eventhandler.sampleevh.jcfg": fmt.Sprintf(`general: {
   enabled = true

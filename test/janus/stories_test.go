@@ -78,6 +78,7 @@ func twice(t *testing.T, site *site) {
 	h := c.attach(t, echoTest, "bill 2")
 	var calls []*call
 	for range 2 {
+		h.released(t)
 		call := echo(t, h)
 		call.talk(t, time.Second)
 		call.hears(audio, call.sent(audio))
