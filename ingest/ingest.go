@@ -216,6 +216,7 @@ func (s *Server) open() (pairs [][]any, err error) {
 		}
 	}
 	s.working.Go(func() { s.publisher.keepAlive(alive) })
+	s.working.Go(func() { s.publisher.contact.Watch(alive, s.publisher.client, s.log) })
 	take, stopTake := context.WithCancel(context.Background())
 	s.stopTake = stopTake
 	s.left.Store(int32(len(s.options.Sources)))

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"januscdr/janus"
+	"januscdr/kafka"
 	"januscdr/spool"
 )
 
@@ -164,7 +165,7 @@ type publisherMetrics struct {
 	other  prometheus.Counter
 }
 
-func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
+func newPublisherMetrics(reg prometheus.Registerer, contact *kafka.Contact) *publisherMetrics {
 	m := &publisherMetrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricName("events_total"),
 			Help: "Events acknowledged by Kafka, by Janus' type; copies do not count."}, []string{"type"}),
@@ -188,7 +189,14 @@ func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
 		m.alive.WithLabelValues(r)
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.parked, m.ack, m.alive)
+		reg.MustRegister(m.events, m.parked, m.ack, m.alive, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: metricName("kafka_reachable"), Help: "1 when a broker has answered within the last 10 s, else 0.",
+		}, func() float64 {
+			if contact.Reached() {
+				return 1
+			}
+			return 0
+		}))
 	}
 	return m
 }

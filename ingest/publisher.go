@@ -44,6 +44,7 @@ const recordOverhead = 256
 // KafkaPublisher is the Publisher that writes to Kafka: one idempotent producer with acks of all replicas.
 type KafkaPublisher struct {
 	client     *kgo.Client
+	contact    *kafka.Contact // watched, so that it also tells of an idle producer
 	events     string
 	dlq        string
 	partitions int32
@@ -58,6 +59,9 @@ type KafkaPublisher struct {
 // Topics, Delivery, InflightMax, Log and Registerer, with their defaults.
 func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 	o = o.withDefaults()
+	if o.Kafka.Contact == nil {
+		o.Kafka.Contact = new(kafka.Contact)
+	}
 	var more []kgo.Opt
 	if o.Registerer != nil {
 		more = append(more, kgo.WithHooks(kprom.NewMetrics("januscdr_ingest_kafka", kprom.Registerer(o.Registerer))))
@@ -78,9 +82,9 @@ func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 		return nil, err
 	}
 	return &KafkaPublisher{
-		client: client, events: o.Topics.Events, dlq: o.Topics.DLQ, partitions: o.Topics.Partitions,
+		client: client, contact: o.Kafka.Contact, events: o.Topics.Events, dlq: o.Topics.DLQ, partitions: o.Topics.Partitions,
 		inflight: semaphore.NewWeighted(o.InflightMax), size: o.InflightMax,
-		alive: newAlive(), metrics: newPublisherMetrics(o.Registerer), log: o.Log,
+		alive: newAlive(), metrics: newPublisherMetrics(o.Registerer, o.Kafka.Contact), log: o.Log,
 	}, nil
 }
 

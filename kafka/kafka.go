@@ -36,6 +36,8 @@ type Options struct {
 	// Dialer opens the connections; nil means the usual one. TLS is spoken on top of what it returns.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	Log    hclog.Logger // nil: silent
+
+	Contact *Contact // hears of each answer of a broker; nil: nobody wants to know
 }
 
 // TLS says whom to trust and how to show who we are. Files are PEM.
@@ -80,6 +82,9 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 		// A client that was hung up on looks for the leader first, and by default not more often than every 5 s: as long
 		// as Janus waits for an answer.
 		kgo.MetadataMinAge(500 * time.Millisecond),
+	}
+	if o.Contact != nil {
+		opts = append(opts, kgo.WithHooks(o.Contact))
 	}
 	codec, err := codecOf(o.Compression)
 	if err != nil {

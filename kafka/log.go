@@ -1,6 +1,9 @@
 package kafka
 
 import (
+	"errors"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,7 +31,7 @@ func (l clientLog) Level() kgo.LogLevel {
 
 // Log writes one line.
 func (l clientLog) Log(level kgo.LogLevel, msg string, pairs ...any) {
-	if level <= kgo.LogLevelWarn && aboutConnection(msg) {
+	if level <= kgo.LogLevelWarn && (aboutConnection(msg) || hungUp(pairs)) {
 		level = kgo.LogLevelInfo
 	}
 	switch level {
@@ -43,8 +46,20 @@ func (l clientLog) Log(level kgo.LogLevel, msg string, pairs ...any) {
 	}
 }
 
+// hungUp tells whether a line is about something that failed since no broker could be reached.
+func hungUp(pairs []any) bool {
+	for i := 1; i < len(pairs); i += 2 {
+		err, ok := pairs[i].(error)
+		var network *net.OpError
+		if ok && (errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)) {
+			return true
+		}
+	}
+	return false
+}
+
 // aboutConnection tells whether a line is about one try to connect. Of a broker that is away there would be one every
-// other second; who needs it is told by an error, and WaitReady says at growing intervals what it waits for.
+// other second; who needs it is told by an error, and WaitReady and Contact.Watch say that it is away.
 func aboutConnection(msg string) bool {
 	for _, begin := range []string{"unable to open connection to broker", "unable to request api versions",
 		"unable to initialize sasl", "read from broker"} {

@@ -102,6 +102,7 @@ func (c *committer) commit(ctx context.Context, tasks []*task) error {
 		return err
 	}
 	c.metrics.seconds.Observe(time.Since(began).Seconds())
+	c.metrics.last.Store(time.Now().UnixNano())
 	return c.applyCommitted(batch)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -35,6 +34,8 @@ type consumer struct {
 	running  sync.WaitGroup  // of restores
 	since    time.Time       // when the first record of the next transaction was folded
 	commits  int
+
+	interrupted bool // membership of the group, and it was said
 }
 
 func newConsumer(w *worker, conn *connection) *consumer {
@@ -126,13 +127,13 @@ func (c *consumer) releaseTasks() error {
 		}
 	}
 	for partition := range maps.Clone(c.tasks) {
-		failed = and(failed, c.drop(partition))
+		failed = and(failed, c.lose(partition))
 	}
 	for partition := range maps.Clone(c.restored) {
-		failed = and(failed, c.drop(partition))
+		failed = and(failed, c.lose(partition))
 	}
 	for partition := range c.partitions {
-		c.board.drop(partition)
+		c.board.lose(partition)
 	}
 	return failed
 }
@@ -180,6 +181,13 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 			//mutant:drop-revoked
 			closing = and(closing, c.drop(partition))
 		}
+		if len(e.lost) > 0 {
+			c.board.join(false) // until the group says anew what is ours
+			c.log.Warn("partitions are lost until the group answers again", "partitions", fmt.Sprint(e.lost))
+		}
+		for _, partition := range e.lost {
+			closing = and(closing, c.lose(partition))
+		}
 		for _, partition := range e.assigned {
 			//mutant:drop-assigned
 			closing = and(closing, c.drop(partition))
@@ -212,6 +220,7 @@ func (c *consumer) showOwned(owned map[int32]bool) {
 		}
 	}
 	c.board.join(true)
+	c.interrupted = false
 }
 
 // startRestore restores a partition in a goroutine of its own; restoreDone gets the outcome.
@@ -220,7 +229,8 @@ func (c *consumer) startRestore(ctx context.Context, partition int32, member str
 	r := &restoring{cancel: cancel, tries: tries, member: member}
 	c.restores[partition] = r
 	c.board.put(partition, func(s *PartitionStatus) {
-		*s = PartitionStatus{Partition: partition, Worker: c.board.worker, State: Restoring, Position: -1, Lag: -1}
+		*s = PartitionStatus{Partition: partition, Worker: c.board.worker, State: Restoring, Position: -1, Lag: -1,
+			known: s.known}
 	})
 	log := c.log.With("partition", partition)
 	c.running.Go(func() {
@@ -295,14 +305,24 @@ func (c *consumer) handOver() error {
 	return nil
 }
 
-// drop ends a task, or the restore of one.
+// drop ends a task, or the restore of one: the partition is not ours any more.
 func (c *consumer) drop(partition int32) error {
+	c.board.drop(partition)
+	return c.end(partition)
+}
+
+// lose ends a task, or the restore of one, where nobody has told us that the partition is another's by now: what was
+// known of it last stays on show.
+func (c *consumer) lose(partition int32) error {
+	c.board.lose(partition)
+	return c.end(partition)
+}
+
+func (c *consumer) end(partition int32) error {
 	if r := c.restores[partition]; r != nil {
 		r.cancel()
 		delete(c.restores, partition)
 	}
-	c.board.drop(partition)
-	c.metrics.forget(partition)
 	var failed error
 	for _, held := range []map[int32]*task{c.tasks, c.restored} {
 		if t := held[partition]; t != nil {
@@ -374,6 +394,7 @@ func (c *consumer) ordered() (tasks []*task) {
 
 // showTasks writes down how the tasks are, as far as it is committed.
 func (c *consumer) showTasks() {
+	heard := c.board.board.heard()
 	for partition, t := range c.tasks {
 		if t.dirty {
 			continue // what is folded is not true yet
@@ -382,10 +403,7 @@ func (c *consumer) showTasks() {
 		lag := max(t.end-next, 0)
 		c.board.put(partition, func(s *PartitionStatus) {
 			s.State, s.Position, s.Lag, s.OpenSessions = Running, next, lag, open
+			s.known = known{at: heard, position: next, lag: lag, open: open}
 		})
-		label := strconv.Itoa(int(partition))
-		c.metrics.lag.WithLabelValues(label).Set(float64(lag))
-		c.metrics.position.WithLabelValues(label).Set(float64(next))
-		c.metrics.open.WithLabelValues(label).Set(float64(open))
 	}
 }

@@ -112,7 +112,10 @@ func (c *consumer) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		case c.classify.permanent(err) != nil:
 			failed = c.classify.permanent(err)
 		case errors.As(err, &session):
-			c.log.Warn("membership of the group is interrupted", "error", err) // the client joins again by itself
+			if !c.interrupted { // the client tries again by itself, and says the same each time
+				c.log.Warn("membership of the group is interrupted", "error", err)
+			}
+			c.interrupted = true
 		default:
 			failed = fmt.Errorf("%w: read %s partition %d: %w", errUnknown, topic, partition, err)
 		}

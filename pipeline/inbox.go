@@ -11,6 +11,7 @@ type event struct {
 	assigned []int32
 	member   string // who we are in the group, with assigned
 	revoked  []int32
+	lost     []int32        // nobody says whose they are by now
 	owned    map[int32]bool // the whole assignment, by the group
 
 	partition int32

@@ -78,7 +78,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		m.inbox.put(event{revoked: partitions[m.topic]})
 	}
 	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		m.inbox.put(event{revoked: partitions[m.topic]})
+		m.inbox.put(event{lost: partitions[m.topic]})
 	}
 	client, err := kgo.NewClient(append(append(opts, offsets.opts()...),
 		kgo.WithContext(lives),

@@ -1,7 +1,8 @@
 package pipeline
 
 import (
-	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,19 +22,15 @@ type metrics struct {
 
 	commits  *prometheus.CounterVec // by outcome
 	seconds  prometheus.Histogram
+	last     atomic.Int64 // when, in Unix nanoseconds; at first, the start
 	states   prometheus.Counter
 	rewrites prometheus.Counter
 
 	restores   *prometheus.CounterVec // by kind
 	restored   prometheus.Counter
-	restoring  *prometheus.GaugeVec
 	broken     prometheus.Counter
 	mismatches prometheus.Counter
 	lost       prometheus.Counter
-
-	lag      *prometheus.GaugeVec
-	position *prometheus.GaugeVec
-	open     *prometheus.GaugeVec
 }
 
 // Outcomes of a commit.
@@ -43,7 +40,7 @@ const (
 	unknown   = "unknown"
 )
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, b *board) *metrics {
 	if r == nil {
 		r = prometheus.NewRegistry()
 	}
@@ -57,11 +54,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		r.MustRegister(c)
 		return c
 	}
-	gauges := func(name, help string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "januscdr_" + name, Help: help}, []string{"partition"})
-		r.MustRegister(g)
-		return g
-	}
 	m := &metrics{
 		records: counters("records_emitted_total", "Records in committed transactions, by leg kind (or SESSION) and "+
 			"cause for closing.", "kind", "cause"),
@@ -71,28 +63,28 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		late:       counter("late_events_total", "Events of sessions that were closed and reported already."),
 		forgotten: counter("emitters_forgotten_total", "Emitters without sessions that were forgotten, since there were "+
 			"more of them than are remembered."),
-		parked:    counter("dlq_total", "Events that could not be understood and were parked."),
-		ticks:     counters("ticks_total", "Ticks appended to idle partitions, by result.", "result"),
-		commits:   counters("commits_total", "Transactions, by outcome.", "outcome"),
-		states:    counter("states_written_total", "States and positions written to the changelog."),
-		rewrites:  counter("changelog_rewrites_total", "Changelog partitions rewritten on the embedded broker."),
-		restores:  counters("restores_total", "Restores finished, warm (from a kept state store) or cold.", "kind"),
-		restored:  counter("restored_records_total", "Changelog records read by restores."),
-		restoring: gauges("restore_progress_ratio", "How much of a running restore is done, 0 to 1."),
-		broken:    counter("stores_broken_total", "State stores that were moved aside and built anew."),
+		parked:   counter("dlq_total", "Events that could not be understood and were parked."),
+		ticks:    counters("ticks_total", "Ticks appended to idle partitions, by result.", "result"),
+		commits:  counters("commits_total", "Transactions, by outcome.", "outcome"),
+		states:   counter("states_written_total", "States and positions written to the changelog."),
+		rewrites: counter("changelog_rewrites_total", "Changelog partitions rewritten on the embedded broker."),
+		restores: counters("restores_total", "Restores finished, warm (from a kept state store) or cold.", "kind"),
+		restored: counter("restored_records_total", "Changelog records read by restores."),
+		broken:   counter("stores_broken_total", "State stores that were moved aside and built anew."),
 		mismatches: counter("position_mismatches_total", "Restores whose position was not the group's committed offset; "+
 			"the position wins."),
 		lost: counter("lost_events_total", "Events that were deleted before they were read, where going on without "+
 			"them was accepted."),
-		lag:      gauges("lag_records", "Records between the position and the end of the event log."),
-		position: gauges("position", "Next offset of the event log to be read."),
-		open:     gauges("open_sessions", "Sessions that are open."),
 	}
+	r.MustRegister(newGauges(b))
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "januscdr_commit_seconds", Help: "Time of a committed transaction from begin to end.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 	})
-	r.MustRegister(m.seconds)
+	m.last.Store(time.Now().UnixNano())
+	r.MustRegister(m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "januscdr_commit_age_seconds", Help: "Time since a transaction was committed last; at first, since the start.",
+	}, func() float64 { return time.Since(time.Unix(0, m.last.Load())).Seconds() }))
 	for _, outcome := range []string{committed, aborted, unknown} {
 		m.commits.WithLabelValues(outcome)
 	}
@@ -124,12 +116,4 @@ func (m *metrics) folded(before, after cdr.Counts) {
 	m.late.Add(float64(after.Late - before.Late))
 	m.forgotten.Add(float64(after.Forgotten - before.Forgotten))
 	m.parked.Add(float64(after.Parked - before.Parked))
-}
-
-// forget takes the gauges of a partition away that is no longer ours.
-func (m *metrics) forget(partition int32) {
-	label := strconv.Itoa(int(partition))
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.position, m.open, m.restoring} {
-		g.DeleteLabelValues(label)
-	}
 }

@@ -139,7 +139,11 @@ func New(o Options) (*Processor, error) {
 	if o.Kafka.Log == nil {
 		o.Kafka.Log = log.Named("kafka")
 	}
-	return &Processor{opts: o, log: log, metrics: newMetrics(o.Registerer), board: newBoard()}, nil
+	if o.Kafka.Contact == nil {
+		o.Kafka.Contact = new(kafka.Contact)
+	}
+	b := newBoard(o.Kafka.Contact)
+	return &Processor{opts: o, log: log, metrics: newMetrics(o.Registerer, b), board: b}, nil
 }
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)

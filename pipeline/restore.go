@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -398,11 +397,10 @@ func (r *restorer) progress(partition int32, from, barrier int64, log hclog.Logg
 }
 
 func (p *progress) show(at int64) {
-	p.r.board.put(p.partition, func(s *PartitionStatus) {
-		s.State, s.Restored, s.ToRestore = Restoring, p.records, p.barrier+1-p.from
-	})
 	ratio := float64(at-p.from) / float64(max(p.barrier+1-p.from, 1))
-	p.r.metrics.restoring.WithLabelValues(strconv.Itoa(int(p.partition))).Set(min(ratio, 1))
+	p.r.board.change(p.partition, func(s *PartitionStatus) {
+		s.State, s.Restored, s.ToRestore, s.progress = Restoring, p.records, p.barrier+1-p.from, new(min(ratio, 1))
+	})
 }
 
 func (p *progress) read(n int, at int64) {
@@ -457,4 +455,6 @@ func (p *progress) openTransactions(ctx context.Context) string {
 	return strings.Join(open, ", ")
 }
 
-func (p *progress) done() { p.r.metrics.restoring.DeleteLabelValues(strconv.Itoa(int(p.partition))) }
+func (p *progress) done() {
+	p.r.board.change(p.partition, func(s *PartitionStatus) { s.progress = nil })
+}

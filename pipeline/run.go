@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -92,6 +93,9 @@ func (r *run) work(ctx context.Context) error {
 	r.log.Info("processor starts", "group", r.opts.Group, "instance", r.opts.Instance, "workers", r.opts.Workers,
 		"partitions", r.cluster.partitions, "topic", r.opts.Topics.Events)
 	running, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { r.opts.Kafka.Contact.Watch(running, r.plain, r.log) })
+	defer watching.Wait()
 	defer stop()
 	failures := make(chan error, len(r.workers))
 	for _, w := range r.workers {

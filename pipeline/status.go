@@ -4,6 +4,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
+
+	"januscdr/kafka"
 )
 
 // State says what becomes of a partition in this process.
@@ -13,6 +16,7 @@ type State string
 const (
 	Restoring State = "restoring" // its states are being read back from the changelog
 	Running   State = "running"
+	Lost      State = "lost" // Kafka was away: whose it is by now, the group has to say
 )
 
 // PartitionStatus is what this process knows of one of its partitions.
@@ -25,6 +29,17 @@ type PartitionStatus struct {
 	OpenSessions int   `json:"open_sessions"`
 	Restored     int64 `json:"-"` // changelog records read so far by a restore
 	ToRestore    int64 `json:"-"` // changelog records there are to read, about
+
+	known    known    // what the gauges show
+	progress *float64 // of a restore that runs, 0 to 1
+}
+
+// known is what was known of a partition last, in this process.
+type known struct {
+	at       time.Time // as of when; zero: nothing is
+	position int64
+	lag      int64
+	open     int
 }
 
 // Details are what /readyz of a processor shows besides whether it is ready.
@@ -36,21 +51,27 @@ type Details struct {
 type Status struct {
 	Ready      bool              // see Processor.Ready
 	Partitions []PartitionStatus // in order; those of this process only
+	// Silence is how long no broker has answered; -1 when none ever did.
+	Silence time.Duration
+	Reached bool // a broker has answered within kafka.AwayAfter
 }
 
 // Status tells how things are.
 func (p *Processor) Status() Status {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()
-	s := Status{Ready: p.board.ready()}
+	s := Status{Ready: p.board.ready(), Silence: -1, Reached: p.board.contact.Reached()}
+	if silence, ever := p.board.contact.Silence(); ever {
+		s.Silence = silence
+	}
 	for _, partition := range slices.Sorted(maps.Keys(p.board.partitions)) {
 		s.Partitions = append(s.Partitions, *p.board.partitions[partition])
 	}
 	return s
 }
 
-// Ready tells whether each worker has learned from the group which partitions it has, and has restored them all. It is
-// false while partitions move.
+// Ready tells whether Kafka answers, and each worker has learned from the group which partitions it has, and has
+// restored them all. It is false while partitions move.
 func (p *Processor) Ready() bool {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()
@@ -59,12 +80,15 @@ func (p *Processor) Ready() bool {
 
 // board is where workers write down how things are, for others to read.
 type board struct {
+	contact    *kafka.Contact
 	mu         sync.Mutex
 	joined     []bool // by worker
 	partitions map[int32]*PartitionStatus
 }
 
-func newBoard() *board { return &board{partitions: map[int32]*PartitionStatus{}} }
+func newBoard(contact *kafka.Contact) *board {
+	return &board{contact: contact, partitions: map[int32]*PartitionStatus{}}
+}
 
 func (b *board) ready() bool {
 	for _, joined := range b.joined {
@@ -77,7 +101,16 @@ func (b *board) ready() bool {
 			return false
 		}
 	}
-	return len(b.joined) > 0
+	return len(b.joined) > 0 && b.contact.Reached()
+}
+
+// heard is when a broker answered last: what was known then of the end of the log was true.
+func (b *board) heard() time.Time {
+	silence, ever := b.contact.Silence()
+	if !ever {
+		return time.Time{}
+	}
+	return time.Now().Add(-silence)
 }
 
 func (b *board) reset(workers int) {
@@ -98,10 +131,23 @@ func (b *board) put(worker int, partition int32, f func(*PartitionStatus)) {
 	defer b.mu.Unlock()
 	s := b.partitions[partition]
 	if s == nil || s.Worker != worker {
-		s = &PartitionStatus{Partition: partition, Worker: worker, State: Restoring, Position: -1, Lag: -1}
+		var last known
+		if s != nil {
+			last = s.known
+		}
+		s = &PartitionStatus{Partition: partition, Worker: worker, State: Restoring, Position: -1, Lag: -1, known: last}
 		b.partitions[partition] = s
 	}
 	f(s)
+}
+
+// change changes the status of a partition that a worker still has.
+func (b *board) change(worker int, partition int32, f func(*PartitionStatus)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.partitions[partition]; s != nil && s.Worker == worker {
+		f(s)
+	}
 }
 
 // drop forgets a partition, unless another worker has it by now.
@@ -125,4 +171,13 @@ func (b workerBoard) put(partition int32, f func(*PartitionStatus)) {
 	b.board.put(b.worker, partition, f)
 }
 
+func (b workerBoard) change(partition int32, f func(*PartitionStatus)) {
+	b.board.change(b.worker, partition, f)
+}
+
 func (b workerBoard) drop(partition int32) { b.board.drop(b.worker, partition) }
+
+// lose says that nobody knows any more whose a partition is.
+func (b workerBoard) lose(partition int32) {
+	b.change(partition, func(s *PartitionStatus) { s.State, s.progress = Lost, nil })
+}

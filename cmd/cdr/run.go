@@ -126,11 +126,25 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 	}, err
 }
 
+// away says that Kafka does not answer, and how long it has not; -1: it never did.
+func away(silence time.Duration) string {
+	if silence < 0 {
+		return "kafka has not answered yet"
+	}
+	return fmt.Sprintf("kafka has not answered for %v", silence.Round(time.Second))
+}
+
 // readiness is what a load balancer or a rolling restart wants to know of the processor.
 func readiness(s pipeline.Status) admin.Readiness {
 	r := admin.Readiness{Ready: s.Ready}
+	if !s.Reached {
+		r.Reasons = append(r.Reasons, away(s.Silence))
+	}
 	for _, p := range s.Partitions {
-		if p.State == pipeline.Restoring {
+		switch p.State {
+		case pipeline.Lost:
+			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is lost until the group says whose it is", p.Partition))
+		case pipeline.Restoring:
 			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is being restored: %d of about %d records", p.Partition,
 				p.Restored, p.ToRestore))
 		}

@@ -57,13 +57,15 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 				var r admin.Readiness
 				stats, spools := server.Spool()
 				if spools {
-					r.Details = detailsOf(stats, prepared.Load())
+					r.Details = detailsOf(stats, prepared.Load(), o.Kafka.Contact)
 				}
 				switch failure := server.LastFailure(); {
 				case !prepared.Load() && !spools:
 					r.Reasons = []string{notPrepared}
 				case ctx.Err() != nil:
 					r.Reasons = []string{"it stops"}
+				case !spools && !o.Kafka.Contact.Reached():
+					r.Reasons = []string{away(o.Kafka.Contact)}
 				case failure != "":
 					r.Reasons = []string{failure}
 				default:
@@ -146,7 +148,7 @@ type details struct {
 	Spool spooled `json:"spool"`
 }
 
-func detailsOf(s spool.Stats, prepared bool) details {
+func detailsOf(s spool.Stats, prepared bool, contact *kafka.Contact) details {
 	d := details{Spool: spooled{Events: s.Records, Bytes: s.Bytes, DiskBytes: s.DiskBytes, MaxBytes: s.MaxBytes,
 		Oldest: s.Oldest.Round(time.Second).String(), In: s.RecordsIn, Out: s.RecordsOut,
 		Left: "it is not filling"}}
@@ -156,10 +158,22 @@ func detailsOf(s spool.Stats, prepared bool) details {
 	if s.Trouble != nil {
 		d.Spool.Trouble = s.Trouble.Error()
 	}
-	if !prepared {
+	switch {
+	case !prepared:
 		d.Kafka = notPrepared
+	case !contact.Reached():
+		d.Kafka = away(contact)
 	}
 	return d
+}
+
+// away says that Kafka does not answer, and how long it has not.
+func away(contact *kafka.Contact) string {
+	silence, ever := contact.Silence()
+	if !ever {
+		return "kafka has not answered yet"
+	}
+	return fmt.Sprintf("kafka has not answered for %v", silence.Round(time.Second))
 }
 
 const notPrepared = "kafka has not answered yet, or its topics are not checked"

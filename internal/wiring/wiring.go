@@ -43,6 +43,7 @@ func Kafka(c *config.Config, log hclog.Logger) kafka.Options {
 		ClientID:    c.Kafka.ClientID,
 		Compression: c.Kafka.Compression,
 		Log:         log.Named("kafka"),
+		Contact:     new(kafka.Contact),
 	}
 	if t := c.Kafka.TLS; t.Enabled {
 		o.TLS = &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName,

@@ -135,6 +135,20 @@ func TestEachMetricIsDocumentedForOperators(t *testing.T) {
 	}
 }
 
+func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
+	known := metrics(t)
+	var seen int
+	for _, name := range metricName.FindAllString(read(t, "alerts.yaml"), -1) {
+		seen++
+		if !known[strings.TrimSuffix(name, "_bucket")] {
+			t.Errorf("docs/alerts.yaml is about the metric %s, which does not exist", name)
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d metrics were found: the pattern of this test is broken", seen)
+	}
+}
+
 func TestARoomThatHasMetricsIsAskedForThem(t *testing.T) {
 	made := regexp.MustCompile(`prometheus\.New(Counter|Gauge|Histogram|Summary)`)
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {

@@ -37,6 +37,12 @@ type site struct {
 // newSite makes the topics of a deployment that nobody else has.
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteOn(t, brokers)
+}
+
+// newSiteOn makes them on a Kafka of their own.
+func newSiteOn(t *testing.T, brokers []string) *site {
+	t.Helper()
 	name := fmt.Sprintf("e2e-%08x", rand.Uint32())
 	s := &site{
 		group: name,

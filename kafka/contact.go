@@ -1,0 +1,82 @@
+package kafka
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// AwayAfter is how long no broker has answered when Kafka counts as away. A member of a group hears from a broker each
+// second, whatever there is to do.
+const AwayAfter = 10 * time.Second
+
+const (
+	probeAfter = 2 * time.Second // of silence, where nothing else is asked
+	probeEvery = time.Second
+	probeLimit = 5 * time.Second
+)
+
+// Contact notes when a broker answered last, whatever it was asked. All clients that are made with it write to the same
+// one. The zero value is ready for use; no broker has answered yet.
+type Contact struct{ last atomic.Int64 }
+
+var _ kgo.HookBrokerRead = (*Contact)(nil)
+
+// OnBrokerRead is called by the clients for each answer.
+func (c *Contact) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+	if err == nil {
+		c.last.Store(time.Now().UnixNano())
+	}
+}
+
+// Silence is how long ago a broker answered last; false when none ever did.
+func (c *Contact) Silence() (time.Duration, bool) {
+	last := c.last.Load()
+	if last == 0 {
+		return 0, false
+	}
+	return max(time.Since(time.Unix(0, last)), 0), true
+}
+
+// Reached tells whether a broker has answered within AwayAfter.
+func (c *Contact) Reached() bool {
+	silence, ever := c.Silence()
+	return ever && silence < AwayAfter
+}
+
+// Watch says once that Kafka is away, and once that it is back, until the context ends. It asks a broker for a sign of
+// life when none was heard for 2 s: a client that has nothing to do asks nothing.
+func (c *Contact) Watch(ctx context.Context, cl *kgo.Client, log hclog.Logger) {
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	again := time.NewTicker(probeEvery)
+	defer again.Stop()
+	var away time.Time // since when, if it is
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		silence, ever := c.Silence()
+		switch {
+		case !ever: // WaitReady tells
+			continue
+		case !away.IsZero() && silence < AwayAfter:
+			log.Info("kafka answers again", "away", time.Since(away).Round(time.Second))
+			away = time.Time{}
+		case away.IsZero() && silence >= AwayAfter:
+			log.Warn("kafka does not answer any more", "silent_for", silence.Round(time.Second))
+			away = time.Now().Add(-silence)
+		}
+		if silence >= probeAfter {
+			try, cancel := context.WithTimeout(ctx, probeLimit)
+			_ = cl.Ping(try) // the hook hears of an answer
+			cancel()
+		}
+	}
+}
