@@ -24,11 +24,11 @@ func TestKafkaIsReachedForAsLongAsItAnswered(t *testing.T) {
 			t.Error("what failed is no answer")
 		}
 		answers(nil)
-		time.Sleep(kafka.AwayAfter - 1)
+		time.Sleep(kafka.AwayAfter - time.Millisecond)
 		if !c.Reached() {
 			t.Error("it has just answered")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		silence, _ := c.Silence()
 		if c.Reached() || silence != kafka.AwayAfter {
 			t.Errorf("silent for %v", silence)

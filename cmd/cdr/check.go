@@ -35,8 +35,9 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "transaction_timeout", "log")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object, for machines")
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 if anything is WEAK, too")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, _, client, err := online(cmd, flags, environ)
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
+		c, _, client, err := online(cmd, flags, environ, wait)
 		if err != nil {
 			return err
 		}
@@ -62,7 +63,7 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 			return cli.ErrSilent
 		}
 		return nil
-	}
+	})
 	return cmd
 }
 

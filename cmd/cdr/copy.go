@@ -38,7 +38,8 @@ copy write to a topic: of two both stop. The topic needs as many partitions as t
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&create, "create-topic", false, "make the topic if it is missing")
 	cmd.Flags().StringVar(&from, "from", "", "where to begin, if the topic was emptied: earliest or latest")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		if from != "" && from != "earliest" && from != "latest" {
 			return cli.Misused("--from: %q is neither earliest nor latest", from)
 		}
@@ -52,7 +53,10 @@ copy write to a topic: of two both stop. The topic needs as many partitions as t
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
 		o := sinkOptions(c, f, "topic")
-		o.Kafka, o.Log = wiring.Kafka(c, log), log.Named("copy")
+		o.Log = log.Named("copy")
+		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
+			return err
+		}
 		client, err := wiring.Connect(cmd.Context(), o.Kafka, log)
 		if err != nil {
 			return err
@@ -68,7 +72,7 @@ copy write to a topic: of two both stop. The topic needs as many partitions as t
 			Kafka: o.Kafka, Topic: c.Copy.To, Format: c.Copy.Format, Filter: filter,
 			FromAll: from == "earliest", FromNow: from == "latest", NewTopic: f.newTopic, Log: o.Log,
 		}))
-	}
+	})
 	return cmd
 }
 

@@ -16,6 +16,7 @@ import (
 	"januscdr/explain"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
+	"januscdr/kafka"
 )
 
 // explainOptions are the flags of `cdr explain`.
@@ -59,7 +60,8 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 	f.StringVar(&o.from, "from", "earliest", "where to begin on Kafka: earliest or an `offset`")
 	f.BoolVar(&o.noFlush, "no-flush", false, "leave open what is open at the end of the file")
 	cmd.MarkFlagsMutuallyExclusive("html", "json")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, args []string) error {
 		if o.query.OpaqueID == "" && o.query.CallID == "" && o.query.Room == "" && len(args) > 0 {
 			o.query.ID, args = strings.ToLower(args[0]), args[1:]
 		}
@@ -86,14 +88,17 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 			if begin >= 0 && o.query.Session() == 0 {
 				return cli.Misused("--from: an offset belongs to one partition; name the session by its id")
 			}
-			story, err = o.ofKafka(cmd.Context(), wiring.Kafka(c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)), p,
-				c.Topics.Events, begin)
+			var k kafka.Options
+			if k, err = wait.kafka(cmd, c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)); err != nil {
+				return err
+			}
+			story, err = o.ofKafka(cmd.Context(), k, p, c.Topics.Events, begin)
 		}
 		if err != nil {
 			return err
 		}
 		return o.write(cmd.OutOrStdout(), cmd.ErrOrStderr(), story, environ)
-	}
+	})
 	return cmd
 }
 

@@ -45,7 +45,8 @@ calls that were answered in that time (or began, when nobody answered), the newe
 		"export", "admin", "log")
 	f.bind(cmd)
 	s.bind(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
@@ -56,18 +57,25 @@ calls that were answered in that time (or began, when nobody answered), the newe
 			if err != nil {
 				return &cli.UsageError{Err: err}
 			}
-			client, err := wiring.Connect(cmd.Context(), wiring.Kafka(c, log), log)
+			o, err := wait.kafka(cmd, c, log)
+			if err != nil {
+				return err
+			}
+			client, err := wiring.Connect(cmd.Context(), o, log)
 			if err != nil {
 				return err
 			}
 			client.Close()
-			return s.write(cmd.Context(), wiring.Kafka(c, log), c.Topics.CDR, wanted, cmd.OutOrStdout())
+			return s.write(cmd.Context(), o, c.Topics.CDR, wanted, cmd.OutOrStdout())
 		}
 		if c.Export.To == "" {
 			return cli.Misused("export.to is empty: name a folder, or a time with --since and --until")
 		}
 		o := sinkOptions(c, f, "files")
-		o.Kafka, o.Log = wiring.Kafka(c, log), log.Named("export")
+		o.Log = log.Named("export")
+		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
+			return err
+		}
 		target := files.New(files.Options{
 			Dir:      c.Export.To,
 			Form:     files.Form{Name: c.Export.Format, Columns: s.columns},
@@ -80,7 +88,7 @@ calls that were answered in that time (or began, when nobody answered), the newe
 			Log:      o.Log,
 		})
 		return runSink(cmd.Context(), c, o, target)
-	}
+	})
 	cmd.AddCommand(newExportVerify(), newExportGC())
 	return cmd
 }

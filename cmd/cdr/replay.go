@@ -43,7 +43,8 @@ outside: nothing can be said of them.`,
 	cmd.Flags().StringVar(&from, "from", "earliest", "where to begin: earliest or an `offset`")
 	cmd.Flags().Int32SliceVar(&partitions, "partition", nil, "`partitions` to replay, with commas; none: all")
 	cmd.Flags().Lookup("partition").DefValue = ""
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		begin, err := parseFrom(from, "earliest")
 		if err != nil {
 			return err
@@ -56,7 +57,11 @@ outside: nothing can be said of them.`,
 			return err
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		options := replay.Options{Kafka: wiring.Kafka(c, log), Events: c.Topics.Events, Policy: p, Partitions: partitions,
+		o, err := wait.kafka(cmd, c, log)
+		if err != nil {
+			return err
+		}
+		options := replay.Options{Kafka: o, Events: c.Topics.Events, Policy: p, Partitions: partitions,
 			From: begin}
 		client, err := wiring.Connect(cmd.Context(), options.Kafka, log)
 		if err != nil {
@@ -92,7 +97,7 @@ outside: nothing can be said of them.`,
 		log.Info("replayed", "partitions", sum.Partitions, "inputs", sum.Inputs, "records", sum.Records, "parked", sum.Parked,
 			"open_sessions", sum.Open)
 		return nil
-	}
+	})
 	return cmd
 }
 

@@ -66,7 +66,8 @@ make tables in the schema: the first of its search_path, which the URL can set.`
 	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay", "sink.group",
 		"sink.postgres.url", "sink.postgres.url_file", "admin", "log")
 	f.bind(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
@@ -77,11 +78,14 @@ make tables in the schema: the first of its search_path, which the URL can set.`
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
 		o := sinkOptions(c, f, "postgres")
-		o.Kafka, o.Log = wiring.Kafka(c, log), log.Named("sink")
+		o.Log = log.Named("sink")
+		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
+			return err
+		}
 		target := postgres.New(
 			postgres.Options{URL: c.Sink.Postgres.URL, Program: cli.Version(), NewTopic: f.newTopic, Log: o.Log})
 		return runSink(cmd.Context(), c, o, target)
-	}
+	})
 	return cmd
 }
 
@@ -100,7 +104,8 @@ Others may read the file at the same time. Of two sinks that write to one file, 
 	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay", "sink.group",
 		"sink.sqlite.file", "admin", "log")
 	f.bind(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
@@ -110,10 +115,13 @@ Others may read the file at the same time. Of two sinks that write to one file, 
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
 		o := sinkOptions(c, f, "sqlite")
-		o.Kafka, o.Log = wiring.Kafka(c, log), log.Named("sink")
+		o.Log = log.Named("sink")
+		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
+			return err
+		}
 		return runSink(cmd.Context(), c, o,
 			sqlite.New(sqlite.Options{File: c.Sink.SQLite.File, Program: cli.Version(), NewTopic: f.newTopic}))
-	}
+	})
 	return cmd
 }
 

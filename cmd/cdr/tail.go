@@ -46,7 +46,8 @@ understood, and why.`,
 	cmd.Flags().BoolVar(&parked, "dlq", false, "what could not be understood, instead of the records")
 	cmd.Flags().BoolVar(&once, "once", false, "end where the topic ends now")
 	cmd.Flags().Int64Var(&count, "count", 0, "end after so many lines; 0: never")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		begin, err := parseFrom(from, "earliest", "latest")
 		if err != nil {
 			return err
@@ -68,12 +69,16 @@ understood, and why.`,
 			line = recordJSON
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		err = tail(cmd.Context(), wiring.Kafka(c, log), log, topic, begin, once, count, line, cmd.OutOrStdout())
-		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+		o, err := wait.kafka(cmd, c, log)
+		if err != nil {
+			return err
+		}
+		err = tail(cmd.Context(), o, log, topic, begin, once, count, line, cmd.OutOrStdout())
+		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil && isAway(cmd.Context()) == nil {
 			return nil // Ctrl-C is how one stops watching
 		}
 		return err
-	}
+	})
 	return cmd
 }
 

@@ -39,8 +39,9 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 	cmd := &cobra.Command{Use: name, Short: short, Long: long,
 		Example: "  cdr topics " + name + " --kafka-brokers kafka-1:9092", Args: cobra.NoArgs}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "log")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, _, client, err := online(cmd, flags, environ)
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
+		c, _, client, err := online(cmd, flags, environ, wait)
 		if err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 		fmt.Fprintf(cmd.OutOrStdout(), "%s are as they must be\n",
 			strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "))
 		return nil
-	}
+	})
 	return cmd
 }
 
@@ -88,11 +89,12 @@ docs/operations.md, growing partitions.`,
 	}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "log")
 	cmd.Flags().Int32Var(&partitions, "partitions", 0, "how many partitions each topic is to have")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		if partitions <= 0 {
 			return cli.Misused("--partitions: %d is not possible; say how many each topic is to have", partitions)
 		}
-		c, log, client, err := online(cmd, flags, environ)
+		c, log, client, err := online(cmd, flags, environ, wait)
 		if err != nil {
 			return err
 		}
@@ -106,6 +108,6 @@ docs/operations.md, growing partitions.`,
 			"%s have %d partitions\nset topics.partitions to %d, then start the processors, then ingest\n",
 			strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "), partitions, partitions)
 		return err
-	}
+	})
 	return cmd
 }

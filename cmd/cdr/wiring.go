@@ -78,15 +78,20 @@ func withPolicy(flags *config.Flags, environ []string) (*config.Config, cdr.Poli
 	return c, p, err
 }
 
-// online loads the configuration, makes a logger and waits until Kafka answers. The caller closes the client.
-func online(cmd *cobra.Command, flags *config.Flags,
-	environ []string) (*config.Config, hclog.Logger, *kgo.Client, error) {
+// online loads the configuration, makes a logger and waits until Kafka answers, for as long as there is patience. The
+// caller closes the client.
+func online(cmd *cobra.Command, flags *config.Flags, environ []string,
+	wait *waiting) (*config.Config, hclog.Logger, *kgo.Client, error) {
 	c, err := wiring.Load(flags, environ)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-	client, err := wiring.Connect(cmd.Context(), wiring.Kafka(c, log), log)
+	o, err := wait.kafka(cmd, c, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client, err := wiring.Connect(cmd.Context(), o, log)
 	return c, log, client, err
 }
 

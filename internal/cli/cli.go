@@ -21,6 +21,7 @@ const (
 	OK     = 0
 	Failed = 1 // it was tried and did not work, or a comparison found a difference
 	Usage  = 2 // the command line or the configuration is wrong; nothing was tried
+	Away   = 3 // Kafka did not answer for as long as it was waited for
 )
 
 // ExitCodes explains them, for the help of the root command.
@@ -28,6 +29,7 @@ const ExitCodes = `Exit codes:
   0    done, or stopped in order
   1    failed, or a comparison found a difference
   2    the command line or the configuration is wrong; nothing was tried
+  3    Kafka did not answer within --wait
   130  stopped by Ctrl-C before it was done
   143  stopped by SIGTERM before it was done (a service that SIGTERM stops has 0)`
 
@@ -40,6 +42,13 @@ func (e *UsageError) Unwrap() error { return e.Err }
 
 // Misused makes a UsageError of text.
 func Misused(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// UnreachableError is the error of a command that Kafka has not answered.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string { return e.Err.Error() }
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // ErrSilent is the error of a command that has said everything itself; only its exit code 1 remains.
 var ErrSilent = errors.New("failed")
@@ -66,12 +75,15 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stderr io.Writ
 
 func exitCode(ctx context.Context, err error) int {
 	var usage *UsageError
+	var away *UnreachableError
 	var stopped *Stopped
 	switch {
 	case err == nil:
 		return OK
 	case errors.As(err, &usage):
 		return Usage
+	case errors.As(err, &away):
+		return Away
 	case errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &stopped):
 		return 128 + int(stopped.Signal)
 	}

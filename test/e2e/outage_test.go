@@ -216,7 +216,8 @@ func TestReadinessAndGaugesTellTheTruthWhileKafkaIsAway(t *testing.T) {
 			}
 		}
 	}
-	if during["januscdr_kafka_reachable"] != "0" || scrape(t.Context(), addresses[0])["januscdr_ingest_kafka_reachable"] != "0" {
+	received := scrape(t.Context(), addresses[0])
+	if during["januscdr_kafka_reachable"] != "0" || received["januscdr_ingest_kafka_reachable"] != "0" {
 		t.Error("the gauges say that Kafka is there")
 	}
 	if age, err := strconv.ParseFloat(during["januscdr_commit_age_seconds"], 64); err != nil || age < away.Seconds() {

@@ -156,6 +156,15 @@ func (p *process) ready(t *testing.T, admin string) {
 	p.mustRun(t)
 }
 
+// says waits until the process has written a text.
+func (p *process) says(t *testing.T, text string) {
+	t.Helper()
+	until(t, p.name+" says "+text, func(context.Context) (bool, error) {
+		p.mustRun(t)
+		return strings.Contains(p.said(), text), nil
+	})
+}
+
 // mustRun fails the test when the process has ended by itself.
 func (p *process) mustRun(t *testing.T) {
 	t.Helper()

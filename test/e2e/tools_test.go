@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// kafkaAway is how a command ends that Kafka did not answer.
+const kafkaAway = 3
+
+func TestToolsEndWhenKafkaIsAway(t *testing.T) {
+	t.Parallel()
+	nobody := map[string]string{"KAFKA_BROKERS": "127.0.0.1:1", "LOG_LEVEL": "error"}
+	for _, command := range []string{
+		"check", "tail", "tail --once", "tail --dlq", "topics check", "topics create", "topics grow --partitions 9",
+		"replay", "replay --verify", "explain 123", "explain --room 1", "export --since 2026-01-01",
+		"export --export-to records --once", "sink sqlite --once", "copy --copy-to copies --once",
+	} {
+		t.Run(command, func(t *testing.T) {
+			t.Parallel()
+			args := append(strings.Fields(command), "--wait", "300ms")
+			if code := exitCode(t, nobody, "cdr", args...); code != kafkaAway {
+				t.Errorf("cdr %s ends with %d, want %d", command, code, kafkaAway)
+			}
+		})
+	}
+}
+
+func TestAToolEndsWhenKafkaGoesAwayAtItsMidst(t *testing.T) {
+	t.Parallel()
+	k := &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}
+	if err := k.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Stop() })
+	s := newSiteOn(t, k.Addresses())
+	tail := start(t, s.settings, "cdr", "tail", "--wait", "1s")
+	tail.says(t, "watching")
+	if err := k.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	<-tail.done
+	if code := tail.cmd.ProcessState.ExitCode(); code != kafkaAway || !strings.Contains(tail.said(), "no broker answers") {
+		t.Errorf("tail ends with %d", code)
+	}
+}
