@@ -126,17 +126,25 @@ func TestTheBoundsOfTheConfigurationAreThoseOfTheFold(t *testing.T) {
 }
 
 func TestReadinessSaysWhatBecomesOfEachPartition(t *testing.T) {
-	none, err := json.Marshal(readiness(pipeline.Status{}))
+	none, err := json.Marshal(readiness(pipeline.Status{Reached: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	some, err := json.Marshal(readiness(pipeline.Status{Ready: true, Partitions: []pipeline.PartitionStatus{
+	some, err := json.Marshal(readiness(pipeline.Status{Ready: true, Reached: true, Partitions: []pipeline.PartitionStatus{
 		{Partition: 3, Worker: 1, State: pipeline.Running, Position: 17, Lag: 2, OpenSessions: 5, Restored: 9, ToRestore: 9},
 	}}))
 	if err != nil {
 		t.Fatal(err)
 	}
+	away, err := json.Marshal(readiness(pipeline.Status{Silence: 70 * time.Second, Partitions: []pipeline.PartitionStatus{
+		{Partition: 3, State: pipeline.Lost, Position: 17, Lag: 2, OpenSessions: 5},
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for want, got := range map[string][]byte{
+		`{"ready":false,"reasons":["kafka has not answered for 1m10s","partition 3 is lost until the group says whose ` +
+			`it is"],"details":{"tasks":[{"partition":3,"state":"lost","position":17,"lag":2,"open_sessions":5}]}}`: away,
 		`{"ready":false,"reasons":["not all workers have learned their partitions yet: ` +
 			`Kafka is awaited, or partitions move"],"details":{"tasks":[]}}`: none,
 		`{"ready":true,"details":{"tasks":[{"partition":3,"state":"running","position":17,"lag":2,` +
