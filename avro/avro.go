@@ -34,28 +34,46 @@ const headerSize = 10
 
 // header is what each message begins with: the marker and the fingerprint of our schema.
 var header = func() [headerSize]byte {
-	codec, err := goavro.NewCodec(plain(schema))
+	f, err := fingerprintOf(schema)
 	if err != nil {
 		panic(fmt.Sprintf("avro: the embedded schema is broken: %v", err)) // a mistake at build time; every test would fail
 	}
-	h := [headerSize]byte{marker[0], marker[1]}
-	binary.LittleEndian.PutUint64(h[len(marker):], codec.Rabin)
-	return h
+	return [headerSize]byte(append(marker[:], f[:]...))
 }()
+
+// FingerprintOf is Fingerprint of another schema. Schemas that differ in documentation, attributes, order or white
+// space only have the same. The error is that of a text that is no schema.
+func FingerprintOf(text string) (string, error) {
+	f, err := fingerprintOf(text)
+	return hex.EncodeToString(f[:]), err
+}
+
+func fingerprintOf(text string) (f [8]byte, err error) {
+	p, err := plain(text)
+	if err != nil {
+		return f, err
+	}
+	codec, err := goavro.NewCodec(p)
+	if err != nil {
+		return f, fmt.Errorf("read schema: %w", err)
+	}
+	binary.LittleEndian.PutUint64(f[:], codec.Rabin)
+	return f, nil
+}
 
 // plain is the schema without logical types. To Avro a timestamp is a long, and the canonical form of a schema, which
 // the fingerprint is taken of, says no more than "long"; goavro leaves {"type":"long"} there, which is another text and
 // another fingerprint than that of all other libraries. Without logical types goavro's is theirs.
-func plain(schema string) string {
+func plain(schema string) (string, error) {
 	var tree any
 	if err := json.Unmarshal([]byte(schema), &tree); err != nil {
-		panic(fmt.Sprintf("avro: the embedded schema is not JSON: %v", err))
+		return "", fmt.Errorf("read schema: %w", err)
 	}
 	b, err := json.Marshal(withoutLogicalTypes(tree))
 	if err != nil {
-		panic(fmt.Sprintf("avro: write the schema without logical types: %v", err))
+		return "", fmt.Errorf("write the schema without logical types: %w", err)
 	}
-	return string(b)
+	return string(b), nil
 }
 
 func withoutLogicalTypes(node any) any {
@@ -70,6 +88,43 @@ func withoutLogicalTypes(node any) any {
 	case []any:
 		for i, v := range node {
 			node[i] = withoutLogicalTypes(v)
+		}
+	}
+	return node
+}
+
+// Reduced returns the schema as it is registered: without documentation, so that a word of explanation makes no new
+// schema of it. Registries take any other text for another schema; ours is the same for the same fields, logical types
+// and defaults.
+func Reduced() string { return reduced }
+
+var reduced = func() string {
+	var tree any
+	err := json.Unmarshal([]byte(schema), &tree)
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(undocumented(tree))
+	}
+	if err != nil {
+		panic(fmt.Sprintf("avro: the embedded schema is broken: %v", err))
+	}
+	return string(b)
+}()
+
+// undocumented leaves what a reader needs to read; the members are sorted by name when they are written.
+func undocumented(node any) any {
+	switch node := node.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for _, k := range []string{"type", "name", "namespace", "logicalType", "fields", "items", "symbols", "default"} {
+			if v, has := node[k]; has {
+				kept[k] = undocumented(v)
+			}
+		}
+		return kept
+	case []any:
+		for i, v := range node {
+			node[i] = undocumented(v)
 		}
 	}
 	return node

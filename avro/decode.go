@@ -32,8 +32,12 @@ func Decode(b []byte) (cdr.Record, error) {
 		return cdr.Record{}, fmt.Errorf("decode record: it begins with %x instead of %x: %w", b[:len(marker)], marker,
 			ErrNotSingleObject)
 	}
-	body := b[headerSize:]
-	if theirs := b[len(marker):headerSize]; !bytes.Equal(theirs, header[len(marker):]) {
+	return decodeBody(b[headerSize:], b[len(marker):headerSize])
+}
+
+// decodeBody reads a record that was written with the schema of a fingerprint.
+func decodeBody(body, theirs []byte) (cdr.Record, error) {
+	if !bytes.Equal(theirs, header[len(marker):]) {
 		o := released()[[8]byte(theirs)]
 		if o == nil {
 			return cdr.Record{}, fmt.Errorf("decode record: %w: its fingerprint is %s, that of this program's schema is %s; "+

@@ -17,9 +17,11 @@ const (
 // are not UTF-8 are replaced by U+FFFD.
 //
 // The error is that of a program whose words are beyond those of its schema: an enum holds a value that has no symbol.
-func Encode(r *cdr.Record) ([]byte, error) {
+func Encode(r *cdr.Record) ([]byte, error) { return encode(header[:], r) }
+
+func encode(head []byte, r *cdr.Record) ([]byte, error) {
 	w := writer{b: make([]byte, 0, usualSize+len(r.Streams)*usualStreamSize)}
-	w.b = append(w.b, header[:]...)
+	w.b = append(w.b, head...)
 	callDetailRecord.write(&w, r)
 	if w.err != nil {
 		return nil, fmt.Errorf("encode record %v: %w", r.RecordID, w.err)

@@ -28,7 +28,7 @@ func rabin(b []byte) uint64 {
 }
 
 func TestTheFingerprintIsThatOfTheCanonicalForm(t *testing.T) {
-	codec, err := goavro.NewCodec(plain(schema))
+	codec, err := goavro.NewCodec(plainSchema(t))
 	if err != nil {
 		t.Fatal(err)
 	}

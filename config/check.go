@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,6 +29,7 @@ func (c *Config) check(use []string) (complaints []error) {
 	}
 	c.checkAddresses(complain)
 	c.checkTLS(complain)
+	c.checkRegistry(complain)
 	c.checkSASL(complain)
 	c.checkTopics(complain)
 	c.checkTimes(complain)
@@ -121,6 +123,9 @@ func (c *Config) checkSecrets(complain complain) {
 	if a := c.Ingest.Auth; a.User != "" && a.Password == "" && a.PasswordFile == "" {
 		complain("ingest.auth.user", "there is a user but no password", "set ingest.auth.password_file")
 	}
+	if r := c.Registry; r.User != "" && r.Password == "" && r.PasswordFile == "" {
+		complain("registry.user", "there is a user but no password", "set registry.password_file")
+	}
 	if c.Spool.Dir == "" && c.Spool.KeyFile != "" {
 		complain("spool.key_file", "there is a key but no spool", "set spool.dir")
 	}
@@ -169,7 +174,7 @@ func (c *Config) checkRules(complain complain) {
 type complain func(key, what, remedy string)
 
 func (c *Config) checkTLS(complain complain) {
-	for _, section := range []string{"kafka.tls", "ingest.tls"} {
+	for _, section := range []string{"kafka.tls", "ingest.tls", "registry.tls"} {
 		set, missing := section+".cert_file", section+".key_file"
 		if *byName[set].at(c).(*string) == "" {
 			set, missing = missing, set
@@ -186,6 +191,25 @@ func (c *Config) checkTLS(complain complain) {
 		if *byName[key].at(c).(*string) != "" {
 			complain(key, "it is set, but kafka.tls.enabled is false", "set kafka.tls.enabled to true or leave this out")
 		}
+	}
+}
+
+func (c *Config) checkRegistry(complain complain) {
+	r := c.Registry
+	for _, text := range r.URL {
+		switch u, err := url.Parse(text); {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+			complain("registry.url", "it is no URL", "write http://host:port or https://host:port, with the path if there is one")
+		case u.User != nil:
+			complain("registry.url", "there is a user in it, who would be logged", "set registry.user and registry.password_file")
+		}
+	}
+	if r.User == "" && (r.Password != "" || r.PasswordFile != "") {
+		key := "registry.password"
+		if r.Password == "" {
+			key = "registry.password_file"
+		}
+		complain(key, "there is a password but no user", "set registry.user")
 	}
 }
 

@@ -15,6 +15,8 @@ type Config struct {
 	Kafka  Kafka
 	Topics Topics
 
+	Registry Registry
+
 	Group              string        // consumer group of the processors
 	Instance           string        // name of this process inside the group
 	Workers            int           // transactional workers, each with a client of its own
@@ -73,6 +75,20 @@ type Topics struct {
 	RetentionCDR            time.Duration
 	RetentionDLQ            time.Duration
 }
+
+// Registry says which schema registry readers of the records ask; no URL means none.
+type Registry struct {
+	URL          []string
+	Subject      string // empty: the topic of the records, with -value behind it
+	Register     bool
+	User         string
+	Password     string // also what was read from PasswordFile
+	PasswordFile string
+	TLS          RegistryTLS
+}
+
+// RegistryTLS says whom to trust, and who we are, where the URL is https.
+type RegistryTLS struct{ CAFile, CertFile, KeyFile, ServerName string }
 
 // Policy is what the operator decides about records: when a call is over, what is charged, what is told.
 type Policy struct {

@@ -341,6 +341,15 @@ var misfits = map[string]struct {
 		[]string{"--ingest-auth-user: ingest.auth.user: there is a user but no password; set ingest.auth.password_file"}},
 	"a password without a user": {map[string]string{"ingest.auth.password": "x"},
 		[]string{"--ingest-auth-password: ingest.auth.password: there is a password but no user; set ingest.auth.user"}},
+	"a registry that is no URL": {map[string]string{"registry.url": "registry:8081,https://cdr:x@registry"},
+		[]string{"--registry-url: registry.url: it is no URL; write http://host:port or https://host:port, with the path " +
+			"if there is one",
+			"--registry-url: registry.url: there is a user in it, who would be logged; set registry.user and " +
+				"registry.password_file"}},
+	"a user of the registry without a password": {map[string]string{"registry.user": "cdr"},
+		[]string{"--registry-user: registry.user: there is a user but no password; set registry.password_file"}},
+	"a password for the registry without a user": {map[string]string{"registry.password": "x"},
+		[]string{"--registry-password: registry.password: there is a password but no user; set registry.user"}},
 	"silence that is noticed too early": {map[string]string{"policy.leg_silence": "25h"},
 		[]string{"--policy-leg-silence: policy.leg_silence: it is 25h and thus longer than " +
 			"policy.leg_silence_without_statistics (24h), where silence says less; lower the first or raise the second"}},

@@ -47,6 +47,19 @@ topics:
   retention_cdr: 90d # default
   retention_dlq: 90d # default
 
+registry:
+  url: [] # default
+  subject: "" # default
+  register: false # default
+  user: "" # default
+  password: "" # default
+  password_file: "" # default
+  tls:
+    ca_file: "" # default
+    cert_file: "" # default
+    key_file: "" # default
+    server_name: "" # default
+
 group: blue # environment JANUSCDR_GROUP
 instance: cdr-1 # flag --instance
 workers: 2 # flag --workers

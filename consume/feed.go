@@ -122,7 +122,7 @@ func (f *feed) take(fetches kgo.Fetches, p *portion) (err error) {
 }
 
 func rowOf(k *kgo.Record) (Row, error) {
-	record, err := avro.Decode(k.Value)
+	record, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
 	if err != nil {
 		return Row{}, fmt.Errorf("read %s partition %d offset %d: %w: %w", k.Topic, k.Partition, k.Offset, ErrUnreadable, err)
 	}

@@ -28,6 +28,15 @@ func Header(r *kgo.Record, key string) ([]byte, bool) {
 // of the name in the event, whose bytes are never changed. It is absent where no name is assigned.
 const HeaderEmitter = "januscdr-emitter"
 
+// HeaderSchema is the header of a call detail record that names its Avro schema, by its fingerprint.
+const HeaderSchema = "schema_fingerprint"
+
+// Schema returns the fingerprint of the schema of a call detail record, as its header says; nil when there is none.
+func Schema(r *kgo.Record) []byte {
+	value, _ := Header(r, HeaderSchema)
+	return value
+}
+
 // Headers of a parked record: why, by which part of januscdr, and, when it stood in a topic before, where.
 const (
 	HeaderReason    = "januscdr-reason"

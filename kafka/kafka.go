@@ -92,7 +92,7 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 	}
 	opts = append(opts, kgo.ProducerBatchCompression(codec, kgo.NoCompression()))
 
-	tlsConfig, err := o.TLS.config()
+	tlsConfig, err := o.TLS.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,8 @@ func codecOf(name string) (kgo.CompressionCodec, error) {
 	return kgo.CompressionCodec{}, fmt.Errorf("compression %q is unknown: use zstd, lz4, snappy, gzip or none", name)
 }
 
-func (t *TLS) config() (*tls.Config, error) {
+// Config reads the files; nil for none.
+func (t *TLS) Config() (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
 	}

@@ -162,12 +162,7 @@ func ReadCommitted(ctx context.Context, cl *kgo.Client, o Options, topic string,
 	if err != nil {
 		return err
 	}
-	r, err := NewReader(o, topic, ranges)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return r.Each(ctx, take)
+	return readSpans(ctx, o, topic, ranges, take)
 }
 
 // Close ends the reader.

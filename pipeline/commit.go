@@ -29,7 +29,7 @@ var errUnknown = errors.New("outcome of the transaction is not known")
 const (
 	HeaderRecordID   = "record_id"   // 32 hexadecimal digits
 	HeaderRecordType = "record_type" // LEG, SESSION
-	HeaderSchema     = "schema_fingerprint"
+	HeaderSchema     = kafka.HeaderSchema
 	HeaderVersion    = "program_version"
 	HeaderPolicy     = "policy_fingerprint"
 )

@@ -169,6 +169,7 @@ func sessionOf(r *cdr.Record) session { return session{r.Emitter, r.SessionID} }
 type record struct {
 	offset  int64
 	value   []byte
+	schema  []byte // fingerprint, as its header says
 	session session
 }
 
@@ -257,7 +258,7 @@ func (c *comparison) takeRefolded(r *cdr.Record) error {
 
 // takeEmitted takes a record that was emitted.
 func (c *comparison) takeEmitted(k *kgo.Record) error {
-	r, err := avro.Decode(k.Value)
+	r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
 	if err != nil {
 		return c.finding(Finding{Verdict: Unreadable, Offset: k.Offset, Why: err.Error()})
 	}
@@ -273,7 +274,8 @@ func (c *comparison) takeEmitted(k *kgo.Record) error {
 		c.rep.Count[Outside]++
 		return nil
 	}
-	e := record{offset: k.Offset, value: bytes.Clone(k.Value), session: sessionOf(&r)}
+	e := record{offset: k.Offset, value: bytes.Clone(k.Value), schema: bytes.Clone(kafka.Schema(k)),
+		session: sessionOf(&r)}
 	if m := c.refolded[r.RecordID]; m != nil {
 		delete(c.refolded, r.RecordID)
 		return c.compare(m, e)
@@ -285,9 +287,9 @@ func (c *comparison) takeEmitted(k *kgo.Record) error {
 	return nil
 }
 
-// compare judges a pair: with the emitted running number, the bytes must be the same.
+// compare judges a pair: with the emitted running number, the bytes behind the framing must be the same.
 func (c *comparison) compare(m *cdr.Record, e record) error {
-	was, err := avro.Decode(e.value)
+	was, err := avro.DecodeMessage(e.value, e.schema)
 	if err != nil {
 		return fmt.Errorf("read record %s again: %w", m.RecordID, err)
 	}
@@ -299,7 +301,7 @@ func (c *comparison) compare(m *cdr.Record, e record) error {
 	if err != nil {
 		return fmt.Errorf("write record %s again: %w", m.RecordID, err)
 	}
-	if bytes.Equal(again, e.value) {
+	if bytes.Equal(avro.Body(again), avro.Body(e.value)) {
 		c.rep.Count[Identical]++
 		return nil
 	}

@@ -316,7 +316,7 @@ func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic
 	var all []cdr.Record
 	err := kafka.ReadCommitted(ctx, client, o, topic, func(some []*kgo.Record) error {
 		for _, k := range some {
-			r, err := avro.Decode(k.Value)
+			r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
 			if err != nil {
 				return fmt.Errorf("record at partition %d offset %d: %w", k.Partition, k.Offset, err)
 			}

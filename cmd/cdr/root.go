@@ -42,7 +42,8 @@ bills reads that topic.`,
 	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
 	add("bring", newSink(environ), newExport(environ), newCopy(environ))
 	add("look", newCheck(environ), newTail(environ), newExplain(environ), newReplay(environ))
-	add("setup", newTopics(environ), newConfig(environ), wiring.Healthcheck("cdr", environ), newVersion())
+	add("setup", newTopics(environ), newSchema(environ), newConfig(environ),
+		wiring.Healthcheck("cdr", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
 }

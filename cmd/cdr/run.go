@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"januscdr/admin"
+	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
@@ -20,7 +21,7 @@ import (
 )
 
 func newRun(environ []string) *cobra.Command {
-	var create, leave, acceptLoss bool
+	var create, leave, acceptLoss, change bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Process events until told to stop",
@@ -36,11 +37,14 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
   JANUSCDR_LOG_LEVEL=debug cdr run --create-topics`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics", "group", "instance", "workers", "state_dir", "state_min_free",
-		"commit_interval", "commit_bytes", "transaction_timeout", "session_timeout", "policy", "admin", "log")
+	flags := config.Bind(cmd.Flags(), "kafka", "topics", "registry", "group", "instance", "workers", "state_dir",
+		"state_min_free", "commit_interval", "commit_bytes", "transaction_timeout", "session_timeout", "policy", "admin",
+		"log")
 	cmd.Flags().BoolVar(&create, "create-topics", false, "make the topics that are missing")
 	cmd.Flags().BoolVar(&leave, "leave", false,
 		"leave the group when stopping, so that others take over at once: for scaling in")
+	cmd.Flags().BoolVar(&change, "change-framing", false,
+		"write records in another framing than the topic has until now: for turning a registry on or off")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false,
 		"go on at the beginning of the log if events were deleted before they were read")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +58,7 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 			return err
 		}
 		o.Leave, o.AcceptLoss = leave, acceptLoss
-		err = run(cmd.Context(), c, o, create)
+		err = run(cmd.Context(), c, o, create, change)
 		if errors.Is(err, context.Canceled) && cli.StoppedInOrder(cmd.Context()) {
 			return nil
 		}
@@ -64,10 +68,12 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 }
 
 // run has health and metrics from the beginning, and work as soon as Kafka answers.
-func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool) error {
+func run(ctx context.Context, c *config.Config, o pipeline.Options, create, change bool) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o.Registerer = registry
+	encode := pipeline.EncodeFunc(nil) // known when the registry answers, before the processor runs
+	o.Encode = func(r *cdr.Record) ([]byte, error) { return encode(r) }
 	processor, err := pipeline.New(o)
 	if err != nil {
 		return err
@@ -103,6 +109,9 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create bool)
 			return err
 		}
 		err = wiring.EnsureTopics(ctx, client, o.Topics, create, o.Log)
+		if err == nil {
+			encode, err = encoding(ctx, c, client, o, change)
+		}
 		client.Close()
 		if err != nil {
 			return err

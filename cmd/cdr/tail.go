@@ -162,7 +162,7 @@ func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, 
 type lineFunc func(*kgo.Record) string
 
 func recordJSON(k *kgo.Record) string {
-	r, err := avro.Decode(k.Value)
+	r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
 	if err != nil {
 		return toJSON(map[string]any{"partition": k.Partition, "offset": k.Offset, "unreadable": err.Error()})
 	}
@@ -171,7 +171,7 @@ func recordJSON(k *kgo.Record) string {
 
 // recordLine is what one wants to know of a record at a glance.
 func recordLine(k *kgo.Record) string {
-	r, err := avro.Decode(k.Value)
+	r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
 	if err != nil {
 		return fmt.Sprintf("partition %d offset %d cannot be read: %s", k.Partition, k.Offset, printable(err.Error()))
 	}

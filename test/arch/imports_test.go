@@ -45,6 +45,7 @@ var rooms = []room{
 		tests: []string{"statestore", "kafka/embedded", "internal/fixtures/broker"}},
 	{name: "consume", rooms: []string{"janus", "cdr", "avro", "kafka"},
 		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
+	{name: "registry", rooms: []string{"avro"}, tests: []string{"cdr"}},
 	{name: "ingest", rooms: []string{"janus", "kafka", "spool"},
 		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
 	{name: "admin"},

@@ -191,7 +191,7 @@ func (s *scenario) judgeRecords(ctx context.Context, v *verdict,
 	err := s.read(ctx, s.Topics.CDR, func(k *kgo.Record) {
 		v.records++
 		where := fmt.Sprintf("records: partition %d offset %d", k.Partition, k.Offset)
-		r, err := avro.Decode(k.Value)
+		r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
 		if err != nil {
 			s.Complaints.Add("%s: %v", where, err)
 			return
