@@ -109,7 +109,12 @@ func (f *eventFold) goesOn(h *handle) bool {
 	case *janus.MediaReport:
 		return pc != nil && pc.grows(b)
 	case *janus.JSEP:
-		return b.Offer && !h.has(PeerConnection, t) && (pc == nil || pc.offer != 0) || !b.Offer && early && !h.ended
+		if !b.Offer {
+			return early && !h.ended
+		}
+		return !slices.ContainsFunc(h.legs, func(l *leg) bool {
+			return l.kind == PeerConnection && (l.start == t || l.offer == 0 && (!l.ended || l.endedAt >= t)) // it is that one's
+		})
 	case *janus.PeerConnectionUp:
 		return early && pc.up == 0
 	case *janus.ICEState, *janus.DTLSState, *janus.LocalCandidate, *janus.RemoteCandidate, *janus.SelectedPair, *janus.MediaState:
@@ -151,7 +156,7 @@ func (f *eventFold) beginsBefore(h *handle) bool {
 		}
 		switch b := f.e.Body.(type) {
 		case *janus.JSEP:
-			if b.Offer && l.kind == PeerConnection && h.openLeg(PeerConnection) == nil {
+			if b.Offer && l.kind == PeerConnection && l.offer != 0 && h.openLeg(PeerConnection) == nil {
 				return true
 			}
 		case *janus.PluginEvent:

@@ -13,7 +13,8 @@ const (
 	offerMissed // it was an answer: the offer was not seen
 )
 
-// opens tells whether the event is the first sign of a PeerConnection: jsep, ICE `gathering`, webrtcup or media.
+// opens tells whether the event is the first sign of a PeerConnection: jsep, ICE `gathering`, webrtcup or media, or the only
+// one: its hangup.
 func (f *eventFold) opens() bool {
 	ended := f.h.lastEnd[PeerConnection]
 	switch b := f.e.Body.(type) {
@@ -27,6 +28,10 @@ func (f *eventFold) opens() bool {
 	case *janus.ICEState:
 		//mutant:opens-by-ice
 		return b.State == "gathering"
+	case *janus.PeerConnectionHangup:
+		// Janus says it once of each PeerConnection, so there was one, of which nothing else came.
+		//mutant:opens-by-hangup
+		return ended == 0 && f.h.next[PeerConnection] == 0 || f.h.ended && f.t > ended+lateSpan
 	}
 	return false
 }
@@ -46,8 +51,11 @@ func (f *eventFold) held() *leg {
 		if pc = f.open(f.h, PeerConnection); pc == nil {
 			return nil
 		}
-		if _, ok := f.e.Body.(*janus.MediaReport); ok {
+		switch f.e.Body.(type) {
+		case *janus.MediaReport:
 			pc.amid = amid
+		case *janus.PeerConnectionHangup:
+			pc.noStart = true
 		}
 		f.copyContext(pc)
 	case f.h.old(pc, f.t):
@@ -59,6 +67,8 @@ func (f *eventFold) held() *leg {
 		if f.openedEarlier(pc) {
 			f.startsAt(pc, f.t)
 		}
+	case pc.noStart && f.openedEarlier(pc):
+		f.startsAt(pc, f.t)
 	}
 	return pc
 }
@@ -74,7 +84,10 @@ func (f *eventFold) openedEarlier(l *leg) bool {
 	default:
 		return false
 	}
-	return l.parts == 0 && f.t < l.start && f.t > f.h.lastEnd[PeerConnection] && !f.s.precedes(f.t)
+	if l.parts > 0 || f.t >= l.start || f.s.precedes(f.t) {
+		return false
+	}
+	return f.t > f.h.lastEnd[PeerConnection] || l.ended && l.index == 0
 }
 
 // openCompanionLeg makes the STREAM_VIEW or RECORDING beside the open PeerConnection, as soon as the plugin is known.

@@ -152,7 +152,7 @@ type leg struct {
 
 	start     janus.Micros // its first opening event
 	shift     janus.Micros // its emitter's timeline.shift when it began
-	noStart   bool         // that was not what opens such a leg
+	noStart   bool         // that was not what opens such a leg; of a PeerConnection: it was its end
 	accepted  janus.Micros // what answers it by its plugin: SIP `accepted`, `joined`, `started`
 	up        janus.Micros // webrtcup
 	evidence  janus.Micros // first event that proves media

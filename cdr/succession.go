@@ -170,7 +170,7 @@ func (l *leg) tellReport(r *janus.MediaReport, t janus.Micros) verdict {
 	n := l.next
 	switch {
 	case known == 0:
-		if n != nil && (l.reports > 0 || !l.connected()) {
+		if n != nil && (l.reports > 0 || !l.connected() || n.begun() && idle(r)) {
 			return ofEither
 		}
 		return ofThis
@@ -185,6 +185,11 @@ func (l *leg) tellReport(r *janus.MediaReport, t janus.Micros) verdict {
 		}
 	}
 	return ofEither
+}
+
+// idle tells whether nothing flowed yet, by a report.
+func idle(r *janus.MediaReport) bool {
+	return !slices.ContainsFunc(r.Streams, func(s janus.StreamStats) bool { return s.BytesReceived != 0 || s.BytesSent != 0 })
 }
 
 // live is how many streams of the leg had traffic and were reported in its last tick.
