@@ -81,16 +81,19 @@ func (l *leg) brokenBefore() bool {
 func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 	switch {
 	case l.kind == SIPCall && (l.ended || l.hangTime != 0 || l.byeTime != 0):
-		return l.callEnd()
-	case l.kind == RoomMembership && l.hangTime != 0 && !l.ended:
-		return explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord)
-	case l.ended:
-		e := explicitEnd(l.endBasis, l.endedAt, l.endWord)
-		//mutant:end-questioned
-		if at := l.questioned(e.time); at != 0 {
-			e.earliest = min(at, e.time)
+		e := l.callEnd()
+		//mutant:end-of-what-is-carried
+		if !l.named() { // what the plugin says then was lost
+			if at, _ := l.answer(); l.kind == SIPCall && l.up == 0 && at != 0 {
+				e.earliest = min(at, e.time) // nor had it a PeerConnection that came up: that may be another attempt's
+			}
+			return l.questionedEnd(e)
 		}
 		return e
+	case l.kind == RoomMembership && l.hangTime != 0 && !l.ended:
+		return l.questionedEnd(explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord))
+	case l.ended:
+		return l.questionedEnd(explicitEnd(l.endBasis, l.endedAt, l.endWord))
 	//mutant:end-by-detached
 	case h.detachedAt != 0:
 		return s.letGo(l, h.detachedAt)
@@ -133,6 +136,12 @@ func (s *session) letGo(l *leg, gone janus.Micros) ending {
 		e = inferredEnd(EndLastEvidence, l.life, gone)
 		e.cause = CauseInactivity
 	}
+	return l.questionedEnd(e)
+}
+
+// questionedEnd is an end that was told, as far as the reports do not question it.
+func (l *leg) questionedEnd(e ending) ending {
+	//mutant:end-questioned
 	if at := l.questioned(e.time); at != 0 {
 		e.earliest = min(e.earliest, at)
 	}
@@ -143,22 +152,75 @@ func (s *session) letGo(l *leg, gone janus.Micros) ending {
 // its reports, or before its end, may be the end of one PeerConnection and the beginning of the next, if it is so long that
 // the counters of that one could have come where they are.
 func (l *leg) questioned(end janus.Micros) janus.Micros {
-	if l.kind == SIPCall || l.kind == RoomMembership {
-		return 0 // their ends name them
+	if l.named() || l.endBasis == EndPluginEvent {
+		return 0
 	}
-	at := l.doubt
+	at := l.mayHaveEnded()
 	hole := func(from, span, cadence janus.Micros) {
 		if lived := from - max(l.start, l.up); cadence != 0 && 2*span > 7*cadence && 2*span > lived && (at == 0 || from < at) {
 			at = from
 		}
 	}
+	//mutant:no-report-at-all
+	if up := max(l.start, l.up); l.reports == 0 {
+		hole(up, end-up, l.cadence) // others of its session had them
+	}
 	hole(l.gapFrom, l.gap, min(cmp.Or(l.cadence, l.apart()), cmp.Or(l.apart(), l.cadence)))
 	// The last report comes right before the end. Where more than that was lost, so may have been the setup of another one; but
 	// not where nothing came for so long that the leg had been given up: that is more than some events that were dropped.
-	if tail := end - l.reported; l.endBasis != EndPluginEvent && l.reports > 0 && l.revised == 0 && tail > finalSpan && 2*tail > 3*l.cadence {
+	if tail := end - l.reported; l.reports > 0 && l.revised == 0 && tail > finalSpan && 2*tail > 3*l.cadence {
 		hole(l.reported, max(tail, 4*l.cadence), l.cadence)
 	}
 	return at
+}
+
+// mayHaveEnded is when a PeerConnection may have ended by what its events and the counters of its reports say, 0 for no doubt.
+func (l *leg) mayHaveEnded() janus.Micros {
+	//mutant:thin
+	if from := max(l.start, l.up); (l.ended || l.hangTime != 0) && l.thin() && (l.doubt == 0 || from < l.doubt) {
+		return from
+	}
+	return l.doubt
+}
+
+// fewPackets is how many packets an audio or video stream that flows has at least in a second, but for pauses.
+const fewPackets = 15 // a codec sends each 60 ms at the least often
+
+// thin tells whether the first report of a PeerConnection holds much less than what should have flowed since it was up: it may be of
+// a later one. Where more than two came, the holes between them tell.
+func (l *leg) thin() bool {
+	from, found := max(l.start, l.up), false
+	if !l.connected() {
+		return false
+	}
+	for i := range l.streams {
+		s := &l.streams[i]
+		switch {
+		case s.count == 0 || s.media == janus.MediaData:
+			continue
+		case s.count == 1, s.count == 2 && s.interval <= finalSpan:
+			flowed, lived := max(s.seen.PacketsReceived, s.seen.PacketsSent), s.last-from
+			untold := flowed == 0 && s.seen.BytesReceived+s.seen.BytesSent > 0
+			if untold || lived < 5*second || flowed*int64(second) >= fewPackets*int64(lived) {
+				return false
+			}
+		case s.count == 2 && s.growth > 0:
+			first, lived := s.seen.BytesReceived+s.seen.BytesSent-s.growth, s.last-s.interval-from
+			if lived < 5*second || 2*first/s.growth*int64(s.interval) >= int64(lived) {
+				return false
+			}
+		default:
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// named tells whether the end of a call or a membership was told by an event that names it, and not by the end of its
+// PeerConnection alone.
+func (l *leg) named() bool {
+	return (l.kind == SIPCall || l.kind == RoomMembership) && (l.ended && l.endBasis != EndWebRTCHangup || l.byeTime != 0)
 }
 
 // apart is how far the last reports of a stream lie apart, at most, 0 for not known: the cadence of a PeerConnection of which

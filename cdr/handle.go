@@ -106,6 +106,7 @@ func (f *eventFold) detached() {
 	for _, l := range h.legs {
 		f.close(l)
 		if !l.ended {
+			f.knowsCadence(l)
 			if l.reports == 0 {
 				f.cuts(h, l)
 			}

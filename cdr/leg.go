@@ -146,6 +146,7 @@ func (f *eventFold) endLeg(h *handle, l *leg, basis EndBasis, at janus.Micros, d
 		return
 	}
 	f.cuts(h, l)
+	f.knowsCadence(l)
 	l.ended, l.endBasis, l.endedAt = true, basis, at
 	if l.kind == PeerConnection {
 		h.ended = true
@@ -200,16 +201,32 @@ func (l *leg) startMissing() bool {
 	if _, basis := l.answer(); basis == AnswerFirstEvidence {
 		return true
 	}
-	if l.kind == SIPCall || l.kind == RoomMembership {
+	switch {
+	//mutant:unanswered-without-a-word
+	case l.kind == SIPCall && l.hangTime != 0 && !l.named():
+		at, _ := l.answer()
+		return l.noStart || at == 0 // what the plugin says of an end was lost, and so may an answer be
+	case l.kind == SIPCall, l.kind == RoomMembership:
 		return l.noStart
 	}
 	//mutant:went-further
 	if l.misfit() {
 		return true
 	}
+	//mutant:answer-not-seen
+	if at, _ := l.answer(); l.offer != 0 && (at-max(l.start, l.answered) > longConnect || l.answered == 0 && at-l.start > longSetup) {
+		return true
+	}
 	//mutant:lost-offer-marked
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
 }
+
+// How long after its offer a PeerConnection comes up whose answer was not seen, and how long after its answer: one that was
+// offered before may have come to nothing, and its end and the next offer be lost.
+const (
+	longSetup   = 5 * second
+	longConnect = 10 * second
+)
 
 // lastSeenAlive is until when the client certainly lived, by what Janus received from it.
 func (l *leg) lastSeenAlive() janus.Micros { return max(l.start, l.up, l.lastClientActivity) }
@@ -239,10 +256,10 @@ func (l *leg) misfit() bool {
 	if !l.ended || l.endBasis != EndWebRTCHangup {
 		return carries
 	}
-	if !carries && l.reports > 0 && l.endedAt-l.reported <= finalSpan { // the last report says that nothing flowed
-		return false
-	}
 	waited := l.endedAt - l.stepTime
+	if !carries && l.reports > 0 && l.endedAt-l.reported <= finalSpan && (l.step < stepConnecting || waited <= longConnect) {
+		return false // the last report says that nothing flowed
+	}
 	switch l.endWord {
 	case "DTLS timeout", "DTLS error":
 		return l.step < stepHandshake

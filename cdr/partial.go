@@ -97,6 +97,7 @@ func (l *leg) volume() (v int64) {
 func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros, cause Cause) {
 	answer, basis := l.answer()
 	l.parts++
+	l.answerFixed, l.basisFixed = max(answer, l.start), basis
 	p.conclude(RulePartCut, k.s, h, l, facts{at: at, word: cause.String()})
 	r := p.legRecord(k, h, l)
 	r.IsFinal = false
@@ -119,7 +120,6 @@ func (p *Partition) emitPart(k *sessionEntry, h *handle, l *leg, at janus.Micros
 
 	l.pays = l.pays || r.Chargeable && l.kind == PeerConnection && h.plugin == janus.PluginSIP
 	k.s.emitted = true
-	l.answerFixed, l.basisFixed = max(answer, l.start), basis
 	//mutant:parts-tile
 	l.partStart, l.cumulative, l.partVolume = at, r.CumulativeDuration, l.volume()
 }

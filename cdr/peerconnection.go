@@ -104,7 +104,8 @@ func (f *eventFold) openCompanionLeg() {
 	l := f.successor()
 	l.kind, l.index, l.start, l.first, l.firstOffset = kind, pc.index, max(pc.start, f.h.lastEnd[kind]), pc.first, pc.firstOffset
 	if l = f.openLeg(f.h, l, RuleLegOpenedBeside); l != nil {
-		l.up, l.evidence, l.offer, l.offerTime, l.gathered, l.lastClientActivity = pc.up, pc.evidence, pc.offer, pc.offerTime, pc.gathered, pc.lastClientActivity
+		l.up, l.evidence, l.offer, l.offerTime = pc.up, pc.evidence, pc.offer, pc.offerTime
+		l.answered, l.gathered, l.lastClientActivity = pc.answered, pc.gathered, pc.lastClientActivity
 		l.role, l.room = pc.role, pc.room
 		l.truncated = l.truncated || pc.truncated
 		l.mate, l.mateIndex = PeerConnection, pc.index
@@ -215,6 +216,7 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 	case *janus.JSEP:
 		for _, l := range all {
 			l.offered(b, t)
+			l.answeredBy(b, t)
 		}
 		pc.remember(originOf(b.SDP), b.FromClient)
 		pc.acted = pc.acted || !b.FromClient
@@ -335,16 +337,26 @@ func (f *eventFold) reported(pc *leg, apart bool) {
 	if !apart {
 		legs = f.carriedBy(pc, buf[:0])
 	}
-	if period := pc.period(); period != 0 && (f.s.period == 0 || period < f.s.period) {
-		f.s.period = period
-	}
+	f.s.period = least(f.s.period, pc.period())
 	goesOn := pc.counts(f.e.Body, f.t)
 	for _, l := range legs {
 		l.tick(f.t, goesOn)
-		if p := f.s.period; p != 0 && (l.cadence == 0 || p < l.cadence) {
-			l.cadence = p
-		}
+		l.cadence = least(l.cadence, f.s.period)
 	}
+}
+
+// least is the smaller of two spans that are known.
+func least(a, b janus.Micros) janus.Micros {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// knowsCadence notes at the end of a leg the cadence of the reports that it should have had: what becomes known of it later does
+// not count, for later may be after its record.
+func (f *eventFold) knowsCadence(l *leg) {
+	l.cadence = least(l.cadence, f.s.period)
 }
 
 // carries tells whether a PeerConnection carries a call.
@@ -421,6 +433,18 @@ func (l *leg) offered(b *janus.JSEP, t janus.Micros) {
 	}
 }
 
+// answeredBy notes the first answer. One that comes from the side of the offer is the answer to another offer, which was not seen.
+func (l *leg) answeredBy(b *janus.JSEP, t janus.Micros) {
+	if b.Offer || l.answered != 0 {
+		return
+	}
+	l.answered = t
+	//mutant:answer-to-oneself
+	if !l.connected() && (l.offer == offerByClient && b.FromClient || l.offer == offerByJanus && !b.FromClient) {
+		l.offer = offerMissed
+	}
+}
+
 // noteClientActivity notes a sign of the client in all that is open on the handle: the call and the membership live no shorter than
 // the PeerConnection that carries them.
 func (f *eventFold) noteClientActivity(t janus.Micros) {
@@ -459,15 +483,20 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 		f.endLeg(f.h, l, EndWebRTCHangup, t, b.Reason)
 	}
 	for _, l := range f.h.legs {
+		if doubt := all[0].mayHaveEnded(); doubt != 0 && !l.ended && (l.kind == SIPCall || l.kind == RoomMembership) {
+			l.doubted(doubt)
+		}
 		switch {
 		case l.ended || t < l.start:
 		case l.kind == SIPCall: // the plugin says BYE now, and its own `hangup` tells the end
 			if l.hangTime == 0 {
+				f.knowsCadence(l)
 				l.hangTime, l.hangWord = t, keep(b.Reason, &l.truncated)
 				f.p.conclude(RuleCallWaitsForSIP, f.s, f.h, l, facts{at: t, word: b.Reason, limit: f.p.terms(f.em, f.h.plugin).Grace})
 				f.close(l)
 			}
 		case l.kind == RoomMembership && f.hangupLeaves() && l.hangTime == 0: // and its own `left` may tell the end
+			f.knowsCadence(l)
 			l.hangTime, l.hangWord = t, keep(b.Reason, &l.truncated)
 			f.close(l)
 		}

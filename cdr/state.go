@@ -159,6 +159,7 @@ type leg struct {
 	offer     int8         // of the first jsep: 1 by the client, 2 by Janus, 3 it was an answer
 	offerTime janus.Micros
 	gathered  bool         // ICE gathering was seen: what comes first where jsep events are not sent
+	answered  janus.Micros // first answer to an offer
 	acted     bool         // something of Janus' side of the PeerConnection was seen
 	step      setupStep    // how far the PeerConnection had come, by what was seen
 	stepTime  janus.Micros // when it came there
@@ -563,6 +564,7 @@ func (l *leg) fields(c *codec) {
 	}
 	num(c, 103, &l.listed)
 	flag(c, 104, &l.cut)
+	num(c, 105, &l.answered)
 }
 
 func (s *stream) fields(c *codec) {

@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -212,7 +213,7 @@ func (l *leg) absorb() {
 	l.events, l.duplicates, l.late = l.events+n.events, l.duplicates+n.duplicates, l.late+n.late
 	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
 	l.life, l.lifeClock = max(l.life, n.life), max(l.lifeClock, n.lifeClock)
-	l.gathered, l.acted = l.gathered || n.gathered, l.acted || n.acted
+	l.gathered, l.acted, l.answered = l.gathered || n.gathered, l.acted || n.acted, cmp.Or(l.answered, n.answered)
 	if n.step > l.step {
 		l.step, l.stepTime = n.step, n.stepTime
 	}
