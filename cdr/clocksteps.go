@@ -275,8 +275,12 @@ func (f *eventFold) runsBack(h *handle, appended janus.Micros) bool {
 	return told-f.e.Time > slack && f.waited(slack, appended)
 }
 
-// leastLeap is the least step forward that reports alone are believed.
-const leastLeap = 10 * second
+// leastLeap is the least step forward that reports alone are believed. A shorter one than longLeap is believed when the next
+// report came in its time, with as much in it as the ones before: else the client fell silent while some reports were lost.
+const (
+	leastLeap = 10 * second
+	longLeap  = minute
+)
 
 // leap is a span in which many intervals of reports should have passed, and all counters grew as in one.
 type leap struct {
@@ -335,15 +339,21 @@ func (s *stream) leap(up, t janus.Micros, grew int64) leap {
 		}
 		return leap{by: to - from - cadence, from: from, to: to}
 	}
+	var l leap
 	switch {
 	case s.count == 1: // what came before and between the first reports is known only behind them
-		return within(up, s.last, span, s.seen.BytesReceived+s.seen.BytesSent, grew)
+		l = within(up, s.last, span, s.seen.BytesReceived+s.seen.BytesSent, grew)
 	case s.count == 2 && span < s.interval:
-		return within(s.last-s.interval, s.last, span, s.growth, grew)
+		l = within(s.last-s.interval, s.last, span, s.growth, grew)
 	case s.intervals > 1 && s.interval > s.shortest+leastLeap && inTime(span, s.shortest) && alike(grew, s.growth) && alike(s.growth, s.growthBefore):
 		return leap{by: s.interval - s.shortest, from: s.last - s.interval, to: s.last}
+	default:
+		l = within(s.last, t, s.interval, grew, s.growth)
 	}
-	return within(s.last, t, s.interval, grew, s.growth)
+	if l.by < longLeap {
+		return leap{}
+	}
+	return l
 }
 
 // inTime tells whether a span between reports is the cadence.
