@@ -75,6 +75,14 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		if (b.State == "gathering" || b.State == "connecting") && n == nil && pc.step > stepConnecting && t > pc.life {
 			return ofEither // an ICE restart does, too
 		}
+		//mutant:connected-again
+		if (b.State == "connected" || b.State == "ready") && pc.longUp(t) {
+			return ofEither
+		}
+	case *janus.SelectedPair:
+		if pc.longUp(t) {
+			return ofEither // another pair may be better
+		}
 	case *janus.LocalCandidate, *janus.RemoteCandidate:
 		if pc.connected() && t > pc.life {
 			return ofEither // one may come late
@@ -148,6 +156,9 @@ func (f *eventFold) foreign(pc *leg) {
 	}
 	pc.next.foreign = true
 }
+
+// longUp tells whether the setup of a PeerConnection was over for some time.
+func (l *leg) longUp(t janus.Micros) bool { return l.connected() && t > l.life && t > max(l.up, l.secured, l.evidence)+second }
 
 // connected tells whether the PeerConnection was up, by anything that proves it.
 func (l *leg) connected() bool { return l.up != 0 || l.secured != 0 || l.evidence != 0 }
