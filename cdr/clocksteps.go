@@ -381,14 +381,17 @@ func (p *Partition) stepped(k *sessionEntry) {
 			d.move(s, handles)
 		}
 	}
-	s.steps, s.clockSuspect = line.steps, true
+	s.steps = line.steps
+	//mutant:over-before-the-step
+	s.clockSuspect = s.clockSuspect || !s.closing || s.lastOffset > line.stepOffset
 	for _, h := range handles {
 		p.touchHandle(k, h.id)
 		for _, l := range h.legs {
-			if !l.ended {
-				l.clockSuspect = true
-				p.conclude(RuleClockStepped, s, h, l, facts{at: line.now, limit: leastStep})
+			if (l.ended || l.closing) && l.lastOffset <= line.stepOffset {
+				continue // its end was told before
 			}
+			l.clockSuspect = true
+			p.conclude(RuleClockStepped, s, h, l, facts{at: line.now, limit: leastStep})
 		}
 	}
 }

@@ -21,6 +21,8 @@ type timeline struct {
 	steps int32        // how many were seen
 	undo  janus.Micros // shift before the last of them
 
+	stepOffset int64 // offset of the last event that is known to be before the last of them
+
 	floor      janus.Micros // smallest append − moment, while known
 	floorKnown bool
 	floorSince janus.Micros // partition time since when it has not fallen by much
@@ -64,6 +66,7 @@ func (t *timeline) fields(c *codec) {
 	num(c, 12, &t.leapTo)
 	list(c, 13, &t.lateSteps, func(c *codec, d *clockStep) { d.fields(c) })
 	num(c, 14, &t.way)
+	num(c, 15, &t.stepOffset)
 }
 
 // moment is when an event happened. One that goes through the floor shows that the clock was set forward.
@@ -89,6 +92,7 @@ func (t *timeline) step(by janus.Micros) {
 	t.undo = t.shift
 	t.shift += by
 	t.steps++
+	t.stepOffset = t.nowOffset
 }
 
 // see notes that an event happened at a moment.
