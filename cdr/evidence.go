@@ -55,6 +55,46 @@ var proofs = [signs][legKinds]evidence{
 	signStopped:  {StreamView: proofOfEnd, Recording: proofOfEnd},
 }
 
+// Evidence is a row of the table of what proves what.
+type Evidence struct {
+	Events string    // what Janus or a plugin says
+	Life   []LegKind // legs whose last evidence it moves
+	End    []LegKind // legs whose own end it is
+}
+
+// signEvents are the events of each class, for people.
+var signEvents = [signs]string{
+	signNone:     "`attached`, `detached`, REGISTER, OPTIONS, NOTIFY, MESSAGE, accounts, what plugins say of other handles and other calls",
+	signConnect:  "ICE and DTLS states, candidates, selected pair, `webrtcup`",
+	signSDP:      "an offer or an answer",
+	signMedia:    "media state, slow link, report of statistics",
+	signHangup:   "`hangup` of the PeerConnection",
+	signDialog:   "a SIP event or message with the Call-ID of the call: `proceeding`, `progress`, `accepted`, `updating`, …",
+	signBye:      "BYE or CANCEL of the call",
+	signCallOver: "SIP `hangup`, `declined`, `missed_call`",
+	signMember:   "an event of the participant: `configured`, `talking`, …",
+	signLeft:     "`leaving`, `left`, `leave`, `kicked`, room `destroyed`",
+	signStream:   "`starting`, `started`, `pausing`, `switching`, `recording`, `playing`, …",
+	signStopped:  "`stopping`, `stopped`",
+}
+
+// EvidenceTable is what each class of events proves of the legs that it can be about. What proves neither is in its first row.
+func EvidenceTable() []Evidence {
+	rows := make([]Evidence, signs)
+	for s := range rows {
+		rows[s].Events = signEvents[s]
+		for kind, proof := range proofs[s] {
+			switch proof {
+			case proofOfLife:
+				rows[s].Life = append(rows[s].Life, LegKind(kind))
+			case proofOfEnd:
+				rows[s].End = append(rows[s].End, LegKind(kind))
+			}
+		}
+	}
+	return rows
+}
+
 // signOf is the class of an event of a handle with a plugin.
 func signOf(plugin string, body janus.Body) sign {
 	switch b := body.(type) {

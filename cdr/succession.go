@@ -158,7 +158,9 @@ func (f *eventFold) foreign(pc *leg) {
 }
 
 // longUp tells whether the setup of a PeerConnection was over for some time.
-func (l *leg) longUp(t janus.Micros) bool { return l.connected() && t > l.life && t > max(l.up, l.secured, l.evidence)+second }
+func (l *leg) longUp(t janus.Micros) bool {
+	return l.connected() && t > l.life && t > max(l.up, l.secured, l.evidence)+second
+}
 
 // connected tells whether the PeerConnection was up, by anything that proves it.
 func (l *leg) connected() bool { return l.up != 0 || l.secured != 0 || l.evidence != 0 }

@@ -19,8 +19,8 @@ const folder = "../../docs"
 //	<!-- record: capture=1.1-f_sip where=leg_kind:SIP_CALL,leg_index:0 fields=duration,disposition -->
 //
 // The words are record (one record, as JSON), table (several, as a table), life (what Janus reported and which legs
-// lived then), sums (what comes out of adding up), result (of the SQL of the same name), fields (the table of fields)
-// and fingerprint (that of the schema).
+// lived then), sums (what comes out of adding up), result (of the SQL of the same name), fields (the table of fields),
+// fingerprint (that of the schema) and evidence (what events prove).
 type place struct {
 	page string // file name
 	line int
@@ -29,7 +29,7 @@ type place struct {
 	body string // between the comment and the end
 }
 
-var opening = regexp.MustCompile(`^<!-- (record|table|life|sums|result|fields|fingerprint): (.*) -->$`)
+var opening = regexp.MustCompile(`^<!-- (record|table|life|sums|result|fields|fingerprint|evidence): (.*) -->$`)
 
 const closing = "<!-- end -->"
 
