@@ -67,6 +67,7 @@ type commitEnv struct {
 type committer struct {
 	commitEnv
 	client  txnClient
+	lineage *lineage
 	offsets offsetsAPI
 }
 

@@ -179,7 +179,7 @@ func newDesk(t *testing.T) *desk {
 	s := &script{t: t, member: "we", generation: 3}
 	registry := prometheus.NewRegistry()
 	d := &desk{script: s, registry: registry, committer: &committer{
-		client: s, offsets: offsetsAPI{implicit: true},
+		client: s, lineage: &lineage{}, offsets: offsetsAPI{implicit: true},
 		commitEnv: commitEnv{
 			name: "g-one-0", group: "g", topics: kafka.Topics{Events: "events", CDR: "cdr", State: "state", DLQ: "dlq"},
 			cluster: clusterInfo{partitions: 8, dlq: 1}, encode: avro.Encode,
@@ -190,6 +190,7 @@ func newDesk(t *testing.T) *desk {
 	for _, partition := range []int32{2, 5} {
 		task := newTask(t, partition)
 		fold(t, task)
+		task.place = d.lineage.place(s)
 		d.tasks = append(d.tasks, task)
 	}
 	return d
@@ -207,7 +208,7 @@ func newTask(t *testing.T, partition int32) *task {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &task{partition: partition, fold: f, store: store, member: "we", releaseSlot: func() {}}
+	return &task{partition: partition, fold: f, store: store, place: place{member: "we"}, releaseSlot: func() {}}
 }
 
 // fold lets a task fold a session that is over, one that is open, and a value that is no event.
@@ -422,6 +423,21 @@ var unfinished = []struct {
 		asked: refusedByGroup, is: errUnknown, counted: [3]float64{0, 1, 0},
 	},
 	{
+		name:   "the next generation that we see is the one after the next",
+		script: func(s *script) { s.offsets = []offsetsAnswer{{err: kerr.IllegalGeneration, next: 5}} },
+		asked:  refusedByGroup, is: errUnknown, counted: [3]float64{0, 1, 0},
+	},
+	{
+		name:   "a generation was missed before the first offsets",
+		script: func(s *script) { s.generation = 5 },
+		asked:  givenUp, is: errUnknown, counted: [3]float64{0, 1, 0},
+	},
+	{
+		name:   "the group has begun to count anew",
+		script: func(s *script) { s.generation = 1 },
+		asked:  givenUp, is: errUnknown, counted: [3]float64{0, 1, 0},
+	},
+	{
 		name:   "the end is not answered",
 		script: func(s *script) { s.end = context.DeadlineExceeded },
 		asked:  []string{"offsets in generation 3", "commit"}, is: errUnknown, counted: [3]float64{0, 0, 1},
@@ -486,6 +502,33 @@ func TestOffsetsThatThisGenerationRefusesAreTakenInTheNext(t *testing.T) {
 	}
 	if d.outcomes() != [3]float64{1, 0, 0} {
 		t.Errorf("counted %v", d.outcomes())
+	}
+}
+
+func TestAMemberThatJoinsEachGenerationMayCommitInAnyOfThem(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.lineage.joins(3) // asks for the next one, is told, and asks again
+	d.lineage.joins(4)
+	d.script.generation = 5
+	if err := d.commit(t); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int32{5}; !slices.Equal(d.script.taken, want) {
+		t.Errorf("offsets came in generations %v, want %v", d.script.taken, want)
+	}
+}
+
+func TestOffsetsThatABrokerDoesNotTakeDuringARebalanceAreWrittenAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	during := kerr.RebalanceInProgress
+	d.script.offsets = []offsetsAnswer{{err: during, next: 3}, {err: during, next: 4}, {next: 4}}
+	if err := d.commit(t); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int32{3, 3, 4}; !slices.Equal(d.script.taken, want) {
+		t.Errorf("offsets came in generations %v, want %v", d.script.taken, want)
 	}
 }
 

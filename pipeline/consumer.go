@@ -39,7 +39,9 @@ type consumer struct {
 }
 
 func newConsumer(w *worker, conn *connection) *consumer {
-	committer := &committer{commitEnv: w.commitEnv, client: conn.client, offsets: conn.offsets}
+	committer := &committer{
+		commitEnv: w.commitEnv, client: conn.client, lineage: conn.lineage, offsets: conn.offsets,
+	}
 	return &consumer{
 		worker: w, client: conn.client, committer: committer,
 		rewriter: &rewriter{rewriteEnv: w.rewriteEnv, committer: committer},
@@ -51,7 +53,7 @@ func newConsumer(w *worker, conn *connection) *consumer {
 type restoring struct {
 	cancel context.CancelFunc
 	tries  int
-	member string // who we were in the group when we got the partition
+	place  place // where we were in the group when we got the partition
 }
 
 // pollOnce polls once, folds what came, and commits when it is time.
@@ -192,7 +194,7 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 			//mutant:drop-assigned
 			closing = and(closing, c.drop(partition))
 			//mutant:start-assigned
-			c.startRestore(ctx, partition, e.member, 1)
+			c.startRestore(ctx, partition, e.place, 1)
 		}
 		if e.owned != nil {
 			c.showOwned(e.owned)
@@ -224,9 +226,9 @@ func (c *consumer) showOwned(owned map[int32]bool) {
 }
 
 // startRestore restores a partition in a goroutine of its own; restoreDone gets the outcome.
-func (c *consumer) startRestore(ctx context.Context, partition int32, member string, tries int) {
+func (c *consumer) startRestore(ctx context.Context, partition int32, at place, tries int) {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &restoring{cancel: cancel, tries: tries, member: member}
+	r := &restoring{cancel: cancel, tries: tries, place: at}
 	c.restores[partition] = r
 	c.board.put(partition, func(s *PartitionStatus) {
 		*s = PartitionStatus{Partition: partition, Worker: c.board.worker, State: Restoring, Position: -1, Lag: -1,
@@ -258,7 +260,7 @@ func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *re
 	delete(c.restores, partition)
 	switch {
 	case outcome.err == nil:
-		outcome.task.member = attempt.member
+		outcome.task.place = attempt.place
 		c.restored[partition] = outcome.task
 		return nil
 	case ctx.Err() != nil:
@@ -269,7 +271,7 @@ func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *re
 		return outcome.err
 	}
 	c.log.Warn("restore failed, trying again", "partition", partition, "error", outcome.err)
-	c.startRestore(ctx, partition, attempt.member, attempt.tries+1)
+	c.startRestore(ctx, partition, attempt.place, attempt.tries+1)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 // event is something that a worker is told from outside: by the callbacks of its client, or by a restore.
 type event struct {
 	assigned []int32
-	member   string // who we are in the group, with assigned
+	place    place // where we are in the group, with assigned
 	revoked  []int32
 	lost     []int32        // nobody says whose they are by now
 	owned    map[int32]bool // the whole assignment, by the group

@@ -29,13 +29,14 @@ type member struct {
 }
 
 const (
-	rebalanceTime = 20 * time.Second // at least; the group waits so long for a transaction to end
+	rebalanceTime = 20 * time.Second // beyond the session timeout; the group waits so long for a transaction to end
 	closeTimeout  = 2 * time.Second
 )
 
 // connection is a client that is a member of the group.
 type connection struct {
 	client  *kgo.Client
+	lineage *lineage
 	offsets offsetsAPI
 	kill    func() // ends the client at once
 }
@@ -68,10 +69,10 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		return nil, fmt.Errorf("make client: %w", m.classify.failure(time.Now(), err)) // the brokers may be away
 	}
 	lives, kill := context.WithCancel(context.Background())
+	lineage := &lineage{}
 	assigned := func(_ context.Context, cl *kgo.Client, partitions map[string][]int32) {
 		cl.PauseFetchPartitions(partitions) // until they are restored
-		member, _ := cl.GroupMetadata()
-		m.inbox.put(event{assigned: partitions[m.topic], member: member})
+		m.inbox.put(event{assigned: partitions[m.topic], place: lineage.place(cl)})
 	}
 	revoked := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		m.inbox.joinsSoon()
@@ -89,11 +90,12 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.TransactionalID(m.name),
 		kgo.TransactionTimeout(m.transactionTimeout),
 		kgo.ConsumeTopics(m.topic),
-		kgo.Balancers(notifyingBalancer{kgo.CooperativeStickyBalancer(), &m.inbox, m.assignmentSynced}),
+		kgo.Balancers(notifyingBalancer{kgo.CooperativeStickyBalancer(), &m.inbox, lineage, m.assignmentSynced}),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(m.sessionTimeout),
 		kgo.HeartbeatInterval(min(time.Second, m.sessionTimeout/4)), // by them members hear that partitions move
-		kgo.RebalanceTimeout(max(rebalanceTime, m.sessionTimeout)),
+		// A member that says nothing is thrown out, as another by its id, before the group goes on without it.
+		kgo.RebalanceTimeout(m.sessionTimeout+rebalanceTime),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // out of range stops us, it never skips
@@ -115,7 +117,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
 	m.inbox.setKill(kill)
-	return &connection{client: client, offsets: offsets, kill: kill}, nil
+	return &connection{client: client, lineage: lineage, offsets: offsets, kill: kill}, nil
 }
 
 // OnGroupManageError hears why the client was thrown out of the group, before it joins again. When another process has
@@ -156,13 +158,15 @@ func (m *member) assignmentSynced(assigned map[string][]int32) {
 // notifyingBalancer is a balancer that tells when the client asks the group for an assignment, and what it gets.
 type notifyingBalancer struct {
 	kgo.GroupBalancer
-	inbox  *inbox
-	synced func(map[string][]int32)
+	inbox   *inbox
+	lineage *lineage
+	synced  func(map[string][]int32)
 }
 
 // JoinGroupMetadata writes down what we want.
 func (b notifyingBalancer) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	b.inbox.join(true)
+	b.lineage.joins(generation)
 	return b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
 }
 

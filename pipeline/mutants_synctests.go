@@ -165,7 +165,7 @@ func (c *committer) anyMember(ctx context.Context, batch []*taskCommit) error {
 			return err
 		}
 		for _, tc := range batch {
-			tc.task.member, _ = c.client.GroupMetadata()
+			tc.task.place = c.lineage.place(c.client)
 		}
 		err = c.fence(ctx, batch)
 	}
@@ -209,13 +209,13 @@ func (p *progress) aMomentOnly(ctx context.Context, reader *kafka.Reader, at int
 // livesOn keeps the task of a partition that was taken and comes back.
 //
 //mutant:lives-on
-func (c *consumer) livesOn(ctx context.Context, partition int32, member string, tries int) {
+func (c *consumer) livesOn(ctx context.Context, partition int32, at place, tries int) {
 	t := c.tasks[partition]
 	if t == nil {
-		c.startRestore(ctx, partition, member, tries)
+		c.startRestore(ctx, partition, at, tries)
 		return
 	}
-	t.member = member
+	t.place = at
 	c.restored[partition] = t
 	delete(c.tasks, partition)
 }

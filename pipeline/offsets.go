@@ -24,6 +24,8 @@ import (
 //   - a member that joins the next generation says what it has, and nobody else gets that before it was revoked from
 //     us; while we are in a transaction no revocation is let in;
 //   - a member that was thrown out comes back with another member id, so a task works for one member id only;
+//   - a static member that missed a generation, and comes back with the same id, sees that one is missing: a task works
+//     for one chain of generations only, see lineage;
 //   - what was thrown out after its offsets were taken is caught by the barrier: all our messages are acknowledged
 //     before the offsets go out, so they lie before the mark of the next owner, who waits until our transaction has
 //     ended.
@@ -40,8 +42,12 @@ const (
 	offsetsExplicit     = 4                     // the last version of TxnOffsetCommit for clusters below it
 )
 
-// generationAtMost bounds how long a transaction looks for the generation in which its offsets are taken.
-const generationAtMost = 5 * time.Second
+// How long a transaction looks for the generation in which its offsets are taken, at most, and how often it tries while
+// the group says that it is looking for one itself.
+const (
+	generationAtMost = 5 * time.Second
+	refusedPause     = 20 * time.Millisecond
+)
 
 // askOffsetsAPI asks the cluster. It may have been upgraded since the last client.
 func askOffsetsAPI(ctx context.Context, client kmsg.Requestor) (offsetsAPI, error) {
@@ -85,23 +91,55 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 		}
 	}
 	for until := time.Now().Add(generationAtMost); ; {
-		member, generation := c.client.GroupMetadata()
-		for _, tc := range batch {
-			//mutant:who-we-are
-			if tc.task.member != member {
-				return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now",
-					tc.task.partition, tc.task.member, member)
-			}
+		at := c.lineage.place(c.client)
+		if err := ours(batch, at); err != nil {
+			return err
 		}
-		refused := c.writeOffsets(ctx, id, epoch, member, generation, batch)
-		if !errors.Is(refused, kerr.IllegalGeneration) || time.Now().After(until) {
+		refused := c.writeOffsets(ctx, id, epoch, at.member, at.generation, batch)
+		var wait error
+		switch {
+		case time.Now().After(until):
+			return refused
+		case errors.Is(refused, kerr.IllegalGeneration):
+			// The next generation has begun, and its answer is on the way to us.
+			//mutant:refused-generation
+			wait = c.generationAfter(ctx, at.generation, until)
+		case errors.Is(refused, kerr.RebalanceInProgress): // Apache Kafka takes them meanwhile, others may not
+			wait = pause(ctx, refusedPause)
+		default:
 			return refused
 		}
-		// The next generation has begun, and its answer is on the way to us.
-		//mutant:refused-generation
-		if err := c.generationAfter(ctx, generation, until); err != nil {
-			return fmt.Errorf("%w: %w", refused, err)
+		if wait != nil {
+			return fmt.Errorf("%w: %w", refused, wait)
 		}
+	}
+}
+
+// ours is nil when nobody else can have had the partitions of the tasks since they were given to us.
+func ours(batch []*taskCommit, now place) error {
+	for _, tc := range batch {
+		given := tc.task.place
+		//mutant:who-we-are
+		if given.member != now.member {
+			return fmt.Errorf("partition %d was given to %s, but the group knows us as %q now",
+				tc.task.partition, given.member, now.member)
+		}
+		//mutant:which-chain
+		if given.chain != now.chain {
+			return fmt.Errorf("partition %d was given to us in generation %d, but the group is in generation %d now, "+
+				"and had one in between without us", tc.task.partition, given.generation, now.generation)
+		}
+	}
+	return nil
+}
+
+// pause waits a while, or until the context ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 

@@ -15,7 +15,7 @@ type task struct {
 	fold        *cdr.Partition
 	store       *statestore.Store
 	releaseSlot func() // gives the partition's slot in this process back
-	member      string // who we were in the group when we got the partition: only as that one may it commit
+	place       place  // where we were in the group when we got the partition: see ours
 
 	start   int64 // where the log began at the restore: for a fold that has no position, or one before it
 	end     int64 // end of the partition at the last fetch, -1 when not known

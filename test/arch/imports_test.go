@@ -66,6 +66,7 @@ var rooms = []room{
 	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline", "spool"}},
 	{name: "test/e2e", tests: []string{"*"}},
 	{name: "test/simulation", tests: []string{"*"}},
+	{name: "test/interleavings", tests: []string{"*"}},
 
 	{name: "tools", rooms: []string{"*"}}, // commands, but no part of the product
 	{name: "cmd", rooms: []string{"*"}},

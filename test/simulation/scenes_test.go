@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -335,6 +336,51 @@ func TestSceneAWorkerThatIsThrownOutDoesNotTryAgainAsAnother(t *testing.T) {
 		p.letGo()
 		w.pass(10 * time.Second)
 	})
+}
+
+// missed brings a process to where the group has had a generation without it, in which another one brought its partitions
+// further and is gone, while it stayed a member under its name. It stands at the beginning of a transaction, and its
+// question for a place in the group is on the way until it is released.
+func (w *world) missed(p *process) (release chan struct{}) {
+	w.static.Hurry(5 * time.Second)
+	release = make(chan struct{})
+	p.line.arm(armed{key: kmsg.JoinGroup, nth: 1, hold: release})
+	other := w.nextHost()
+	w.until("the group waits for its members", func() bool { return w.groupState() == preparing })
+	w.pass(time.Second) // it hears of it
+	stands := p.haltWhen(pipeline.AfterBegin, p.emits.Load)
+	<-stands.reached
+	w.until("the other one has brought its partitions further", func() bool {
+		has := other.runs.Status().Partitions
+		further := func(s pipeline.PartitionStatus) bool {
+			return s.State == pipeline.Running && s.Lag == 0 && s.Position > 50
+		}
+		return slices.ContainsFunc(has, further)
+	})
+	w.pass(3 * time.Second)
+	return release
+}
+
+// It was away from the group for one generation under the same name: whatever it had before may have been another's.
+func TestSceneAStaticMemberThatMissesAGeneration(t *testing.T) {
+	for _, tries := range []string{"in that generation", "in the next"} {
+		t.Run("it writes its offsets first "+tries, func(t *testing.T) {
+			scene(t, func(w *world, p *process) {
+				p = w.alone(p)
+				release := w.missed(p)
+				if tries == "in the next" {
+					close(release)
+					w.until("it is taken in", func() bool { return w.groupState() == "Stable" })
+					w.pass(3 * time.Second)
+					p.letGo()
+				} else {
+					p.line.arm(armed{key: kmsg.TxnOffsetCommit, nth: 1, then: func() { close(release) }})
+					p.letGo()
+				}
+				w.pass(15 * time.Second)
+			})
+		})
+	}
 }
 
 // The brokers have taken its offsets, then the group gives its partitions away: what it commits now counts, and the next

@@ -28,6 +28,7 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/internal/fixtures/broker"
 	"januscdr/janus"
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
@@ -58,6 +59,7 @@ type world struct {
 
 	wires     *kfake.VirtualNetwork
 	broker    *embedded.Broker
+	static    *broker.Keeper
 	brokerDir string
 	direct    *line // for looking on: never harmed
 	admin     *kgo.Client
@@ -135,6 +137,7 @@ func newWorld(t testing.TB, seed uint64, dir string) *world {
 	if w.admin, err = kafka.NewClient(w.kafka(w.direct)); err != nil {
 		t.Fatal(err)
 	}
+	w.keepStatic()
 	if _, err := kafka.CreateTopics(context.Background(), w.admin, topics); err != nil {
 		t.Fatal(err)
 	}
@@ -194,13 +197,20 @@ func (w *world) excuse(err error) { w.excused = append(w.excused, err) }
 func (w *world) startBroker() {
 	level := hclog.Error
 	log := hclog.New(&hclog.LoggerOptions{Level: level, Output: &syncBuffer{}})
-	broker, err := embedded.Start(embedded.Options{Dir: w.brokerDir, Listen: brokerAt, Log: log, Kfake: []kfake.Opt{
+	started, err := embedded.Start(embedded.Options{Dir: w.brokerDir, Listen: brokerAt, Log: log, Kfake: []kfake.Opt{
 		kfake.ListenFn(w.wires.Listen), kfake.GroupMinSessionTimeout(time.Second),
 	}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.broker = broker
+	if w.broker = started; w.admin != nil {
+		w.keepStatic()
+	}
+}
+
+// keepStatic lets the broker treat static members as Apache Kafka does.
+func (w *world) keepStatic() {
+	w.static = broker.KeepStatic(w.broker.Cluster(), w.admin, map[string]int32{topics.Events: partitions})
 }
 
 // restartBroker lets the broker die and come back on what its disk has: in order, or without a chance to write
@@ -513,7 +523,7 @@ func (w *world) ends() (ends, committed map[int32]int64, ok bool) {
 	return ends, committed, true
 }
 
-// tooLong is how long no broker but kfake lets a group wait for members: the rebalance timeout of our clients is 20 s.
+// tooLong is how long no broker but kfake lets a group wait for members: the rebalance timeout of our clients is 32 s.
 // kfake begins it anew with each request to join, so members whose requests time out one after the other put it off for
 // ever. It comes to that when all have joined and it counts one too few: it seems to take a static member that is
 // replaced while it waits for its assignment off those that join.

@@ -11,6 +11,7 @@ type Mutants struct {
 	PositionBefore     bool // the position is committed in a transaction of its own, before the states
 	NoOffsets          bool // the transaction carries no offsets: nobody asks whether the partition is still ours
 	NameNotCompared    bool // it asks whether the partition is ours now, not whether it has been all the time
+	MissedNotCompared  bool // it asks whether it is ours under the same name, not whether a generation was missed
 	OffsetsFirst       bool // the offsets are taken before the messages are
 	UnknownIsCommitted bool // no answer is taken for success
 	UnknownIsAborted   bool // no answer is taken for failure, and the same is tried again
@@ -93,7 +94,8 @@ type worker struct {
 	id         int8 // its transactional id, and what it is in the group
 	phase      phase
 	epoch      int8 // of its transactional id
-	generation int8 // of the group, as it knows it: here each gives the partition to somebody, who has a new name by that
+	generation int8 // of the group, as it knows it: here each gives the partition to somebody
+	name       int8 // under which it was given the partition
 	barrier    int8
 	at         int8 // of the changelog, while restoring
 
@@ -127,6 +129,7 @@ type World struct {
 	generation int8
 	owner      int8
 	epochs     [names]int8
+	members    [names]int8 // names of the workers in the group: who was thrown out comes back under a new one
 	workers    [names]worker
 	budget     Budget
 	mutant     Mutants
@@ -177,9 +180,10 @@ func (m *World) key() string {
 	}
 	put(m.generation, m.owner, m.budget.Kills, m.budget.Rebalances, m.budget.Lost, m.budget.Refused, m.budget.Timers)
 	put(m.epochs[:]...)
+	put(m.members[:]...)
 	for i := range m.workers {
 		w := &m.workers[i]
-		put(int8(w.phase), w.epoch, w.generation, w.barrier, w.at, w.next, int8(len(w.pending)))
+		put(int8(w.phase), w.epoch, w.generation, w.name, w.barrier, w.at, w.next, int8(len(w.pending)))
 		put(w.state[:]...)
 		for _, o := range w.pending {
 			put(o.key, o.n)

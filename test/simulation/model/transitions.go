@@ -77,11 +77,11 @@ var life = []transition{
 		},
 		func(m *World, w *worker) {
 			if m.mutant.TaskKeptWhenTaken && w.kept {
-				w.generation, w.phase, w.kept = m.generation, running, false
+				w.generation, w.name, w.phase, w.kept = m.generation, m.members[w.id], running, false
 				return
 			}
 			w.drop()
-			w.generation, w.phase = m.generation, assigned
+			w.generation, w.name, w.phase = m.generation, m.members[w.id], assigned
 		},
 	},
 	{
@@ -265,23 +265,38 @@ var disk = []transition{
 // brokers is what the group and the transaction coordinator do.
 var brokers = []transition{
 	{
-		"the group gives it the partition",
-		func(m *World, w *worker) bool {
-			return w.phase >= idle && m.owner != w.id && (m.owner < 0 || m.budget.Rebalances > 0)
-		},
+		"the group gives it the partition, and throws out who had it",
+		mayBeGiven,
 		func(m *World, w *worker) {
 			if m.owner >= 0 {
-				m.budget.Rebalances--
+				m.members[m.owner]++
 			}
-			m.owner = w.id
-			m.generation++
+			m.give(w)
 		},
+	},
+	{
+		"the group gives it the partition, and who had it misses a generation under the same name",
+		func(m *World, w *worker) bool { return m.owner >= 0 && mayBeGiven(m, w) },
+		func(m *World, w *worker) { m.give(w) },
 	},
 	{
 		"its transaction times out",
 		func(m *World, w *worker) bool { return m.holds(w) && (w.phase < afterBegin || m.fenced(w)) },
 		func(m *World, w *worker) { m.finish(w, aborted) },
 	},
+}
+
+func mayBeGiven(m *World, w *worker) bool {
+	return w.phase >= idle && m.owner != w.id && (m.owner < 0 || m.budget.Rebalances > 0)
+}
+
+// give begins a generation in which a worker has the partition.
+func (m *World) give(w *worker) {
+	if m.owner >= 0 {
+		m.budget.Rebalances--
+	}
+	m.owner = w.id
+	m.generation++
 }
 
 // faults are what a budget bounds.
@@ -358,6 +373,8 @@ func (m *World) refusesOffsets(w *worker) bool {
 		return w.left // it was asked before
 	case m.mutant.NameNotCompared:
 		return m.owner != w.id
+	case m.mutant.MissedNotCompared:
+		return m.owner != w.id || m.members[w.id] != w.name
 	}
 	return m.removed(w)
 }

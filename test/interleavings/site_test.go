@@ -1,0 +1,414 @@
+package interleavings
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"januscdr/avro"
+	"januscdr/cdr"
+	"januscdr/kafka"
+	"januscdr/pipeline"
+)
+
+const (
+	partitions = 2
+	patience   = 60 * time.Second
+)
+
+var brokers []string
+
+func TestMain(m *testing.M) {
+	if list := os.Getenv("JANUSCDR_INTERLEAVINGS_BROKERS"); list != "" {
+		brokers = strings.Split(list, ",")
+	}
+	os.Exit(m.Run())
+}
+
+// site is topics and a group of their own, and the processors that work there.
+type site struct {
+	t      *testing.T
+	opts   kafka.Options
+	topics kafka.Topics
+	group  string
+	client *kgo.Client
+	admin  *kadm.Client
+	policy cdr.Policy
+	cdrID  [16]byte // of the topic of records
+
+	sessions int
+	all      []*process
+}
+
+var sites atomic.Int64
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	if len(brokers) == 0 {
+		t.Skip("JANUSCDR_INTERLEAVINGS_BROKERS names no Kafka")
+	}
+	name := fmt.Sprintf("il%d-%d", time.Now().UnixNano()%1e9, sites.Add(1))
+	s := &site{
+		t: t, opts: kafka.Options{Brokers: brokers}, group: name, policy: cdr.DefaultPolicy(),
+		topics: kafka.Topics{
+			Events: name + ".events", CDR: name + ".cdr", State: name + ".state", DLQ: name + ".dlq", Partitions: partitions,
+		},
+	}
+	s.policy.Grace = 1_000 // a session is over when the next event of its partition comes
+	var err error
+	if s.client, err = kafka.NewClient(s.opts); err != nil {
+		t.Fatal(err)
+	}
+	s.admin = kadm.NewClient(s.client)
+	if _, err := kafka.CreateTopics(t.Context(), s.client, s.topics); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := s.admin.ListTopics(t.Context(), s.topics.CDR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cdrID = listed[s.topics.CDR].ID
+	t.Cleanup(func() {
+		for _, p := range s.all {
+			p.cancel()
+			p.wire.end()
+			<-p.done
+			if t.Failed() {
+				t.Logf("log of %s:\n%s", p.name, p.log.String())
+			}
+		}
+		_, _ = s.admin.DeleteTopics(context.Background(), s.topics.Events, s.topics.CDR, s.topics.State, s.topics.DLQ)
+		s.client.Close()
+	})
+	return s
+}
+
+// process is a processor with one worker.
+type process struct {
+	site   *site
+	name   string
+	wire   *wire
+	runs   *pipeline.Processor
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+	log    logBuffer
+}
+
+// start starts a processor on a wire that a test may have armed; on an empty disk.
+func (s *site) start(name string, w *wire, change ...func(*pipeline.Options)) *process {
+	s.t.Helper()
+	p := &process{site: s, name: name, wire: w, done: make(chan struct{})}
+	o := pipeline.Options{
+		Kafka: kafka.Options{Brokers: brokers, Dialer: w.dial}, Topics: s.topics, Group: s.group, Instance: name, Workers: 1,
+		StateDir: s.t.TempDir(), Policy: s.policy, CommitInterval: 200 * time.Millisecond,
+		TransactionTimeout: 30 * time.Second, SessionTimeout: 25 * time.Second,
+		Headers: pipeline.HeaderNames{Version: "test", Policy: "policy"},
+		Log:     hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: &p.log}),
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	var err error
+	if p.runs, err = pipeline.New(o); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	s.all = append(s.all, p)
+	go func() {
+		defer close(p.done)
+		p.err = p.runs.Run(ctx)
+	}()
+	return p
+}
+
+// kill ends a process as SIGKILL does, but for what it has sent already.
+func (p *process) kill() {
+	p.wire.kill()
+	p.cancel()
+}
+
+// toRecords tells a request that writes records in a transaction.
+func (s *site) toRecords(req kmsg.Request) bool {
+	produce := req.(*kmsg.ProduceRequest)
+	if produce.TransactionID == nil {
+		return false
+	}
+	for _, topic := range produce.Topics {
+		if topic.TopicID == s.cdrID || topic.Topic == s.topics.CDR {
+			return true
+		}
+	}
+	return false
+}
+
+// plain tells a request that writes outside of transactions: a barrier, a tick.
+func plain(req kmsg.Request) bool { return req.(*kmsg.ProduceRequest).TransactionID == nil }
+
+// load writes sessions that come and go, each event on its own so that time passes in between.
+func (s *site) load(sessions int) {
+	s.t.Helper()
+	for range sessions {
+		s.sessions++
+		for _, name := range []string{"created", "destroyed"} {
+			r := &kgo.Record{Topic: s.topics.Events, Key: fmt.Append(nil, s.sessions), Value: fmt.Appendf(nil,
+				`{"emitter":"janus","type":1,"timestamp":%d,"session_id":%d,"event":{"name":%q,"transport":`+
+					`{"transport":"janus.transport.http","id":"0"}}}`, time.Now().UnixMicro(), s.sessions, name)}
+			if err := s.client.ProduceSync(s.t.Context(), r).FirstErr(); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (s *site) ends() map[int32]int64 {
+	s.t.Helper()
+	listed, err := s.admin.ListEndOffsets(s.t.Context(), s.topics.Events)
+	if err = errors.Join(err, listed.Error()); err != nil {
+		s.t.Fatal(err)
+	}
+	ends := map[int32]int64{}
+	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	return ends
+}
+
+func (s *site) committed() map[int32]int64 {
+	committed := map[int32]int64{}
+	offsets, err := s.admin.FetchOffsets(s.t.Context(), s.group)
+	if err != nil {
+		return committed // a coordinator moves
+	}
+	offsets.Each(func(o kadm.OffsetResponse) { committed[o.Partition] = o.At })
+	return committed
+}
+
+// caughtUp waits until all that is written now is committed.
+func (s *site) caughtUp() {
+	s.t.Helper()
+	ends := s.ends()
+	s.eventually("all that is written is committed", func() bool {
+		committed := s.committed()
+		for partition, end := range ends {
+			if committed[partition] < end {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// has waits until a process has brought a partition as far as the log goes, and returns which.
+func (p *process) has() (partition int32) {
+	s := p.site
+	s.t.Helper()
+	ends := s.ends()
+	s.eventually(p.name+" has brought a partition to its end", func() bool {
+		for _, at := range p.runs.Status().Partitions {
+			if at.State == pipeline.Running && at.Position >= ends[at.Partition] && s.committed()[at.Partition] >= ends[at.Partition] {
+				partition = at.Partition
+				return true
+			}
+		}
+		return false
+	})
+	return partition
+}
+
+func (s *site) eventually(what string, done func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// reaches waits for a rule to be reached.
+func (s *site) reaches(what string, rules ...*rule) {
+	s.t.Helper()
+	s.eventually(what, func() bool {
+		for _, r := range rules {
+			select {
+			case <-r.reached:
+				return true
+			default:
+			}
+		}
+		return false
+	})
+}
+
+// takeOut takes a process out of the group.
+func (s *site) takeOut(name string) {
+	s.t.Helper()
+	instance := fmt.Sprintf("%s-%s-0", s.group, name)
+	s.eventually(name+" is taken out of the group", func() bool {
+		left, err := s.admin.LeaveGroup(s.t.Context(), kadm.LeaveGroup(s.group).InstanceIDs(instance))
+		return err == nil && left.Error() == nil
+	})
+}
+
+func (s *site) groupState() string {
+	described, err := s.admin.DescribeGroups(s.t.Context(), s.group)
+	if err != nil {
+		return err.Error()
+	}
+	return described[s.group].State
+}
+
+// read reads what is committed in a topic, by partition.
+func (s *site) read(topic string) map[int32][]*kgo.Record {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	ranges, err := kafka.CommittedRanges(ctx, s.client, topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	reader, err := kafka.NewReader(s.opts, topic, ranges)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer reader.Close()
+	all := map[int32][]*kgo.Record{}
+	for {
+		records, err := reader.Next(ctx)
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, r := range records {
+			all[r.Partition] = append(all[r.Partition], r)
+		}
+	}
+}
+
+// judge lets all be well, and compares the records with those of a fold of the log up to what is committed.
+func (s *site) judge() {
+	s.t.Helper()
+	s.load(6)
+	s.caughtUp()
+	for _, p := range s.all {
+		p.cancel()
+		p.wire.end()
+		<-p.done
+		if p.err != nil && !errors.Is(p.err, pipeline.ErrFenced) {
+			s.t.Errorf("%s ended: %v", p.name, p.err)
+		}
+	}
+	committed, log, got := s.committed(), s.read(s.topics.Events), s.read(s.topics.CDR)
+	total := 0
+	for partition := range int32(partitions) {
+		fold, err := cdr.NewFold(s.policy, cdr.Source{Topic: s.topics.Events, Partition: partition})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var want [][]byte
+		take := func(step cdr.Step, err error) {
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			for i := range step.Records {
+				value, err := avro.Encode(&step.Records[i])
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				want = append(want, value)
+			}
+		}
+		for _, r := range log[partition] {
+			if r.Offset < committed[partition] {
+				take(fold.Apply(pipeline.Input(r)))
+				take(fold.Step(), nil)
+			}
+		}
+		total += len(want)
+		have := got[partition]
+		if len(have) != len(want) {
+			s.t.Errorf("partition %d: %d records came out, want %d", partition, len(have), len(want))
+			continue
+		}
+		for i, r := range have {
+			if !bytes.Equal(r.Value, want[i]) {
+				s.t.Errorf("partition %d: record %d is another one than the log has", partition, i)
+				break
+			}
+		}
+	}
+	if total < s.sessions/2 {
+		s.t.Errorf("%d records of %d sessions: too few to tell", total, s.sessions)
+	}
+}
+
+// moveCoordinator moves the leader of the partition that knows a group or a transactional id to another broker.
+func (s *site) moveCoordinator(topic, id string) {
+	s.t.Helper()
+	described, err := s.admin.ListTopics(s.t.Context(), topic)
+	if err != nil || described.Error() != nil {
+		s.t.Fatal(errors.Join(err, described.Error()))
+	}
+	all := described[topic].Partitions
+	partition := all[javaHash(id)%int32(len(all))]
+	replicas := append(partition.Replicas[1:len(partition.Replicas):len(partition.Replicas)], partition.Replicas[0])
+	for i, r := range replicas { // whoever leads now comes last
+		if r == partition.Leader {
+			replicas = append(append(replicas[:i:i], replicas[i+1:]...), r)
+			break
+		}
+	}
+	var assign kadm.AlterPartitionAssignmentsReq
+	assign.Assign(topic, partition.Partition, replicas)
+	if _, err := s.admin.AlterPartitionAssignments(s.t.Context(), assign); err != nil {
+		s.t.Fatal(err)
+	}
+	var set kadm.TopicsSet
+	set.Add(topic, partition.Partition)
+	s.eventually("the coordinator has moved", func() bool {
+		_, _ = s.admin.ElectLeaders(s.t.Context(), kadm.ElectPreferredReplica, set)
+		now, err := s.admin.ListTopics(s.t.Context(), topic)
+		leader := now[topic].Partitions[partition.Partition].Leader
+		return err == nil && leader >= 0 && leader != partition.Leader
+	})
+}
+
+// javaHash is what Kafka finds a coordinator by.
+func javaHash(id string) int32 {
+	var h int32
+	for _, b := range []byte(id) {
+		h = 31*h + int32(b)
+	}
+	return h & 0x7fffffff
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
