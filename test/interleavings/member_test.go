@@ -12,16 +12,22 @@ import (
 // stalls is how long the group waits for a member in these tests.
 const stalls = 3 * time.Second
 
+func stalling() *wire {
+	w := newWire()
+	w.rebalanceTimeout = stalls
+	return w
+}
+
 // missing brings two processes to where the group has begun a generation without the first, which is a static member
 // and stays one, and has given one of its partitions to the second. The first one's question for a place is on the way,
 // and what it reads is held back.
 func missing(t *testing.T) (s *site, a, b *process, join, fetch *rule) {
 	s = newSite(t)
-	a = s.start("a", &wire{conns: map[*conn]bool{}, rebalanceTimeout: stalls})
+	a = s.start("a", stalling())
 	s.load(10)
 	s.caughtUp()
 	join = a.wire.hold(kmsg.JoinGroup, nil)
-	b = s.start("b", &wire{conns: map[*conn]bool{}, rebalanceTimeout: stalls}, func(o *pipeline.Options) { o.Leave = true })
+	b = s.start("b", stalling(), func(o *pipeline.Options) { o.Leave = true })
 	s.reaches("the first asks for its place in the next generation", join)
 	fetch = a.wire.holdAnswers(kmsg.Fetch)
 	s.load(10)

@@ -115,7 +115,7 @@ func (s *site) start(name string, w *wire, change ...func(*pipeline.Options)) *p
 	o := pipeline.Options{
 		Kafka: kafka.Options{Brokers: brokers, Dialer: w.dial}, Topics: s.topics, Group: s.group, Instance: name, Workers: 1,
 		StateDir: s.t.TempDir(), Policy: s.policy, CommitInterval: 200 * time.Millisecond,
-		TransactionTimeout: 30 * time.Second, SessionTimeout: 25 * time.Second,
+		TransactionTimeout: 10 * time.Second, SessionTimeout: 25 * time.Second,
 		Headers: pipeline.HeaderNames{Version: "test", Policy: "policy"},
 		Log:     hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: &p.log}),
 	}
@@ -217,8 +217,10 @@ func (p *process) has() (partition int32) {
 	s.t.Helper()
 	ends := s.ends()
 	s.eventually(p.name+" has brought a partition to its end", func() bool {
+		committed := s.committed()
 		for _, at := range p.runs.Status().Partitions {
-			if at.State == pipeline.Running && at.Position >= ends[at.Partition] && s.committed()[at.Partition] >= ends[at.Partition] {
+			end := ends[at.Partition]
+			if at.State == pipeline.Running && at.Position >= end && committed[at.Partition] >= end {
 				partition = at.Partition
 				return true
 			}

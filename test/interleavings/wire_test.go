@@ -126,7 +126,10 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: inner, wire: w, asked: map[int32]kmsg.Request{}, out: make(chan []byte, 1024), gone: make(chan struct{})}
+	c := &conn{
+		Conn: inner, wire: w, asked: map[int32]kmsg.Request{}, out: make(chan []byte, 1024), in: make(chan []byte, 1024),
+		left: make(chan struct{}), gone: make(chan struct{}),
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead {
@@ -135,16 +138,21 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	w.conns[c] = true
 	go c.send()
+	go c.receive()
 	return c, nil
 }
 
-// conn is one connection. Requests go out in their order, from a goroutine of its own: the client must not wait.
+// conn is one connection. Requests and answers pass in their order, each on a goroutine of the connection: the client
+// must not wait.
 type conn struct {
 	net.Conn
 	wire *wire
 	out  chan []byte
-	gone chan struct{}
-	once sync.Once
+	in   chan []byte
+
+	left chan struct{} // closed when the client has closed it
+	gone chan struct{} // closed when it is closed
+	once [2]sync.Once  // of these
 
 	mu    sync.Mutex
 	asked map[int32]kmsg.Request
@@ -181,15 +189,16 @@ func (c *conn) Write(b []byte) (int, error) {
 		copy(held, kbin.AppendInt32(nil, int32(len(held)-4)))
 	}
 	c.mu.Lock()
-	c.asked[number] = req
-	mute := c.mute
-	c.mu.Unlock()
-	if mute {
+	defer c.mu.Unlock()
+	if c.mute {
 		return 0, errCut
 	}
 	select {
-	case c.out <- held:
+	case c.out <- held: // it has room for more than a client asks at once
+		c.asked[number] = req
 		return len(b), nil
+	case <-c.left:
+		return 0, errCut
 	case <-c.gone:
 		return 0, errCut
 	}
@@ -215,30 +224,45 @@ func (c *conn) send() {
 	}
 }
 
-func (c *conn) Read(b []byte) (int, error) {
-	for len(c.rest) == 0 {
+// receive takes what the brokers say.
+func (c *conn) receive() {
+	defer c.close()
+	for {
 		var head [8]byte
 		if _, err := io.ReadFull(c.Conn, head[:]); err != nil {
-			return 0, err
+			return
 		}
 		answer := make([]byte, 4+binary.BigEndian.Uint32(head[:]))
 		copy(answer, head[:])
 		if _, err := io.ReadFull(c.Conn, answer[8:]); err != nil {
-			return 0, err
+			return
 		}
 		number := int32(binary.BigEndian.Uint32(head[4:]))
 		c.mu.Lock()
 		req := c.asked[number]
 		delete(c.asked, number)
 		c.mu.Unlock()
-		if req == nil {
-			continue
+		if req != nil && c.wire.pass(req, true) != nil {
+			return
 		}
-		if err := c.wire.pass(req, true); err != nil {
-			c.close()
-			return 0, err
+		select {
+		case c.in <- answer:
+		case <-c.left: // nobody listens
+		case <-c.gone:
+			return
 		}
-		c.rest = answer
+	}
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	for len(c.rest) == 0 {
+		select {
+		case c.rest = <-c.in:
+		case <-c.left:
+			return 0, errCut
+		case <-c.gone:
+			return 0, errCut
+		}
 	}
 	n := copy(b, c.rest)
 	c.rest = c.rest[n:]
@@ -253,22 +277,47 @@ func (c *conn) deaf() {
 }
 
 func (c *conn) close() {
-	c.once.Do(func() { close(c.gone) })
+	c.once[0].Do(func() { close(c.gone) })
 	c.Conn.Close()
 }
 
-// Close ends the connection, unless something of it is held back and the process is dead: then the wire lives on.
+// Close is the client's. What a dead process has sent goes on its way.
 func (c *conn) Close() error {
+	c.once[1].Do(func() { close(c.left) })
 	c.mu.Lock()
-	mute := c.mute
-	c.mu.Unlock()
-	if !mute {
+	defer c.mu.Unlock()
+	if !c.mute {
 		c.close()
-		c.wire.mu.Lock()
-		delete(c.wire.conns, c)
-		c.wire.mu.Unlock()
 	}
 	return nil
+}
+
+// idle tells whether all that a dead process has sent is answered, or its connection is gone.
+func (w *wire) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		if c.busy() {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *conn) busy() bool {
+	select {
+	case <-c.gone:
+		return false
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, req := range c.asked {
+		if kmsg.Key(req.Key()) != kmsg.JoinGroup { // may wait for long
+			return true
+		}
+	}
+	return false
 }
 
 // end closes what a dead process has left.

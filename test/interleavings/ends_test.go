@@ -1,0 +1,109 @@
+package interleavings
+
+import (
+	"context"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// An end whose request or answer is lost has an outcome that only the changelog knows.
+func TestAnEndThatIsNotAnsweredIsAskedOfTheChangelog(t *testing.T) {
+	for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unanswered(newSite(t), done)
+		})
+	}
+}
+
+func unanswered(s *site, done bool) {
+	a := s.start("a", newWire())
+	s.load(6)
+	s.caughtUp()
+	for range 2 {
+		cut := a.wire.cutAt(kmsg.EndTxn, done)
+		s.load(6)
+		s.reaches("the end is not answered", cut)
+		s.caughtUp()
+	}
+	s.judge()
+}
+
+// lates are what a dead process has sent and what arrives when the next one of its name has begun.
+var lates = map[string]kmsg.Key{"messages": kmsg.Produce, "offsets": kmsg.TxnOffsetCommit, "an end": kmsg.EndTxn}
+
+func TestWhatADeadProcessHasSentComesWhenTheNextOfItsNameHasBegun(t *testing.T) {
+	for name, key := range lates {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			late(newSite(t), key)
+		})
+	}
+}
+
+func late(s *site, key kmsg.Key) {
+	a := s.start("a", newWire())
+	s.load(6)
+	s.caughtUp()
+	held := a.wire.hold(key, nil)
+	if key == kmsg.Produce {
+		held.release()
+		held = a.wire.hold(key, s.toRecords)
+	}
+	s.load(6)
+	s.reaches("something is on the way", held)
+	a.kill()
+	w := newWire()
+	begun, asks := w.passes(kmsg.InitProducerID, nil), w.hold(kmsg.OffsetFetch, nil)
+	next := s.start("a", w)
+	s.reaches("the next one has its id", begun)
+	s.reaches("it asks for the offsets of the group", asks)
+	held.release()
+	s.eventually("what was late has arrived", func() bool { return a.wire.idle() })
+	asks.release()
+	next.has()
+	s.judge()
+}
+
+// The level of the cluster says how transactions go: below 2, an end does not begin a new epoch, and what is late is
+// not told from what is not by that.
+func TestTransactionsOfLevel1(t *testing.T) {
+	s := newSite(t)
+	levels(t, s.admin, 1)
+	t.Cleanup(func() { levels(t, s.admin, 2) })
+	t.Run("all", func(t *testing.T) {
+		for name, key := range lates {
+			t.Run(name+" of a dead process, late", func(t *testing.T) {
+				t.Parallel()
+				late(newSite(t), key)
+			})
+		}
+		for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
+			t.Run("an end that is not answered: "+name, func(t *testing.T) {
+				t.Parallel()
+				unanswered(newSite(t), done)
+			})
+		}
+	})
+}
+
+// levels sets the level of transactions.
+func levels(t *testing.T, admin *kadm.Client, level int16) {
+	t.Helper()
+	kind := int8(1)
+	if level == 1 {
+		kind = 2 // a safe downgrade
+	}
+	update := kadm.FeatureUpdate{Feature: "transaction.version", MaxVersionLevel: level, UpgradeType: kind}
+	updated, err := admin.UpdateFeatures(context.Background(), false, update)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range updated {
+		if f.Err != nil {
+			t.Fatal(f.Err)
+		}
+	}
+}
