@@ -189,7 +189,7 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)
 		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol
 	}
-	r.StartMissing = l.startMissing()
+	r.StartMissing = h.startMissing(l)
 	r.ClockSuspect = l.clockSuspect
 	r.Truncated = l.truncated || h.truncated || s.truncated
 	return r

@@ -196,7 +196,7 @@ func (l *leg) answer() (janus.Micros, AnswerBasis) {
 
 // startMissing tells whether what opens such a leg was not seen, or what answers it. A PeerConnection opens with an
 // offer, or, where jsep events are not sent, with ICE gathering.
-func (l *leg) startMissing() bool {
+func (h *handle) startMissing(l *leg) bool {
 	//mutant:answer-by-evidence-marked
 	if _, basis := l.answer(); basis == AnswerFirstEvidence {
 		return true
@@ -213,12 +213,29 @@ func (l *leg) startMissing() bool {
 	if l.misfit() {
 		return true
 	}
+	//mutant:janus-answers
+	if l.ended && l.offer == offerByClient && l.answered == 0 && l.step <= stepGathering && !l.connected() &&
+		l.endedAt-l.start > slowAnswer && answersAtOnce(h.plugin) {
+		return true
+	}
 	//mutant:answer-not-seen
 	if at, _ := l.answer(); l.offer != 0 && (at-max(l.start, l.answered) > longConnect || l.answered == 0 && at-l.start > longSetup) {
 		return true
 	}
 	//mutant:lost-offer-marked
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
+}
+
+// slowAnswer is for how long an offer waits for the answer of a plugin that answers by itself, at most.
+const slowAnswer = 2 * second
+
+// answersAtOnce tells whether a plugin answers the offers of clients by itself, and not when somebody else does.
+func answersAtOnce(plugin string) bool {
+	switch plugin {
+	case janus.PluginEchoTest, janus.PluginVideoRoom, janus.PluginAudioBridge, janus.PluginTextRoom, janus.PluginRecordPlay:
+		return true
+	}
+	return false
 }
 
 // How long after its offer a PeerConnection comes up whose answer was not seen, and how long after its answer: one that was
