@@ -95,16 +95,11 @@ func (h *HTTP) Check(o Options) (complaints []error) {
 func (h *HTTP) Open(r *Receiver) ([]any, error) {
 	listener, err := net.Listen("tcp", h.listen())
 	if err != nil {
-		return nil, listenError(h.listen(), err)
+		return nil, listenError(h.listen(), "--ingest-listen", err)
 	}
 	h.listener, h.receiver = listener, r
 	h.credential = credential(h.User, h.Password)
-	h.paths = map[string]bool{h.path(): true}
-	for _, rule := range r.rules.all {
-		if rule.Path != "" {
-			h.paths[rule.Path] = true
-		}
-	}
+	h.paths = r.rules.paths(h.path())
 	return []any{"address", h.Addr().String(), "path", h.path(), "authentication", h.User != "", "tls", h.TLS != nil}, nil
 }
 

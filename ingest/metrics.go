@@ -19,6 +19,7 @@ const (
 	fateUnacknowledged bodyFate = "unacknowledged" // it could not be made safe in time: it must come again
 	fateRefused        bodyFate = "refused"        // not looked at: it must come again
 	fateAborted        bodyFate = "aborted"        // the sender went away before its end
+	fateLost           bodyFate = "lost"           // it could not be made safe, and its transport cannot send it again
 )
 
 // Refusal is why a body must come again.
@@ -38,7 +39,8 @@ const (
 )
 
 var (
-	fates    = []bodyFate{fateAcknowledged, fateRepeated, fateUnacknowledged, fateRefused, fateAborted}
+	fates = []bodyFate{fateAcknowledged, fateRepeated, fateUnacknowledged, fateRefused, fateAborted,
+		fateLost}
 	refusals = []Refusal{RefusedPath, RefusedCredentials, RefusedBusy, RefusedBuffer, RefusedKafka, RefusedTimeout,
 		RefusedSpool, RefusedStarting, RefusedStopping}
 )
@@ -81,6 +83,11 @@ func newReceiverMetrics(reg prometheus.Registerer, sources []Source) *receiverMe
 
 func (m *receiverMetrics) body(source string, f bodyFate) {
 	m.bodies.WithLabelValues(source, string(f)).Inc()
+}
+
+// lose counts bodies that are lost before anybody could look at them.
+func (m *receiverMetrics) lose(source string, bodies int) {
+	m.bodies.WithLabelValues(source, string(fateLost)).Add(float64(bodies))
 }
 
 func (m *receiverMetrics) refuse(source string, why Refusal) {

@@ -28,6 +28,16 @@ type pendingBody struct {
 	outcome Outcome       // valid after that
 }
 
+// outcomeNow is the outcome, or that of a body that must come again while it is not known.
+func (p *pendingBody) outcomeNow() Outcome {
+	select {
+	case <-p.done:
+		return p.outcome
+	default:
+		return Outcome{Result: TryAgain}
+	}
+}
+
 // retransmissions knows bodies again. Janus sends a body again, byte for byte, when it got no answer: the repetition is
 // joined to the first one instead of being written twice, as long as the first one is on its way, and afterwards if
 // that one became safe. What failed is forgotten, so that the repetition is written.

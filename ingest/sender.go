@@ -97,6 +97,17 @@ func newRules(all []SenderRule) *rules {
 	return r
 }
 
+// paths are those that are served where paths tell senders apart: the source's own, and those of the rules.
+func (r *rules) paths(own string) map[string]bool {
+	paths := map[string]bool{own: true}
+	for _, one := range r.all {
+		if one.Path != "" {
+			paths[one.Path] = true
+		}
+	}
+	return paths
+}
+
 // emitter is the name by the first rule that fits, or empty.
 func (r *rules) emitter(from Sender) string {
 	for _, one := range r.all {
