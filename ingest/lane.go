@@ -98,17 +98,9 @@ func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap fun
 			return err
 		}
 		t.held = limit
-		more, err := io.ReadAll(io.LimitReader(in, limit-small))
-		if err == nil && int64(len(body)+len(more)) > limit {
-			t.parked, err = l.overLimit(from, append(body, more...), in)
-			t.body = nil
-		}
-		if err != nil {
+		if err := l.more(&t, in, limit); err != nil {
 			l.receiver.reader.budget.give(t.held)
 			return fmt.Errorf("read body: %w", err)
-		}
-		if t.parked == nil {
-			t.body = append(body, more...)
 		}
 	}
 	if t.parked == nil {
@@ -121,12 +113,20 @@ func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap fun
 	return nil
 }
 
-func (l *lane) overLimit(from Sender, begun []byte, rest io.Reader) (*DeadLetter, error) {
-	var b received
-	if err := l.receiver.reader.overLimit(rest, from, &b, begun, sha256.New()); err != nil {
-		return nil, err
+// more reads the rest of a body, or what is to be parked of it.
+func (l *lane) more(t *taken, in io.Reader, limit int64) error {
+	rest, err := io.ReadAll(io.LimitReader(in, limit+1-int64(len(t.body))))
+	if err != nil {
+		return err
 	}
-	return b.parked, nil
+	t.body = append(t.body, rest...)
+	if int64(len(t.body)) <= limit {
+		return nil
+	}
+	var b received
+	err = l.receiver.reader.overLimit(in, t.from, &b, t.body, sha256.New())
+	t.body, t.parked = nil, b.parked
+	return err
 }
 
 func (l *lane) add(ctx context.Context, t taken) error {

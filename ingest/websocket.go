@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -145,7 +146,9 @@ func (s *WebSocket) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	server.Close() // not those that are connections of WebSocket by now
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve events on %s: %w", s.Addr(), err)
+	}
 	s.crew.dismiss()
 	return nil
 }

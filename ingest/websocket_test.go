@@ -61,9 +61,13 @@ func (s *site) bodies(source, end string) int {
 }
 
 // written is how many events Kafka has acknowledged, and parked how many parked ones.
-func (s *site) written() int { return s.sum("events_total", func(map[string]string) bool { return true }) }
+func (s *site) written() int {
+	return s.sum("events_total", func(map[string]string) bool { return true })
+}
 
-func (s *site) parked() int { return s.sum("parked_total", func(map[string]string) bool { return true }) }
+func (s *site) parked() int {
+	return s.sum("parked_total", func(map[string]string) bool { return true })
+}
 
 // sum adds up a counter over those of its labels that fit.
 func (s *site) sum(name string, fits func(map[string]string) bool) int {

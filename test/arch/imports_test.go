@@ -47,7 +47,7 @@ var rooms = []room{
 		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
 	{name: "registry", rooms: []string{"avro"}, tests: []string{"cdr"}},
 	{name: "ingest", rooms: []string{"janus", "kafka", "spool"},
-		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
+		tests: []string{"kafka/embedded", "internal/fixtures/broker", "internal/fixtures/queues"}},
 	{name: "admin"},
 	{name: "config", rooms: []string{"internal/spelling"}},
 
@@ -60,6 +60,7 @@ var rooms = []room{
 	{name: "internal/fixtures/traffic", rooms: []string{"internal/fixtures/recordings"}, tests: []string{"janus"}},
 	{name: "internal/fixtures/broker", rooms: []string{"kafka", "kafka/embedded"}},
 	{name: "internal/fixtures/mutants", libs: []string{}},
+	{name: "internal/fixtures/queues", libs: []string{}},
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"internal/fixtures/broker"}},
 
 	{name: "test/arch"},
