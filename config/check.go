@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func (c *Config) check(use []string) (complaints []error) {
 	c.checkTimes(complain)
 	c.checkRules(complain)
 	c.checkIngest(complain)
+	c.checkSources(complain, use)
 	c.checkNames(complain)
 	c.checkStateDir(complain, use)
 	c.readFiles(complain, use)
@@ -51,9 +53,10 @@ func (c *Config) checkAddresses(complain complain) {
 			complain("kafka.brokers", fmt.Sprintf("%q %s", b, what), "write host:port, for example kafka-1:9092")
 		}
 	}
-	for _, key := range []string{"ingest.listen", "admin.listen"} {
+	for _, key := range []string{"ingest.listen", "admin.listen", "ingest.websocket.listen", "ingest.gelf.tcp",
+		"ingest.gelf.udp"} {
 		address := *byName[key].at(c).(*string)
-		if address == "" && key == "admin.listen" {
+		if address == "" {
 			continue
 		}
 		if what := wrongAddress(address, true); what != "" {
@@ -174,7 +177,7 @@ func (c *Config) checkRules(complain complain) {
 type complain func(key, what, remedy string)
 
 func (c *Config) checkTLS(complain complain) {
-	for _, section := range []string{"kafka.tls", "ingest.tls", "registry.tls"} {
+	for _, section := range []string{"kafka.tls", "ingest.tls", "ingest.rabbitmq", "ingest.mqtt", "registry.tls"} {
 		set, missing := section+".cert_file", section+".key_file"
 		if *byName[set].at(c).(*string) == "" {
 			set, missing = missing, set
@@ -295,6 +298,55 @@ func (c *Config) checkIngest(complain complain) {
 		}
 		complain(key, "there is a password but no user", "set ingest.auth.user")
 	}
+	c.checkSenders(complain)
+}
+
+// checkSources wants what belongs together, and one way in at least.
+func (c *Config) checkSources(complain complain, use []string) {
+	in := c.Ingest
+	if uses(use, "ingest.listen") && in.Listen == "" && in.WebSocket.Listen == "" && in.RabbitMQ.URL == "" &&
+		len(in.MQTT.Brokers)+len(in.Nanomsg.Connect)+len(in.Nanomsg.Listen) == 0 && in.GELF == (IngestGELF{}) {
+		complain("ingest.listen", "it is empty, and there is no other way in", "write host:port, or :port for all interfaces")
+	}
+	if !strings.HasPrefix(in.WebSocket.Path, "/") {
+		complain("ingest.websocket.path", fmt.Sprintf("%q is not a path", in.WebSocket.Path), "begin it with a slash: /events")
+	}
+	if u := in.RabbitMQ.URL; u != "" && !isURL(u, "amqp", "amqps") {
+		complain("ingest.rabbitmq.url", "it is no URL of RabbitMQ without a user",
+			"write amqp://host:5672/vhost, and ingest.rabbitmq.user beside it")
+	}
+	if in.RabbitMQ.Queue == "" {
+		complain("ingest.rabbitmq.queue", "it is empty", "name the queue")
+	}
+	for _, u := range in.MQTT.Brokers {
+		if !isURL(u, "tcp", "ssl") {
+			complain("ingest.mqtt.brokers", "there is one that is no URL without a user",
+				"write tcp://host:1883 or ssl://host:8883, and ingest.mqtt.user beside it")
+		}
+	}
+	if in.MQTT.ClientID == "" {
+		complain("ingest.mqtt.client_id", "it is empty", "name the session, each ingest its own")
+	}
+	if len(in.MQTT.Topics) == 0 {
+		complain("ingest.mqtt.topics", "there is none", "write Janus' topic with /# behind it")
+	}
+	for _, key := range []string{"ingest.nanomsg.connect", "ingest.nanomsg.listen"} {
+		for _, u := range *byName[key].at(c).(*[]string) {
+			if !strings.HasPrefix(u, "tcp://") && !strings.HasPrefix(u, "ipc://") {
+				complain(key, fmt.Sprintf("%q is no address of nanomsg", u), "write tcp://host:port or ipc:///path")
+			}
+		}
+	}
+}
+
+// isURL tells whether text is a URL of one of the schemes, with a host and without a user.
+func isURL(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && u.User == nil && slices.Contains(schemes, u.Scheme)
+}
+
+func (c *Config) checkSenders(complain complain) {
+	in := c.Ingest
 	seen := map[Sender]int{}
 	for i, s := range in.Senders {
 		wrong := func(what, remedy string) {

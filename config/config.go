@@ -125,7 +125,7 @@ type Rule struct {
 
 // Ingest says how events come in.
 type Ingest struct {
-	Listen          string // host:port
+	Listen          string // host:port; empty: not by HTTP
 	Path            string
 	BodyLimit       Size
 	EventLimit      Size
@@ -134,7 +134,55 @@ type Ingest struct {
 	TLS             Certificate
 	Auth            Auth
 	Senders         []Sender
+	WebSocket       IngestWebSocket
+	RabbitMQ        IngestRabbitMQ
+	MQTT            IngestMQTT
+	Nanomsg         IngestNanomsg
+	GELF            IngestGELF
 }
+
+// IngestWebSocket says where wsevh connects to; an empty Listen is nowhere.
+type IngestWebSocket struct {
+	Listen      string // host:port
+	Path        string
+	Subprotocol string
+}
+
+// IngestRabbitMQ says from which queue events are taken; an empty URL is from none.
+type IngestRabbitMQ struct {
+	URL          string
+	User         string
+	Password     string // also what was read from PasswordFile
+	PasswordFile string
+	CAFile       string
+	CertFile     string
+	KeyFile      string
+	Queue        string
+	QueueKind    string // janus, durable, quorum or exists
+	Exchange     string
+	ExchangeType string
+	RoutingKey   string
+}
+
+// IngestMQTT says from which broker events are taken; no brokers is from none.
+type IngestMQTT struct {
+	Brokers      []string // URLs
+	ClientID     string
+	User         string
+	Password     string // also what was read from PasswordFile
+	PasswordFile string
+	CAFile       string
+	CertFile     string
+	KeyFile      string
+	Topics       []string
+	QoS          int
+}
+
+// IngestNanomsg says which publishers events are taken from: addresses as nanomsg writes them.
+type IngestNanomsg struct{ Connect, Listen []string }
+
+// IngestGELF says where gelfevh sends to: host:port of each, empty for neither.
+type IngestGELF struct{ TCP, UDP string }
 
 // Spool says where events wait while Kafka does not take them, and how many.
 type Spool struct {

@@ -61,7 +61,10 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
 			EmitterSilence: 25 * time.Hour, SessionSilence: 168 * time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit", VanishedClient: "held"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20,
-			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20},
+			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20,
+			WebSocket: IngestWebSocket{Path: "/events"},
+			RabbitMQ:  IngestRabbitMQ{User: "guest", Queue: "janus-events", QueueKind: "janus", ExchangeType: "fanout"},
+			MQTT:      IngestMQTT{ClientID: "januscdr", Topics: []string{"/janus/events/#"}, QoS: 1}},
 		Spool: Spool{MaxBytes: 10 << 30, MaxAge: 7 * 24 * time.Hour},
 		Sink:  Sink{BatchRecords: 5000, BatchDelay: time.Second, SQLite: SinkSQLite{File: "januscdr.sqlite"}},
 		Export: Export{Format: "parquet", RotateEvery: time.Hour, RotateSize: 256 << 20, RotateRecords: 1_000_000,
@@ -73,6 +76,46 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 	c.origins = nil
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)
+	}
+}
+
+func TestAWayInIsToldWhatItLacks(t *testing.T) {
+	for _, scene := range []struct {
+		environ []string
+		want    string // in the complaint; empty: none
+	}{
+		{[]string{"INGEST_LISTEN="}, "there is no other way in"},
+		{[]string{"INGEST_LISTEN=", "INGEST_WEBSOCKET_LISTEN=:8092"}, ""},
+		{[]string{"INGEST_LISTEN=", "INGEST_RABBITMQ_URL=amqp://mq:5672/"}, ""},
+		{[]string{"INGEST_LISTEN=", "INGEST_MQTT_BROKERS=tcp://mq:1883"}, ""},
+		{[]string{"INGEST_LISTEN=", "INGEST_NANOMSG_CONNECT=ipc:///tmp/janusevh.ipc"}, ""},
+		{[]string{"INGEST_LISTEN=", "INGEST_GELF_UDP=:12201"}, ""},
+		{[]string{"INGEST_WEBSOCKET_LISTEN=8092"}, "ingest.websocket.listen: \"8092\" is not host:port"},
+		{[]string{"INGEST_WEBSOCKET_PATH=events"}, "begin it with a slash"},
+		{[]string{"INGEST_RABBITMQ_URL=mq:5672"}, "amqp://host:5672/vhost"},
+		{[]string{"INGEST_RABBITMQ_URL=amqp://guest:secret@mq:5672"}, "ingest.rabbitmq.user"},
+		{[]string{"INGEST_RABBITMQ_QUEUE_KIND=classic"}, "quorum"},
+		{[]string{"INGEST_RABBITMQ_QUEUE="}, "name the queue"},
+		{[]string{"INGEST_MQTT_BROKERS=tcp://a:1,http://b:2"}, "ssl://host:8883"},
+		{[]string{"INGEST_MQTT_QOS=3"}, "ingest.mqtt.qos"},
+		{[]string{"INGEST_MQTT_TOPICS="}, "ingest.mqtt.topics"},
+		{[]string{"INGEST_MQTT_CLIENT_ID="}, "name the session"},
+		{[]string{"INGEST_NANOMSG_LISTEN=0.0.0.0:18102"}, "tcp://host:port or ipc:///path"},
+		{[]string{"INGEST_GELF_TCP=12201"}, "ingest.gelf.tcp"},
+	} {
+		var environ []string
+		for _, pair := range scene.environ {
+			environ = append(environ, Prefix+pair)
+		}
+		_, err := Load(Sources{Environ: environ})
+		switch {
+		case scene.want == "" && err != nil:
+			t.Errorf("%s: %v", scene.environ, err)
+		case scene.want != "" && (err == nil || !strings.Contains(err.Error(), scene.want)):
+			t.Errorf("%s: got %v, want %q", scene.environ, err, scene.want)
+		case err != nil && strings.Contains(err.Error(), "secret"):
+			t.Errorf("%s: a password is told: %v", scene.environ, err)
+		}
 	}
 }
 

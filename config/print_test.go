@@ -103,6 +103,40 @@ ingest:
     # password: ******** # file named by ingest.auth.password_file
     password_file: secret # flag --ingest-auth-password-file
   senders: [{address: "2001:db8::1", emitter: "edge, 1"}] # file januscdr.yaml:4
+  websocket:
+    listen: "" # default
+    path: /events # default
+    subprotocol: "" # default
+  rabbitmq:
+    url: "" # default
+    user: guest # default
+    password: "" # default
+    password_file: "" # default
+    ca_file: "" # default
+    cert_file: "" # default
+    key_file: "" # default
+    queue: janus-events # default
+    queue_kind: janus # default
+    exchange: "" # default
+    exchange_type: fanout # default
+    routing_key: "" # default
+  mqtt:
+    brokers: [] # default
+    client_id: januscdr # default
+    user: "" # default
+    password: "" # default
+    password_file: "" # default
+    ca_file: "" # default
+    cert_file: "" # default
+    key_file: "" # default
+    topics: ["/janus/events/#"] # default
+    qos: 1 # default
+  nanomsg:
+    connect: [] # default
+    listen: [] # default
+  gelf:
+    tcp: "" # default
+    udp: "" # default
 
 spool:
   dir: "" # default
