@@ -46,7 +46,7 @@ func TestTheBoundsOfASettingAreThoseOfTheReceiver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := sources(c)
+		all, err := sources(c, hclog.NewNullLogger())
 		if err != nil {
 			t.Fatal(err)
 		}

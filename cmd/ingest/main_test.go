@@ -337,7 +337,7 @@ func TestWhatHoldsBodiesReachesTheRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := sources(c)
+	all, err := sources(c, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,16 +25,12 @@ again only when there is none. For the same reason there must be no proxy in bet
 itself. With spool.dir, what Kafka does not take waits on disk: it is answered when it is fsynced there,
 and goes to Kafka, in order, when that is back.
 
-In janus.eventhandler.sampleevh.jcfg:
-  general: {
-    enabled = true
-    events = "all"
-    grouping = true
-    backend = "http://HOST:8090/events"
-    max_retransmissions = 15
-  }
-and in janus.jcfg:
-  events: { broadcast = true }
+ingest janus-config prints the lines of Janus' configuration that fit.
+
+Events also come by WebSocket (wsevh), from RabbitMQ (rabbitmqevh), from a broker of MQTT (mqttevh), by
+nanomsg (nanomsgevh) and by GELF (gelfevh), as soon as ingest is told where: --ingest-websocket-listen,
+--ingest-rabbitmq-url, --ingest-mqtt-brokers, --ingest-nanomsg-connect, --ingest-gelf-tcp. Several at once
+are fine, and --ingest-listen "" leaves HTTP out. What each way can lose is in docs/sources.md.
 
 With --stdin it reads lines instead, each of one JSON event or an array of events, and answers each on
 standard output by its number, in one line of JSON:
@@ -51,6 +47,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 		Example: `  ingest                                   receive on this machine only
   ingest --ingest-listen :8090             receive from other machines
   ingest --create-topics                   make the topics first
+  ingest janus-config --host HOST          say how Janus is configured for that
   ingest --stdin < events.jsonl            write the events of a file
   ingest healthcheck --ready               ask the one that runs whether it works`,
 	}
@@ -64,7 +61,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "ingest", c, environ)
 		if !stdin {
-			sources, err := sources(c)
+			sources, err := sources(c, log)
 			if err != nil {
 				return &cli.UsageError{Err: err}
 			}
@@ -87,7 +84,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 		}
 		return cmd.Context().Err() // it is done only if nobody stopped it
 	}
-	root.AddCommand(wiring.Healthcheck("ingest", environ), newVersion())
+	root.AddCommand(newJanusConfig(environ), wiring.Healthcheck("ingest", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -177,31 +176,6 @@ func away(contact *kafka.Contact) string {
 }
 
 const notPrepared = "kafka has not answered yet, or its topics are not checked"
-
-// sources are those that the configuration asks for.
-func sources(c *config.Config) ([]ingest.Source, error) {
-	web, err := httpSource(c)
-	if err != nil {
-		return nil, err
-	}
-	return []ingest.Source{web}, nil
-}
-
-// httpSource is where Janus posts to, from the configuration.
-func httpSource(c *config.Config) (*ingest.HTTP, error) {
-	web := &ingest.HTTP{
-		Listen: c.Ingest.Listen, Path: c.Ingest.Path, User: c.Ingest.Auth.User, Password: c.Ingest.Auth.Password,
-	}
-	if t := c.Ingest.TLS; t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("ingest.tls.cert_file: %s with the key %s will not do: %w; "+
-				"name PEM files of a certificate and of its key", t.CertFile, t.KeyFile, err)
-		}
-		web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	}
-	return web, nil
-}
 
 // written are those of the topics that ingest writes.
 func written(t kafka.Topics) kafka.Topics {

@@ -1,0 +1,203 @@
+package wiring
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// authority signs certificates.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	next int64
+}
+
+func newAuthority(t testing.TB) *authority {
+	a := &authority{t: t, next: 2}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.key = key
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func writePEM(t testing.TB, file, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write makes a certificate for a name, in NAME.pem and NAME.key of the folder.
+func (a *authority) write(dir, file, name string) (certFile, keyFile string) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.next++
+	template := &x509.Certificate{SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name},
+		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	secret, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, file+".pem"), filepath.Join(dir, file+".key")
+	writePEM(a.t, certFile, "CERTIFICATE", der)
+	writePEM(a.t, keyFile, "EC PRIVATE KEY", secret)
+	return certFile, keyFile
+}
+
+// meet lets a client and a server shake hands, and says what each saw of the other.
+func meet(t testing.TB, server, client *tls.Config) (serverName, clientName string, err error) {
+	t.Helper()
+	a, b := net.Pipe()
+	limit := time.Now().Add(20 * time.Second)
+	a.SetDeadline(limit)
+	b.SetDeadline(limit)
+	defer a.Close()
+	done := make(chan error, 1)
+	s := tls.Server(a, server)
+	go func() {
+		err := s.Handshake()
+		if err != nil {
+			a.Close()
+		}
+		done <- err
+	}()
+	c := tls.Client(b, client)
+	defer b.Close()
+	err = c.Handshake()
+	if serverErr := <-done; err == nil {
+		err = serverErr
+	}
+	if err != nil {
+		return "", "", err
+	}
+	serverName = c.ConnectionState().PeerCertificates[0].Subject.CommonName
+	if peers := s.ConnectionState().PeerCertificates; len(peers) > 0 {
+		clientName = peers[0].Subject.CommonName
+	}
+	return serverName, clientName, nil
+}
+
+func TestCertificatesThatAreRenewedAreShownWithoutARestart(t *testing.T) {
+	dir, ca := t.TempDir(), newAuthority(t)
+	writePEM(t, filepath.Join(dir, "ca.pem"), "CERTIFICATE", ca.cert.Raw)
+	cert, key := ca.write(dir, "server", "first")
+	ownCert, ownKey := ca.write(dir, "client", "janus-1")
+	var said strings.Builder
+	log := hclog.New(&hclog.LoggerOptions{Output: &said})
+	server, err := ServerTLS(cert, key, filepath.Join(dir, "ca.pem"), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := ClientTLS(filepath.Join(dir, "ca.pem"), ownCert, ownKey, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.ServerName = "127.0.0.1"
+	if s, c, err := meet(t, server, client); s != "first" || c != "janus-1" || err != nil {
+		t.Fatalf("%q and %q met, %v", s, c, err)
+	}
+	if _, _, err := meet(t, server, &tls.Config{RootCAs: client.RootCAs, ServerName: "127.0.0.1"}); err == nil {
+		t.Error("a client without a certificate is let in")
+	}
+	stranger := newAuthority(t)
+	strangeCert, strangeKey := stranger.write(dir, "stranger", "janus-1")
+	strange, err := ClientTLS(filepath.Join(dir, "ca.pem"), strangeCert, strangeKey, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange.ServerName = "127.0.0.1"
+	if _, _, err := meet(t, server, strange); err == nil {
+		t.Error("a client of another authority is let in")
+	}
+
+	ca.write(dir, "server", "second")
+	ca.write(dir, "client", "janus-2")
+	until(t, func() bool {
+		s, c, err := meet(t, server, client)
+		return s == "second" && c == "janus-2" && err == nil
+	})
+	if err := os.WriteFile(cert, []byte("half a certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool {
+		if s, _, err := meet(t, server, client); s != "second" || err != nil {
+			t.Fatalf("with a broken file, %q is shown, %v", s, err)
+		}
+		return strings.Contains(said.String(), "will not do")
+	})
+	ca.write(dir, "server", "third")
+	until(t, func() bool {
+		s, _, err := meet(t, server, client)
+		return s == "third" && err == nil
+	})
+}
+
+func until(t *testing.T, is func() bool) {
+	t.Helper()
+	limit := time.Now().Add(20 * time.Second)
+	for !is() {
+		if time.Now().After(limit) {
+			t.Fatal("it never came")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func TestFilesOfTLSThatWillNotDoAreNamed(t *testing.T) {
+	dir, ca := t.TempDir(), newAuthority(t)
+	cert, key := ca.write(dir, "server", "one")
+	other, _ := ca.write(dir, "other", "two")
+	nothing := filepath.Join(dir, "nothing")
+	if err := os.WriteFile(nothing, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := hclog.NewNullLogger()
+	for name, try := range map[string]func() error{
+		"the key of another": func() error { _, err := ServerTLS(other, key, "", log); return err },
+		"no authority":       func() error { _, err := ServerTLS(cert, key, nothing, log); return err },
+		"no file":            func() error { _, err := ServerTLS(cert, key, nothing+"s", log); return err },
+		"no authority of a server": func() error {
+			_, err := ClientTLS(nothing, "", "", log)
+			return err
+		},
+		"no certificate": func() error { _, err := ClientTLS("", nothing, key, log); return err },
+	} {
+		if err := try(); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
