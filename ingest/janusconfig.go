@@ -53,7 +53,7 @@ func handler(name string, lines []string) JanusFile {
 	return JanusFile{"janus.eventhandler." + name + ".jcfg", "general: {\n  " + strings.Join(all, "\n  ") + "\n}\n"}
 }
 
-const grouped = `grouping = true`
+const grouped = "grouping = true\n  json = \"compact\""
 
 // reach is where Janus reaches what listens at an address.
 func reach(address, host string) string {

@@ -43,8 +43,8 @@ func ServerTLS(certFile, keyFile, clientCAFile string, log hclog.Logger) (*tls.C
 	return config, nil
 }
 
-// ClientTLS is TLS as a client that trusts the authorities of a file, or those of the system, and shows a certificate if
-// one is named. That one is read again when it was renewed; the authorities are those of the start.
+// ClientTLS is TLS as a client that trusts the authorities of a file, or those of the system, and shows a certificate
+// if one is named. That one is read again when it was renewed; the authorities are those of the start.
 func ClientTLS(caFile, certFile, keyFile string, log hclog.Logger) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {

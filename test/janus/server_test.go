@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"januscdr/ingest"
 )
 
 const (
@@ -29,9 +31,17 @@ type server struct {
 	exited chan struct{} // closed when it has
 }
 
-// startJanus starts a Janus that sends its events to the URL, and waits until it answers.
-func startJanus(t *testing.T, events string) *server {
+// startJanus starts a Janus whose event handlers have these files, and waits until it answers.
+func startJanus(t *testing.T, handlers []ingest.JanusFile) *server {
 	t.Helper()
+	var loaded []string
+	written := map[string]string{}
+	for _, file := range handlers {
+		if name, ok := strings.CutPrefix(file.Name, "janus.eventhandler."); ok { // janus.jcfg is the test's own
+			loaded = append(loaded, "libjanus_"+strings.TrimSuffix(name, ".jcfg")+".so")
+			written[file.Name] = file.Text
+		}
+	}
 	plugins, err := filepath.Glob("/usr/lib/*/janus/plugins")
 	if err != nil || len(plugins) != 1 {
 		t.Fatalf("find the plugins of janus in /usr/lib/*/janus: found %q, %v", plugins, err)
@@ -77,15 +87,10 @@ admin: {
   admin_port = 7088
 }
 `,
-		"janus.eventhandler.sampleevh.jcfg": fmt.Sprintf(`general: {
-  enabled = true
-  events = "all"
-  json = "compact"
-  grouping = true
-  backend = %q
-}
-`, events),
 	} {
+		written[name] = text
+	}
+	for name, text := range written {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

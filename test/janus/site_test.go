@@ -103,9 +103,6 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
-// url is where Janus sends events.
-func (s *site) url() string { return fmt.Sprintf("http://%v/events", s.events.Addr()) }
-
 // read reads records until the context ends.
 func (s *site) read(ctx context.Context) {
 	all := map[int32]kafka.Range{}

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"januscdr/cdr"
+	"januscdr/ingest"
 )
 
 const (
@@ -26,7 +27,7 @@ func TestEachCallOfARealJanusHasItsRecord(t *testing.T) {
 		t.Skip(lack)
 	}
 	site := startSite(t)
-	server := startJanus(t, site.url())
+	server := startJanus(t, ingest.JanusConfig([]ingest.Source{site.events}, "127.0.0.1"))
 
 	t.Run("calls", func(t *testing.T) {
 		t.Run("a call that is hung up", func(t *testing.T) { hungUp(t, site) })
