@@ -4,7 +4,7 @@
 // themselves, not with what Janus told.
 //
 // It is a module of its own, so that the WebRTC library does not become one of the program, and has tests only. They
-// need Linux, `apt-get install janus iproute2`, and root or unprivileged user namespaces:
+// need Linux, `apt-get install janus iproute2 rabbitmq-server mosquitto`, and root or unprivileged user namespaces:
 //
 //	go test -count=1 ./...
 //

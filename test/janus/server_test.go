@@ -72,7 +72,7 @@ events: {
 			allBut(t, lib, "plugins", "libjanus_echotest.so", "libjanus_videoroom.so"),
 			allBut(t, lib, "transports", "libjanus_http.so"),
 			int(statsPeriod.Seconds()),
-			allBut(t, lib, "events", "libjanus_sampleevh.so"), adminSecret),
+			allBut(t, lib, "events", loaded...), adminSecret),
 		"janus.transport.http.jcfg": `general: {
   base_path = "/janus"
   http = true
