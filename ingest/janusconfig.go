@@ -88,7 +88,8 @@ func (h *HTTP) lines(host string) []string {
 	if h.User != "" {
 		lines = append(lines, fmt.Sprintf("backend_user = %q", h.User), `backend_pwd = "PASSWORD"   # of ingest.auth`)
 	}
-	return append(lines, "max_retransmissions = 15   # with fewer, an outage of seconds loses events")
+	return append(lines, "compress = false           # compressed batches over 8 kB are dropped by Janus",
+		"max_retransmissions = 15   # about 55 minutes of patience; not more than 15")
 }
 
 func (s *WebSocket) lines(host string) []string {
