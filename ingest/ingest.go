@@ -57,6 +57,10 @@ type Options struct {
 	// has. Nil: all is prepared.
 	Prepare func(ctx context.Context) error
 
+	// Tap sees each body that came as a whole, decompressed, before it is known what becomes of it. It is called from many
+	// goroutines, must be quick, and must not change the bytes; it may keep them. Nil: nobody looks.
+	Tap func(from Sender, body []byte)
+
 	Log        hclog.Logger          // nil: silent
 	Registerer prometheus.Registerer // nil: no metrics
 }

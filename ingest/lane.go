@@ -218,6 +218,9 @@ func (r *Receiver) keep(hand context.Context, group []taken) {
 		} else {
 			k.hash = sha256.Sum256(t.body)
 			r.metrics.bytes.Add(float64(len(t.body)))
+			if r.tap != nil {
+				r.tap(from, t.body)
+			}
 		}
 		if k.pending, k.isNew = r.seen.begin(identity, k.hash); !k.isNew {
 			continue

@@ -46,6 +46,7 @@ type Receiver struct {
 	admitted  chan struct{} // closed when bodies may be looked at
 	stopping  chan struct{} // closed when we are told to stop
 	failure   lastFailure
+	tap       func(Sender, []byte)
 	metrics   *receiverMetrics
 	log       hclog.Logger
 	throttled *throttledLog
@@ -63,6 +64,7 @@ func newReceiver(o Options, p Publisher) *Receiver {
 		seen:      newRetransmissions(),
 		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit} }},
 		delivery:  o.Delivery,
+		tap:       o.Tap,
 		admitted:  make(chan struct{}),
 		stopping:  make(chan struct{}),
 		metrics:   m,
@@ -113,6 +115,9 @@ func (r *Receiver) receive(ctx context.Context, from Sender, encoding string, in
 		return Outcome{Result: TryAgain, Reason: string(fateAborted)}
 	}
 	r.metrics.bytes.Add(float64(body.length))
+	if r.tap != nil && body.parked == nil {
+		r.tap(from, body.plain)
+	}
 
 	identity := requestIdentity{source: from.Source, address: from.Address, user: from.User, path: from.Path}
 	for {

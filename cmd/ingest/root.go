@@ -84,7 +84,8 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 		}
 		return cmd.Context().Err() // it is done only if nobody stopped it
 	}
-	root.AddCommand(newJanusConfig(environ), wiring.Healthcheck("ingest", environ), newVersion())
+	root.AddCommand(newJanusConfig(environ), newReplay(environ), newCapture(environ),
+		wiring.Healthcheck("ingest", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
 }
