@@ -120,7 +120,8 @@ func (c *Config) readFiles(complain complain, use []string) {
 
 // checkSecrets wants a password for each user, and a key for what is hashed.
 func (c *Config) checkSecrets(complain complain) {
-	if s := c.Kafka.SASL; s.Mechanism != "" && s.Password == "" && s.PasswordFile == "" {
+	if s := c.Kafka.SASL; s.Mechanism != "" && s.Mechanism != bearer && s.Password == "" &&
+		s.PasswordFile == "" {
 		complain("kafka.sasl.mechanism", s.Mechanism+" needs a password", "set kafka.sasl.password_file")
 	}
 	if a := c.Ingest.Auth; a.User != "" && a.Password == "" && a.PasswordFile == "" {
@@ -216,18 +217,37 @@ func (c *Config) checkRegistry(complain complain) {
 	}
 }
 
+// bearer is the mechanism that has a token, and neither user nor password.
+const bearer = "OAUTHBEARER"
+
 func (c *Config) checkSASL(complain complain) {
 	s := c.Kafka.SASL
-	if s.Mechanism != "" && s.User == "" {
-		complain("kafka.sasl.mechanism", s.Mechanism+" needs a user", "set kafka.sasl.user")
-	}
-	if s.Mechanism == "" {
-		for _, key := range []string{"kafka.sasl.user", "kafka.sasl.password", "kafka.sasl.password_file"} {
+	unused := func(why, remedy string, keys ...string) {
+		for _, key := range keys {
 			if *byName[key].at(c).(*string) != "" {
-				complain(key, "it is set, but kafka.sasl.mechanism is empty",
-					"set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out")
+				complain(key, "it is set, but "+why, remedy)
 			}
 		}
+	}
+	const user, password, passwordFile, token = "kafka.sasl.user", "kafka.sasl.password", "kafka.sasl.password_file",
+		"kafka.sasl.token_file"
+	switch s.Mechanism {
+	case "":
+		unused("kafka.sasl.mechanism is empty", "set kafka.sasl.mechanism to SCRAM-SHA-512 or leave this out", user, password,
+			passwordFile, token)
+		return
+	case bearer:
+		unused("OAUTHBEARER has a token", "leave this out, and set kafka.sasl.token_file", user, password, passwordFile)
+		if s.TokenFile == "" {
+			complain("kafka.sasl.mechanism", bearer+" needs a token", "set kafka.sasl.token_file")
+		}
+		return
+	case "AWS_MSK_IAM":
+	default:
+		unused(s.Mechanism+" has no token", "leave this out", token)
+	}
+	if s.User == "" {
+		complain("kafka.sasl.mechanism", s.Mechanism+" needs a user", "set kafka.sasl.user")
 	}
 }
 

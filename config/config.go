@@ -59,10 +59,11 @@ type TLS struct {
 
 // SASL says who we are to Kafka. An empty Mechanism means that no authentication is wanted.
 type SASL struct {
-	Mechanism    string // "", PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	Mechanism    string // "", PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM
 	User         string
 	Password     string // also what was read from PasswordFile
 	PasswordFile string
+	TokenFile    string
 }
 
 // Topics names the topics and says how they are made.

@@ -119,6 +119,34 @@ func TestAWayInIsToldWhatItLacks(t *testing.T) {
 	}
 }
 
+func TestALoginAtKafkaHasWhatItsMechanismNeeds(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, scene := range []struct{ said, want string }{
+		{"MECHANISM=OAUTHBEARER TOKEN_FILE=" + token, ""},
+		{"MECHANISM=OAUTHBEARER", "needs a token"},
+		{"MECHANISM=OAUTHBEARER USER=u TOKEN_FILE=" + token, "OAUTHBEARER has a token"},
+		{"MECHANISM=AWS_MSK_IAM USER=AKIA PASSWORD=s", ""},
+		{"MECHANISM=AWS_MSK_IAM USER=AKIA PASSWORD=s TOKEN_FILE=" + token, ""},
+		{"MECHANISM=AWS_MSK_IAM PASSWORD=s", "needs a user"},
+		{"MECHANISM=AWS_MSK_IAM USER=AKIA", "needs a password"},
+		{"MECHANISM=PLAIN USER=u PASSWORD=s TOKEN_FILE=" + token, "PLAIN has no token"},
+		{"TOKEN_FILE=" + token, "kafka.sasl.mechanism is empty"},
+		{"MECHANISM=GSSAPI", "AWS_MSK_IAM"},
+	} {
+		var environ []string
+		for _, pair := range strings.Fields(scene.said) {
+			environ = append(environ, Prefix+"KAFKA_SASL_"+pair)
+		}
+		_, err := Load(Sources{Environ: environ})
+		if scene.want == "" && err != nil || scene.want != "" && (err == nil || !strings.Contains(err.Error(), scene.want)) {
+			t.Errorf("%s: got %v, want %q", scene.said, err, scene.want)
+		}
+	}
+}
+
 func TestTheLaterSourceWins(t *testing.T) {
 	inFolder(t, "januscdr.yaml", "group: file\nworkers: 2\nlog:\n  level: debug\ncommit_interval: 50ms\n")
 	c := load(t, Sources{

@@ -34,6 +34,7 @@ const wantPrinted = `kafka:
     user: "#1" # environment JANUSCDR_KAFKA_SASL_USER
     # password: ******** # environment JANUSCDR_KAFKA_SASL_PASSWORD
     password_file: "" # default
+    token_file: "" # default
 
 topics:
   events: janus.events # default

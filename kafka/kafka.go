@@ -20,9 +20,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 // Options say how to reach a Kafka cluster. They are the same for every client of a process.
@@ -48,13 +45,6 @@ type TLS struct {
 	ServerName string // the name that must stand in the broker's certificate; the dialled host when empty
 
 	InsecureSkipVerify bool // trust anybody: for tests only
-}
-
-// SASL says who we are.
-type SASL struct {
-	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
-	User      string
-	Password  string
 }
 
 // MaxMessageBytes is the largest record batch that our topics must take (max.message.bytes): one event has at most
@@ -210,19 +200,4 @@ func overTLS(dial func(context.Context, string, string) (net.Conn, error),
 		}
 		return secure, nil
 	}
-}
-
-func (s *SASL) mechanism() (sasl.Mechanism, error) {
-	if s.User == "" {
-		return nil, errors.New("sasl user is missing")
-	}
-	switch strings.ToUpper(s.Mechanism) {
-	case "PLAIN":
-		return plain.Auth{User: s.User, Pass: s.Password}.AsMechanism(), nil
-	case "SCRAM-SHA-256":
-		return scram.Auth{User: s.User, Pass: s.Password}.AsSha256Mechanism(), nil
-	case "SCRAM-SHA-512":
-		return scram.Auth{User: s.User, Pass: s.Password}.AsSha512Mechanism(), nil
-	}
-	return nil, fmt.Errorf("sasl mechanism %q is unknown: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
 }

@@ -50,7 +50,8 @@ func Kafka(c *config.Config, log hclog.Logger) kafka.Options {
 			InsecureSkipVerify: t.InsecureSkipVerify}
 	}
 	if s := c.Kafka.SASL; s.Mechanism != "" {
-		o.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: s.Password}
+		o.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: s.Password, PasswordFile: s.PasswordFile,
+			TokenFile: s.TokenFile}
 	}
 	return o
 }
