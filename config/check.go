@@ -367,12 +367,15 @@ func isURL(text string, schemes ...string) bool {
 
 func (c *Config) checkSenders(complain complain) {
 	in := c.Ingest
+	if in.TLS.ClientCAFile != "" && in.TLS.CertFile == "" {
+		complain("ingest.tls.client_ca_file", "it is set, but there is no TLS", "set ingest.tls.cert_file and ingest.tls.key_file")
+	}
 	seen := map[Sender]int{}
 	for i, s := range in.Senders {
 		wrong := func(what, remedy string) {
 			complain("ingest.senders", fmt.Sprintf("sender %d %s", i+1, what), remedy)
 		}
-		s.check(in.Auth.User, wrong)
+		s.check(in, wrong)
 		who := s
 		who.Emitter = ""
 		if other := seen[who]; other != 0 && who != (Sender{}) {
@@ -383,18 +386,21 @@ func (c *Config) checkSenders(complain complain) {
 	}
 }
 
-// check judges a sender by itself; user is whose password is checked.
-func (s Sender) check(user string, wrong func(what, remedy string)) {
+// check judges a sender by itself.
+func (s Sender) check(in Ingest, wrong func(what, remedy string)) {
 	if s.Emitter == "" {
 		wrong("has no emitter", "say which name its events get")
 	}
 	if s == (Sender{Emitter: s.Emitter}) {
-		wrong("says nothing of who it is", "set path, user or address")
+		wrong("says nothing of who it is", "set path, user, certificate or address")
 	}
-	if s.User != "" && s.User != user {
+	if s.User != "" && s.User != in.Auth.User && in.Auth.UsersFile == "" {
 		wrong(fmt.Sprintf("has a user %q who is not ingest.auth.user, "+
 			"and a name that is not checked proves nothing", s.User),
 			"name that user, or a path or address instead")
+	}
+	if s.Certificate != "" && in.TLS.ClientCAFile == "" {
+		wrong(fmt.Sprintf("has a certificate %q, and nobody shows one", s.Certificate), "set ingest.tls.client_ca_file")
 	}
 	if len(s.Emitter) > maxEmitter {
 		wrong(fmt.Sprintf("has an emitter of %d bytes", len(s.Emitter)), fmt.Sprintf("shorten it to %d", maxEmitter))

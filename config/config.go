@@ -193,14 +193,15 @@ type Spool struct {
 	KeyFile  string        // empty: not encrypted
 }
 
-// Certificate is what a server shows, with its key; none: no TLS.
-type Certificate struct{ CertFile, KeyFile string }
+// Certificate is what a server shows, with its key; none: no TLS. With ClientCAFile, clients must show one, too.
+type Certificate struct{ CertFile, KeyFile, ClientCAFile string }
 
 // Auth is HTTP Basic authentication; no user means none is asked for.
 type Auth struct {
 	User         string
 	Password     string // also what was read from PasswordFile
 	PasswordFile string
+	UsersFile    string // of more users, a line each
 }
 
 // Sender gives a name to the events of whoever matches all criteria that are set.
@@ -208,6 +209,9 @@ type Sender struct {
 	Path    string // path of the URL
 	User    string // user name of HTTP Basic authentication
 	Address string // IP address or CIDR prefix of the sender
+
+	Certificate string // name in the client's certificate
+
 	Emitter string // the name that its events get
 }
 

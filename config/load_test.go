@@ -119,6 +119,31 @@ func TestAWayInIsToldWhatItLacks(t *testing.T) {
 	}
 }
 
+func TestASenderIsKnownByWhatIsChecked(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("janus-1:x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tls := "INGEST_TLS_CERT_FILE=" + file + " INGEST_TLS_KEY_FILE=" + file
+	for _, scene := range []struct{ said, senders, want string }{
+		{"INGEST_AUTH_USERS_FILE=" + file, "[{user: janus-1, emitter: fra}]", ""},
+		{"", "[{user: janus-1, emitter: fra}]", "a name that is not checked proves nothing"},
+		{tls + " INGEST_TLS_CLIENT_CA_FILE=" + file, "[{certificate: janus-1, emitter: fra}]", ""},
+		{tls, "[{certificate: janus-1, emitter: fra}]", "nobody shows one"},
+		{"INGEST_TLS_CLIENT_CA_FILE=" + file, "[]", "there is no TLS"},
+	} {
+		environ := []string{Prefix + "INGEST_SENDERS=" + scene.senders}
+		for _, pair := range strings.Fields(scene.said) {
+			environ = append(environ, Prefix+pair)
+		}
+		_, err := Load(Sources{Environ: environ})
+		if scene.want == "" && err != nil || scene.want != "" && (err == nil || !strings.Contains(err.Error(), scene.want)) {
+			t.Errorf("%s %s: got %v, want %q", scene.said, scene.senders, err, scene.want)
+		}
+	}
+}
+
 func TestALoginAtKafkaHasWhatItsMechanismNeeds(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
@@ -427,7 +452,7 @@ var misfits = map[string]struct {
 	"senders that say too little or the same": {map[string]string{"ingest.senders": "[{path: edge, emitter: a}, " +
 		"{emitter: b}, {address: host, path: /u}, {address: 192.0.2.1, emitter: a}, {address: 192.0.2.1, emitter: b}]"},
 		[]string{`--ingest-senders: ingest.senders: sender 1 has a path "edge"; begin it with a slash: /events/edge-1`,
-			"--ingest-senders: ingest.senders: sender 2 says nothing of who it is; set path, user or address",
+			"--ingest-senders: ingest.senders: sender 2 says nothing of who it is; set path, user, certificate or address",
 			"--ingest-senders: ingest.senders: sender 3 has no emitter; say which name its events get",
 			`--ingest-senders: ingest.senders: sender 3 has an address "host"; write an IP address or a prefix: 192.0.2.1 ` +
 				`or 192.0.2.0/24`,

@@ -99,10 +99,12 @@ ingest:
   tls:
     cert_file: "" # default
     key_file: "" # default
+    client_ca_file: "" # default
   auth:
     user: janus # flag --ingest-auth-user
     # password: ******** # file named by ingest.auth.password_file
     password_file: secret # flag --ingest-auth-password-file
+    users_file: "" # default
   senders: [{address: "2001:db8::1", emitter: "edge, 1"}] # file januscdr.yaml:4
   websocket:
     listen: "" # default

@@ -230,14 +230,18 @@ var table = []*key{
 			"HTTP; read again when it was renewed"},
 	{name: "ingest.tls.key_file", file: true, at: func(c *Config) any { return &c.Ingest.TLS.KeyFile },
 		about: "PEM file of the key of that certificate"},
+	{name: "ingest.tls.client_ca_file", file: true, at: func(c *Config) any { return &c.Ingest.TLS.ClientCAFile },
+		about: "PEM file of the authorities that sign the certificates which senders must show; empty: they need none"},
 	{name: "ingest.auth.user", at: func(c *Config) any { return &c.Ingest.Auth.User },
 		about: "user that senders must name by HTTP Basic authentication; empty: anyone may send"},
 	{name: "ingest.auth.password", secret: true, at: func(c *Config) any { return &c.Ingest.Auth.Password },
 		about: "password that senders must give; a file keeps it out of process lists"},
 	{name: "ingest.auth.password_file", file: true, at: func(c *Config) any { return &c.Ingest.Auth.PasswordFile },
 		about: "file that holds that password; a line end after it does not count"},
+	{name: "ingest.auth.users_file", file: true, at: func(c *Config) any { return &c.Ingest.Auth.UsersFile },
+		about: "file of more users, user:password a line, so that each Janus has its own; read again when it was changed"},
 	{name: "ingest.senders", def: "[]", at: func(c *Config) any { return &c.Ingest.Senders },
-		about: "names for senders: a list of {path, user, address, emitter}; who matches all that is set gets the " +
+		about: "names for senders: a list of {path, user, certificate, address, emitter}; who matches all that is set gets the " +
 			"emitter's name; the path is that of the URL, of MQTT the topic, of RabbitMQ the routing key behind a slash"},
 
 	{name: "ingest.websocket.listen", at: func(c *Config) any { return &c.Ingest.WebSocket.Listen },
@@ -383,6 +387,7 @@ var (
 	senderMembers = []member[Sender]{
 		{"path", "", func(s *Sender) any { return &s.Path }},
 		{"user", "", func(s *Sender) any { return &s.User }},
+		{"certificate", "", func(s *Sender) any { return &s.Certificate }},
 		{"address", "", func(s *Sender) any { return &s.Address }},
 		{"emitter", "", func(s *Sender) any { return &s.Emitter }},
 	}

@@ -36,11 +36,14 @@ const (
 // close at once would burn the tries of a sender in 3 s, to wait for Kafka as long as the sender waits gives it a
 // minute.
 type HTTP struct {
-	Listen   string      // host:port; port 0 takes a free one; 127.0.0.1:8090 when empty
-	Path     string      // path of the URL that Janus posts to; /events when empty
-	User     string      // of HTTP Basic authentication; empty: anybody may send
-	Password string      // of User
-	TLS      *tls.Config // nil: plain HTTP. A proxy in front must not do this: its 502 counts as delivered
+	Listen   string // host:port; port 0 takes a free one; 127.0.0.1:8090 when empty
+	Path     string // path of the URL that Janus posts to; /events when empty
+	User     string // of HTTP Basic authentication; empty: anybody may send
+	Password string // of User
+	// Users has more users with their passwords, one for each Janus; it is asked at each request and must not be changed.
+	// Nil: there are no more.
+	Users func() map[string]string
+	TLS   *tls.Config // nil: plain HTTP. A proxy in front must not do this: its 502 counts as delivered
 
 	receiver   *Receiver
 	paths      map[string]bool
@@ -84,7 +87,7 @@ func (h *HTTP) Check(o Options) (complaints []error) {
 		if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
 			complain("sender rule %d: path %q does not begin with a slash", i+1, r.Path)
 		}
-		if r.User != "" && r.User != h.User {
+		if r.User != "" && r.User != h.User && h.Users == nil {
 			complain("sender rule %d: user %q is not known: a name that is not checked proves nothing", i+1, r.User)
 		}
 	}
@@ -100,7 +103,7 @@ func (h *HTTP) Open(r *Receiver) ([]any, error) {
 	h.listener, h.receiver = listener, r
 	h.credential = credential(h.User, h.Password)
 	h.paths = r.rules.paths(h.path())
-	return []any{"address", h.Addr().String(), "path", h.path(), "authentication", h.User != "", "tls", h.TLS != nil}, nil
+	return []any{"address", h.Addr().String(), "path", h.path(), "authentication", h.authenticates(), "tls", h.TLS != nil}, nil
 }
 
 // Addr is where it listens; valid after Open.
@@ -174,15 +177,40 @@ func (h *HTTP) sender(r *http.Request) (Sender, Refusal) {
 	if !h.paths[r.URL.Path] {
 		return from, RefusedPath
 	}
-	if h.User != "" {
+	from.Certificate = certificateOf(r)
+	if h.authenticates() {
 		user, password, _ := r.BasicAuth()
-		got := credential(user, password)
-		if subtle.ConstantTimeCompare(got[:], h.credential[:]) != 1 {
+		if !h.allows(user, password) {
 			return from, RefusedCredentials
 		}
-		from.User = h.User
+		from.User = user
 	}
 	return from, ""
+}
+
+// authenticates tells whether a sender must give a password.
+func (h *HTTP) authenticates() bool { return h.User != "" || h.Users != nil }
+
+// allows tells whether it is the password of the user. It takes the same time whatever is wrong, but for whether there
+// is such a user.
+func (h *HTTP) allows(user, password string) bool {
+	want, known := h.credential, user == h.User && user != ""
+	if !known && h.Users != nil {
+		var secret string
+		if secret, known = h.Users()[user]; known {
+			want = credential(user, secret)
+		}
+	}
+	got := credential(user, password)
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && known
+}
+
+// certificateOf is the name in the certificate of a client that was verified, or empty.
+func certificateOf(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return ""
+	}
+	return r.TLS.VerifiedChains[0][0].Subject.CommonName
 }
 
 // credential hashes a user and a password, so that comparing takes the same time whatever their lengths.

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
@@ -143,6 +146,54 @@ func TestTheFirstRuleThatFitsNamesTheSender(t *testing.T) {
 		if got := named.emitter(from); refused != "" || got != scene.emitter {
 			t.Errorf("%s%s: got %q (refused %q), want %q", scene.remote, scene.path, got, refused, scene.emitter)
 		}
+	}
+}
+
+func TestEachSenderMayHaveAPasswordOfItsOwn(t *testing.T) {
+	users := map[string]string{"fra": "one", "": "nobody"}
+	web := &HTTP{User: "janus", Password: "secret", Users: func() map[string]string { return users }}
+	web.credential = credential(web.User, web.Password)
+	web.paths = map[string]bool{"/events": true}
+	may := func(user, password string) bool {
+		r := httptest.NewRequest("POST", "/events", nil)
+		r.SetBasicAuth(user, password)
+		from, refused := web.sender(r)
+		return refused == "" && from.User == user
+	}
+	for _, scene := range []struct {
+		user, password string
+		may            bool
+	}{
+		{"janus", "secret", true}, {"fra", "one", true}, {"fra", "secret", false}, {"janus", "one", false},
+		{"vie", "one", false}, {"fra", "", false}, {"", "", false},
+	} {
+		if got := may(scene.user, scene.password); got != scene.may {
+			t.Errorf("%s with %q: %v", scene.user, scene.password, got)
+		}
+	}
+	users = map[string]string{"fra": "two"}
+	if may("fra", "one") || !may("fra", "two") {
+		t.Error("a password that was changed does not hold at once")
+	}
+	web.User, web.Password = "", ""
+	web.credential = credential("", "")
+	if may("", "") || !may("fra", "two") {
+		t.Error("without a user of its own, nobody's empty password is taken, or that of a user is not")
+	}
+}
+
+func TestAVerifiedCertificateTellsWhoSends(t *testing.T) {
+	named := newRules([]SenderRule{{Certificate: "janus-1", Emitter: "fra"}})
+	web := &HTTP{paths: map[string]bool{"/events": true}}
+	r := httptest.NewRequest("POST", "/events", nil)
+	leaf := &x509.Certificate{Subject: pkix.Name{CommonName: "janus-1"}}
+	r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}} // shown, and not verified
+	if from, _ := web.sender(r); named.emitter(from) != "" {
+		t.Error("a certificate that nobody verified is believed")
+	}
+	r.TLS.VerifiedChains = [][]*x509.Certificate{{leaf}}
+	if from, _ := web.sender(r); named.emitter(from) != "fra" {
+		t.Errorf("it is %+v", from)
 	}
 }
 

@@ -11,15 +11,18 @@ import (
 // SenderRule gives a name to whoever matches all criteria that are set. Janus' own name need not be unique or present:
 // two servers that were not configured share one.
 type SenderRule struct {
-	Path    string // where it sends to: the path of the URL by HTTP, which is served besides HTTP.Path
-	User    string // whose password was checked
+	Path string // where it sends to: the path of the URL by HTTP, which is served besides HTTP.Path
+	User string // whose password was checked
+
+	Certificate string // name in the client's certificate, if clients must show one: its common name
+
 	Address string // IP address, or prefix as 192.0.2.0/24
 	Emitter string // the name that its events get, in a header: their bytes are not changed
 }
 
 func (r SenderRule) check() error {
-	if r.Path == "" && r.User == "" && r.Address == "" {
-		return errors.New("it fits everybody: set a path, a user or an address")
+	if r.Path == "" && r.User == "" && r.Address == "" && r.Certificate == "" {
+		return errors.New("it fits everybody: set a path, a user, a certificate or an address")
 	}
 	if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
 		return fmt.Errorf("path %q does not begin with a slash", r.Path)
@@ -60,7 +63,10 @@ type Sender struct {
 	Source  string     // name of the source
 	Address netip.Addr // without the port: Janus takes a new one for each request; zero where there is none
 	User    string     // whose password the source has checked; empty when nobody needs one
-	Path    string     // where it was sent to; empty where there is but one place
+
+	Certificate string // name in the certificate that it showed and that was verified; empty: it showed none
+
+	Path string // where it was sent to; empty where there is but one place
 
 	emitter string // assigned by a rule; empty: what the events say
 }
@@ -112,6 +118,7 @@ func (r *rules) paths(own string) map[string]bool {
 func (r *rules) emitter(from Sender) string {
 	for _, one := range r.all {
 		if (one.Path == "" || one.Path == from.Path) && (one.User == "" || one.User == from.User) &&
+			(one.Certificate == "" || one.Certificate == from.Certificate) &&
 			(!one.prefix.IsValid() || one.prefix.Contains(from.Address)) {
 			return one.Emitter
 		}

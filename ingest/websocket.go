@@ -155,7 +155,7 @@ func (s *WebSocket) Serve(ctx context.Context) error {
 
 // ServeHTTP makes a request a connection of WebSocket, and takes what comes over it.
 func (s *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	from := Sender{Source: s.Name(), Address: remote(r.RemoteAddr), Path: r.URL.Path}
+	from := Sender{Source: s.Name(), Address: remote(r.RemoteAddr), Path: r.URL.Path, Certificate: certificateOf(r)}
 	if !s.paths[r.URL.Path] {
 		s.receiver.Refuse(from, RefusedPath)
 		http.Error(w, "januscdr takes no events here", http.StatusNotFound)

@@ -110,7 +110,8 @@ func options(c *config.Config, sources []ingest.Source, log hclog.Logger) (inges
 		Log:         log,
 	}
 	for _, s := range c.Ingest.Senders {
-		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Address: s.Address, Emitter: s.Emitter})
+		o.Rules = append(o.Rules, ingest.SenderRule{Path: s.Path, User: s.User, Certificate: s.Certificate,
+			Address: s.Address, Emitter: s.Emitter})
 	}
 	if c.Spool.Dir == "" {
 		return o, nil

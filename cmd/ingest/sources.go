@@ -18,14 +18,20 @@ func sources(c *config.Config, log hclog.Logger) (all []ingest.Source, err error
 	in := c.Ingest
 	var shown *tls.Config
 	if t := in.TLS; t.CertFile != "" && (in.Listen != "" || in.WebSocket.Listen != "") {
-		if shown, err = wiring.ServerTLS(t.CertFile, t.KeyFile, "", log); err != nil {
+		if shown, err = wiring.ServerTLS(t.CertFile, t.KeyFile, t.ClientCAFile, log); err != nil {
 			return nil, fmt.Errorf("ingest.tls.cert_file: %w", err)
 		}
 	}
 	if in.Listen != "" {
-		all = append(all, &ingest.HTTP{
+		web := &ingest.HTTP{
 			Listen: in.Listen, Path: in.Path, User: in.Auth.User, Password: in.Auth.Password, TLS: shown,
-		})
+		}
+		if file := in.Auth.UsersFile; file != "" {
+			if web.Users, err = wiring.Users(file, log); err != nil {
+				return nil, fmt.Errorf("ingest.auth.users_file: %w", err)
+			}
+		}
+		all = append(all, web)
 	}
 	if w := in.WebSocket; w.Listen != "" {
 		all = append(all, &ingest.WebSocket{Listen: w.Listen, Path: w.Path, Subprotocol: w.Subprotocol, TLS: shown})

@@ -138,10 +138,10 @@ func (r *renewed[T]) get() *T {
 	value, err := r.load()
 	if err != nil {
 		// A certificate may be there before its key is: the next look tries again.
-		r.log.Warn("files of tls have changed, and the new ones will not do; the old ones go on", "error", err)
+		r.log.Warn("files have changed, and the new ones will not do; the old ones go on", "error", err)
 		return r.value
 	}
 	r.states, r.value = states, value
-	r.log.Info("files of tls were renewed", "files", r.files)
+	r.log.Info("files were renewed", "files", r.files)
 	return value
 }

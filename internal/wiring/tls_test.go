@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -98,6 +99,7 @@ func meet(t testing.TB, server, client *tls.Config) (serverName, clientName stri
 	c := tls.Client(b, client)
 	defer b.Close()
 	err = c.Handshake()
+	go io.Copy(io.Discard, b) // a server that refuses says so, and waits until it is read
 	if serverErr := <-done; err == nil {
 		err = serverErr
 	}
@@ -164,6 +166,34 @@ func TestCertificatesThatAreRenewedAreShownWithoutARestart(t *testing.T) {
 		s, _, err := meet(t, server, client)
 		return s == "third" && err == nil
 	})
+}
+
+func TestUsersOfAFileAreThoseOfNow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, wrong := range []string{"", "# nobody\n", "janus-1", "janus-1:", ":secret", "a:1\na:2"} {
+		write(wrong)
+		if _, err := Users(file, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	write("# of fra\njanus-1:one:two\r\n\njanus-2:three\n")
+	users, err := Users(file, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := users(); len(got) != 2 || got["janus-1"] != "one:two" || got["janus-2"] != "three" {
+		t.Errorf("got %q", got)
+	}
+	write("janus-3:four\n")
+	until(t, func() bool { return users()["janus-3"] == "four" && len(users()) == 1 })
+	write("broken\n")
+	until(t, func() bool { return users()["janus-3"] == "four" })
 }
 
 func until(t *testing.T, is func() bool) {
