@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// Users are the users of a file and their passwords, a line each as user:password; empty lines and those that begin with
-// # are left out. A file that was changed is read again; if it will not do, what was there before goes on.
+// Users are the users of a file and their passwords, a line each as user:password; empty lines and those that begin
+// with # are left out. A file that was changed is read again; if it will not do, what was there before goes on.
 func Users(file string, log hclog.Logger) (func() map[string]string, error) {
 	load := func() (*map[string]string, error) {
 		text, err := os.ReadFile(file)

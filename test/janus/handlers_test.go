@@ -110,8 +110,8 @@ func records(t *testing.T, events [][]byte) []byte {
 // mqttevh puts a member into the event that the handlers beside it send, too, if they come to it later.
 var byMQTT = regexp.MustCompile(`,"eventtype":"[A-Za-z ]*"\}$`)
 
-// Of the same call of the same Janus, each handler brings the same events, byte for byte, as HTTP does. The handlers are
-// set up as ingest says.
+// Of the same call of the same Janus, each handler brings the same events, byte for byte, as HTTP does. The handlers
+// are set up as ingest says.
 func TestEachEventHandlerOfARealJanusBringsTheSameEvents(t *testing.T) {
 	if lack != "" {
 		t.Skip(lack)
