@@ -19,7 +19,7 @@ import (
 //	wrong     a leg lasts longer or shorter than without the step, and says EXACT
 //	off       it says ESTIMATED, and is off by more than the moment of the step can be known
 //	sure      a leg that the step lies in says EXACT
-//	timid     a leg that the step does not lie in says otherwise than without it
+//	timid     a leg that the step does not lie in was EXACT, and is not
 
 // steps are what clocks are set by: a wrong time zone, a slow clock that NTP mends, a machine that slept or had no clock.
 var steps = []janus.Micros{-hour, -20 * second, -3 * second, 20 * second, hour, 8 * 365 * 24 * hour}
@@ -195,8 +195,8 @@ func judgeClocks(c tape, truth, got []cdr.Record, isFile bool, noticed janus.Mic
 			say("off", "%s %v, is %s", lasts(r.Duration), r.Confidence, lasts(t.Duration))
 		case over && t.EndTime-j.real > near && t.Confidence == cdr.Exact && !r.ClockSuspect && witnessed:
 			say("sure", "%s %v", lasts(r.Duration), r.Confidence)
-		case !over && !after && (t.Confidence != r.Confidence || off != 0):
-			say("timid", "%s %v, is %s %v", lasts(r.Duration), r.Confidence, lasts(t.Duration), t.Confidence)
+		case !over && !after && t.Confidence == cdr.Exact && (r.Confidence != cdr.Exact || off != 0):
+			say("timid", "%s %v, is %s EXACT", lasts(r.Duration), r.Confidence, lasts(t.Duration))
 		}
 	}
 	for _, l := range others {

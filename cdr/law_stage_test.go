@@ -32,6 +32,8 @@ type stage struct {
 	rooms []string
 	next  uint64 // ids, participants and connections
 	brisk bool   // pauses are short
+
+	prompt bool // a plugin closes the PeerConnection of a call that is over at once, as real ones do
 }
 
 // client is a session in the making.
@@ -432,7 +434,9 @@ func (l *line) dial(over bool) {
 		code := rapid.SampledFrom([]int{404, 408, 480, 486, 487, 503, 603}).Draw(l.T, "code")
 		l.tells("hangup", call+fmt.Sprintf(`,"code":%d,"reason":"No"`, code))
 	}
+	l.brisk = l.prompt
 	l.hangup("Close PC")
+	l.brisk = false
 }
 
 func (l *line) reason(up bool) string {
@@ -546,9 +550,14 @@ func (s *stage) act(emitter string) {
 	}
 }
 
-// draw plays a stage and gives what was said, in the order of time.
+// drawStage plays a stage.
 func drawStage(t *rapid.T) []said {
-	s := &stage{T: t, rooms: []string{"501", "502"}, next: 10}
+	return (&stage{T: t, rooms: []string{"501", "502"}, next: 10}).play()
+}
+
+// play gives what was said, in the order of time.
+func (s *stage) play() []said {
+	t := s.T
 	for i := range rapid.IntRange(1, 2).Draw(t, "servers") {
 		s.act(fmt.Sprintf("edge-%d", i+1))
 	}
