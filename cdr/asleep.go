@@ -22,6 +22,7 @@ func (h *handle) sleep(p *Partition, k *sessionEntry, l *leg) {
 		p.index.dropMembership(k, h, h.asleep[0])
 		h.asleep = slices.Delete(h.asleep, 0, 1)
 	}
+	//mutant:leg-sleeps
 	h.asleep = append(h.asleep, l)
 }
 
@@ -71,6 +72,7 @@ func (f *eventFold) wakeBy() {
 
 // unchanged tells whether a leg that was reported before has nothing new to say.
 func (l *leg) unchanged(e ending) bool {
+	//mutant:nothing-new
 	return l.revised > 0 && e.basis == EndLastEvidence && l.life == l.saidLife
 }
 
@@ -95,5 +97,6 @@ func (s *session) wakes(e *janus.Event, h *handle) bool {
 	default:
 		return false
 	}
+	//mutant:end-wakes
 	return h == nil || slices.ContainsFunc(h.asleep, func(l *leg) bool { return e.Time >= l.saidLife })
 }

@@ -46,6 +46,7 @@ func (f *eventFold) place(appended janus.Micros) {
 		}
 		return
 	}
+	//mutant:told-again
 	if h.toldAgain(f.raw, f.e.Body) {
 		f.again = true
 		return

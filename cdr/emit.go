@@ -149,6 +149,7 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	uid := sessionUID(s.emitter, s.id, s.incarnation)
 	r := p.record(s, uid)
 	r.RecordType = Leg
+	//mutant:companion-named
 	if kind, index := h.companion(l, terms); kind != LegKindUnknown {
 		r.CompanionCDRID = legID(uid, h.id, kind, index)
 	}
@@ -180,6 +181,7 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 		r.ReferredBy, r.ReplacesCallID = l.referredBy, l.replaces
 		r.RingingTime, r.ProgressTime = l.ringing, l.progress
 	}
+	//mutant:master-of-helper
 	if h.helper {
 		r.MasterAccount = h.account
 	}
@@ -237,6 +239,7 @@ func (p *Partition) emitSession(k *sessionEntry, why closeTrigger) {
 	}
 	r.CumulativeDuration = r.Duration
 	r.byTheClock(s.shift)
+	//mutant:left-out-not-exact
 	r.setConfidence(s.leftOut > 0)
 	r.revise(s.revised)
 	s.revised++
@@ -328,6 +331,7 @@ func concurrent(legs []closedLeg) int32 {
 	}
 	var edges []edge
 	for _, l := range legs {
+		//mutant:what-carries-counts-once
 		if l.answer != 0 && !l.beside {
 			edges = append(edges, edge{l.answer, 1}, edge{l.end, -1})
 		}

@@ -154,6 +154,7 @@ func (p *Partition) forget(k *sessionEntry, h *handle) {
 // discard drops all handles of a session, and what its summary was to be made of.
 func (p *Partition) discard(k *sessionEntry) {
 	for _, h := range p.all(k) {
+		//mutant:handles-discarded
 		p.forget(k, h)
 	}
 }
@@ -169,6 +170,7 @@ func (p *Partition) handleChanges(k *sessionEntry, changes []Change) []Change {
 			changes = append(changes, Change{Key: handleKey(k.em.name, k.ref.id, e.id), Value: encode(make([]byte, 0, 512), e.h.fields)})
 			p.index.usedHandle(e)
 		default:
+			//mutant:handle-state-deleted
 			if e.stored {
 				changes = append(changes, Change{Key: handleKey(k.em.name, k.ref.id, e.id)})
 			}
@@ -242,8 +244,10 @@ func (p *Partition) watchHandles(k *sessionEntry) {
 		e.watch = false
 		var at, silence janus.Micros
 		if !e.deleted && !k.stub && e.h != nil {
+			//mutant:handle-due
 			at = p.deadlineOf(k.em, e.h)
 			if limit := e.h.patience(p.terms(k.em, e.h.plugin)); limit != 0 {
+				//mutant:handle-silent
 				silence = e.h.alive + limit
 			}
 		}
@@ -302,6 +306,7 @@ func (p *Partition) closeLegsAfterGrace(k *sessionEntry, e *handleEntry, now jan
 	e.deadline = 0
 	grace := p.terms(k.em, h.plugin).Grace
 	p.emitLegs(k, []*handle{h}, closeTrigger{}, func(l *leg) bool { return l.closing && l.closeClock+grace <= now })
+	//mutant:handle-gone
 	if h.gone() && h.detachedClock+p.terms(k.em, "").Grace <= now {
 		k.s.lose(h)
 		p.forget(k, h)
@@ -454,6 +459,7 @@ func (p *Partition) enlist(k *sessionEntry, l *leg, closed closedLeg) {
 	case l.listed > 0:
 		c := p.chunk(k, (l.listed-1)/legsPerChunk)
 		if i := (l.listed - 1) % legsPerChunk; int(i) < len(c.legs) {
+			//mutant:amended-once
 			if c.legs[i].answered() {
 				s.answered--
 			}
@@ -505,6 +511,7 @@ func (k *sessionEntry) chunkChanges(changes []Change) []Change {
 	if k.s != nil && !k.deleted {
 		want = chunksOf(k.s.listed)
 		for n, c := range k.s.chunks {
+			//mutant:legs-written
 			if c.dirty && n < want {
 				c.dirty = false
 				changes = append(changes, Change{Key: legsKey(k.em.name, k.ref.id, n), Value: encode(make([]byte, 0, 512), c.fields)})
@@ -515,6 +522,7 @@ func (k *sessionEntry) chunkChanges(changes []Change) []Change {
 		}
 	}
 	for n := want; n < k.chunks; n++ {
+		//mutant:legs-deleted
 		changes = append(changes, Change{Key: legsKey(k.em.name, k.ref.id, n)})
 	}
 	k.chunks = want

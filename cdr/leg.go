@@ -26,6 +26,7 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 	}
 	if len(h.legs) >= maxOpenLegs {
 		h.truncated, f.s.cut = true, true
+		//mutant:left-out-once
 		if h.refused&(1<<kind) == 0 || kind == RoomMembership { // the next events of the same attempt are no others
 			h.refused |= 1 << kind
 			f.s.leftOut++

@@ -169,6 +169,7 @@ func (f *eventFold) peerConnection() {
 		}
 	}
 	f.core(pc, all)
+	//mutant:heard-of-the-client
 	if _, report := f.e.Body.(*janus.MediaReport); !f.heard() || report && pc.received != f.t {
 		return
 	}

@@ -41,6 +41,7 @@ func (p *Partition) emitterEnded(em *emitterEntry, m emitterEnd) error {
 		s := k.s
 		if s.incarnation+s.shift > m.time && m.basis == EndEmitterRestart { // of the new process already
 			p.touch(k)
+			//mutant:version-of-new-process
 			s.version = em.version
 		}
 		if s.incarnation+s.shift > m.time || s.emitterEnd.basis != 0 {

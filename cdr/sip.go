@@ -126,9 +126,11 @@ func (l *leg) progresses(code int, media bool, t janus.Micros) {
 	if l.accepted != 0 {
 		return
 	}
+	//mutant:rings
 	if code == 180 && (l.ringing == 0 || t < l.ringing) {
 		l.ringing = t
 	}
+	//mutant:makes-progress
 	if (code == 183 || media) && (l.progress == 0 || t < l.progress) {
 		l.progress = t
 	}

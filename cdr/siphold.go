@@ -45,6 +45,7 @@ func (h *hold) message(b *janus.PluginEvent, t janus.Micros) {
 	case strings.HasPrefix(b.SIP, "SIP/2.0 2"):
 		h.asked = false
 	case finalAnswer(b.SIP):
+		//mutant:hold-refused
 		if h.asked {
 			h.by, h.since, h.sum, h.asked = h.askedBy, h.askedSince, h.askedSum, false
 		}
@@ -63,6 +64,7 @@ func (h *hold) message(b *janus.PluginEvent, t janus.Micros) {
 			h.since = t
 		}
 		if h.by ^= who; h.by == 0 {
+			//mutant:hold-that-ended
 			h.sum += max(t-h.since, 0)
 		}
 	}

@@ -34,8 +34,10 @@ func (l *leg) reason850(message string) {
 
 // releasedBy notes one reason.
 func (l *leg) releasedBy(protocol, cause, text string) {
+	//mutant:completed-elsewhere
 	l.elsewhere = l.elsewhere || strings.EqualFold(text, "Call completed elsewhere") || strings.EqualFold(protocol, "SIP") && cause == "200"
 	n, err := strconv.ParseInt(cause, 10, 32)
+	//mutant:released-by
 	if err != nil || n < 1 || n > 127 || !strings.EqualFold(protocol, "Q.850") || l.release != 0 {
 		return
 	}
@@ -92,6 +94,7 @@ func (f *eventFold) invited(b *janus.PluginEvent) {
 
 // takeInvitation tells a call what its INVITE said.
 func (l *leg) takeInvitation(h *handle) {
+	//mutant:invitation-of-the-call
 	if i := &h.invitation; i.id != 0 && l.callID != "" && i.id == hashOf(l.callID) {
 		l.referredBy, l.replaces = i.referredBy, i.replaces
 		*i = invitation{}

@@ -75,6 +75,7 @@ func (t *timeline) moment(timestamp, appended janus.Micros, c *clock) janus.Micr
 	if t.floorBacks != c.backs { // the log's own clock was set back: the floor is another one
 		t.floorKnown, t.floorBacks = false, c.backs
 	}
+	//mutant:through-the-floor
 	if through := t.floor - (appended - at); t.settled(c) && through > leastStep {
 		t.step(-through)
 		return at - through

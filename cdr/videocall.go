@@ -76,6 +76,7 @@ func (f *eventFold) calls() {
 	f.em.ringing = nil
 	f.p.index.change(f.em)
 	pc := f.h.openLeg(PeerConnection)
+	//mutant:one-ring
 	if len(rings) != 1 || pc == nil || pc.offer != offerByClient || pc.up != 0 || rings[0].at > f.t+ringSpan {
 		return
 	}

@@ -43,6 +43,7 @@ func (f *eventFold) owner(room janus.ID, private uint64) *leg {
 		return nil
 	}
 	for _, seat := range f.p.index.rooms[roomRef{f.k.ref.emitter, janus.PluginVideoRoom, room}] {
+		//mutant:owner-of-subscription
 		if seat.ref != f.k.ref || seat.private != private {
 			continue
 		}
