@@ -153,19 +153,25 @@ func (s *spreadsheet) wanted(c *config.Config) (w wanted, err error) {
 	if !slices.Contains(countedTimes, s.by) {
 		return w, fmt.Errorf("--by: %q is no time that can be asked for", s.by)
 	}
-	w.from, w.to = -1<<63, 1<<63-1
+	w.from, w.to, err = parseSpan(s.since, s.until, at)
+	return w, err
+}
+
+// parseSpan reads --since and --until; one that is empty bounds nothing.
+func parseSpan(since, until string, at *time.Location) (from, to janus.Micros, err error) {
+	from, to = -1<<63, 1<<63-1
 	for _, t := range []struct {
 		flag, text string
 		at         *janus.Micros
-	}{{"--since", s.since, &w.from}, {"--until", s.until, &w.to}} {
+	}{{"--since", since, &from}, {"--until", until, &to}} {
 		if t.text == "" {
 			continue
 		}
 		if *t.at, err = parseTime(t.text, at); err != nil {
-			return w, fmt.Errorf("%s: %w", t.flag, err)
+			return from, to, fmt.Errorf("%s: %w", t.flag, err)
 		}
 	}
-	return w, nil
+	return from, to, nil
 }
 
 func parseTime(text string, at *time.Location) (janus.Micros, error) {

@@ -6,17 +6,26 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	_ "modernc.org/sqlite"
 
+	"januscdr/avro"
+	"januscdr/cdr"
 	"januscdr/internal/cli"
+	"januscdr/kafka"
 )
 
 // billed is what a record comes to.
 type billed struct {
+	CDRID      string `json:"cdr_id"`
+	Part       int    `json:"record_sequence_number"`
+	Revision   int    `json:"revision"`
 	RecordType string `json:"record_type"`
 	Chargeable bool   `json:"chargeable"`
 	OpaqueID   string `json:"opaque_id"`
@@ -27,16 +36,25 @@ type billed struct {
 // November 2026, in UTC.
 const november, december = 1_793_491_200_000_000, 1_796_083_200_000_000
 
-// sums adds up what a month comes to per billing reference. The fold makes no amendments of recorded calls, so each
-// part counts.
+// sums adds up what a month comes to per billing reference: of each part of a leg the highest revision counts.
 func sums(t *testing.T, lines string) map[string]int64 {
 	t.Helper()
-	all := map[string]int64{}
+	type part struct {
+		leg    string
+		number int
+	}
+	newest := map[part]billed{}
 	for line := range strings.Lines(lines) {
 		var r billed
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
+		if p := (part{r.CDRID, r.Part}); r.Revision >= newest[p].Revision {
+			newest[p] = r
+		}
+	}
+	all := map[string]int64{}
+	for _, r := range newest {
 		if r.RecordType == "LEG" && r.Chargeable && r.AnswerTime >= november && r.AnswerTime < december {
 			all[r.OpaqueID] += r.Duration
 		}
@@ -44,8 +62,40 @@ func sums(t *testing.T, lines string) map[string]int64 {
 	return all
 }
 
-// What the fold made of recorded calls, in parts of 20 KiB, is billed from the topic, from a database, from a copy and
-// in a spreadsheet: one number for each reference.
+// amend takes something off each third charged part that the topic has, twice of some, in records that come later.
+func (s *site) amend() (made int) {
+	s.t.Helper()
+	o := kafka.Options{Brokers: []string{s.address}}
+	client, err := kafka.NewClient(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	all, err := readRecords(s.ctx, o, client, "janus.cdr")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i, r := range all {
+		if !r.Chargeable || i%3 != 0 {
+			continue
+		}
+		for range 1 + i%2 {
+			r.Supersedes, r.ChangeKind, r.Revision = r.RecordID.String(), cdr.Amendment, r.Revision+1
+			r.RecordID[0], r.Duration = r.RecordID[0]+1, r.Duration-r.Duration/3
+			value, err := avro.Encode(&r)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.produce(&kgo.Record{Topic: "janus.cdr", Key: []byte(r.SessionID), Value: value})
+			made++
+		}
+	}
+	return made
+}
+
+// What the fold made of the calls of a fleet, in parts of 20 KiB and amended since, is billed by cdr sum, from a database,
+// from Parquet with DuckDB (where there is a Python that has it), from a copy and in a spreadsheet: one number for each
+// reference.
 func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 	page, err := os.ReadFile("../../docs/consumers/sqlite.md")
 	if err != nil {
@@ -57,10 +107,17 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 		t.Fatal("the page has no query")
 	}
 	s := recorded(t, "1.1-c_videoroom", "JANUSCDR_POLICY_PARTIAL_VOLUME=20KiB")
+	unamended := sums(t, s.says("tail", "--from", "earliest", "--once", "--json").out)
+	if made := s.amend(); made < 3 {
+		t.Fatalf("%d amendments are none", made)
+	}
 	topic := s.says("tail", "--from", "earliest", "--once", "--json")
 	want := sums(t, topic.out)
 	if len(want) < 3 || strings.Count(topic.out, `"is_final":false`) == 0 {
 		t.Fatalf("%v is no month with parts, from\n%s", want, topic.out)
+	}
+	if maps.Equal(unamended, want) {
+		t.Fatal("the amendments amend nothing")
 	}
 	check := func(way string, got map[string]int64) {
 		t.Helper()
@@ -74,6 +131,7 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 	for _, args := range [][]string{
 		{"sink", "sqlite", "--sink-sqlite-file", "month.sqlite", "--once"},
 		{"copy", "--copy-to", "month", "--create-topic", "--once"},
+		{"export", "--export-to", "records", "--export-format", "parquet", "--once"},
 		{"export", "--since", "2026-11-01", "--until", "2026-12-01", "--format", "csv", "--output", "month.csv",
 			"--where", "chargeable,record_type=LEG", "--columns", "opaque_id,duration"},
 	} {
@@ -81,6 +139,8 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 			t.Fatalf("%v: %+v", args, got)
 		}
 	}
+	check("cdr sum", summed(t, s.says("sum", "--month", "2026-11", "--json")))
+	checkParquet(t, check)
 	check("SQLite", queried(t, "month.sqlite", query))
 	check("the spreadsheet", tabled(t, "month.csv"))
 	copies := s.says("tail", "--dlq", "--topics-dlq", "month", "--from", "earliest", "--once", "--json")
@@ -93,6 +153,54 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 		values.WriteString(message.Value + "\n")
 	}
 	check("the copy", sums(t, values.String()))
+}
+
+func summed(t *testing.T, got said) map[string]int64 {
+	t.Helper()
+	all := map[string]int64{}
+	for line := range strings.Lines(got.out) {
+		var g struct {
+			Reference string `json:"opaque_id"`
+			Duration  int64  `json:"duration"`
+		}
+		if err := json.Unmarshal([]byte(line), &g); err != nil {
+			t.Fatalf("%v: %+v", err, got)
+		}
+		all[g.Reference] = g.Duration
+	}
+	return all
+}
+
+// checkParquet runs what the page says, in the folder that has the files.
+func checkParquet(t *testing.T, check func(string, map[string]int64)) {
+	t.Helper()
+	python := os.Getenv("JANUSCDR_PYTHON")
+	if python == "" {
+		return
+	}
+	page, err := os.ReadFile(filepath.Join(repository, "docs", "consumers", "files.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range []string{"parquet", "pyarrow"} {
+		_, after, found := strings.Cut(string(page), "<!-- month: "+way+" -->\n```python\n")
+		script, _, _ := strings.Cut(after, "```")
+		if !found {
+			t.Fatalf("the page has no %s", way)
+		}
+		out, err := exec.Command(python, "-c", script).Output()
+		if err != nil {
+			t.Fatal(way, err)
+		}
+		all := map[string]int64{}
+		for line := range strings.Lines(string(out)) {
+			words := strings.Fields(line)
+			if all[words[0]], err = strconv.ParseInt(words[len(words)-1], 10, 64); err != nil {
+				t.Fatalf("%s: %q", way, line)
+			}
+		}
+		check(way, all)
+	}
 }
 
 func queried(t *testing.T, file, query string) map[string]int64 {

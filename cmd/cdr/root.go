@@ -41,7 +41,7 @@ bills reads that topic.`,
 	}
 	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
 	add("bring", newSink(environ), newExport(environ), newCopy(environ))
-	add("look", newCheck(environ), newTail(environ), newExplain(environ), newReplay(environ))
+	add("look", newCheck(environ), newTail(environ), newSum(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newSchema(environ), newConfig(environ),
 		wiring.Healthcheck("cdr", environ), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
