@@ -30,7 +30,7 @@ func (c *Config) check(use []string) (complaints []error) {
 	}
 	c.checkAddresses(complain)
 	c.checkTLS(complain)
-	c.checkRegistry(complain)
+	c.checkURLs(complain)
 	c.checkSASL(complain)
 	c.checkTopics(complain)
 	c.checkTimes(complain)
@@ -130,6 +130,10 @@ func (c *Config) checkSecrets(complain complain) {
 	if r := c.Registry; r.User != "" && r.Password == "" && r.PasswordFile == "" {
 		complain("registry.user", "there is a user but no password", "set registry.password_file")
 	}
+	if k := c.Export.S3; (k.AccessKey == "") != (k.SecretKey == "" && k.SecretKeyFile == "") {
+		complain("export.s3.access_key", "name and key belong together", "set export.s3.access_key and "+
+			"export.s3.secret_key_file, or none")
+	}
 	if c.Spool.Dir == "" && c.Spool.KeyFile != "" {
 		complain("spool.key_file", "there is a key but no spool", "set spool.dir")
 	}
@@ -198,8 +202,13 @@ func (c *Config) checkTLS(complain complain) {
 	}
 }
 
-func (c *Config) checkRegistry(complain complain) {
+func (c *Config) checkURLs(complain complain) {
 	r := c.Registry
+	if text := c.Export.S3.Endpoint; text != "" {
+		if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			complain("export.s3.endpoint", "it is no URL", "write http://host:port or https://host")
+		}
+	}
 	for _, text := range r.URL {
 		switch u, err := url.Parse(text); {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":

@@ -241,6 +241,16 @@ type Export struct {
 	RotateSize    Size
 	RotateRecords int
 	Zone          string // a place of the time zone database
+	S3            ExportS3
+}
+
+// ExportS3 says how to reach an object store.
+type ExportS3 struct {
+	Endpoint      string // empty: Amazon's
+	Region        string // empty: asked for
+	AccessKey     string // empty: what the machine has
+	SecretKey     string // also what was read from SecretKeyFile
+	SecretKeyFile string
 }
 
 // Copy says to which topic records are copied, and which.

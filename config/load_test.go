@@ -437,6 +437,11 @@ var misfits = map[string]struct {
 		[]string{"--ingest-auth-user: ingest.auth.user: there is a user but no password; set ingest.auth.password_file"}},
 	"a password without a user": {map[string]string{"ingest.auth.password": "x"},
 		[]string{"--ingest-auth-password: ingest.auth.password: there is a password but no user; set ingest.auth.user"}},
+	"a store that is no URL": {map[string]string{"export.s3.endpoint": "minio:9000"},
+		[]string{"--export-s3-endpoint: export.s3.endpoint: it is no URL; write http://host:port or https://host"}},
+	"the name of a key without it": {map[string]string{"export.s3.access_key": "x"},
+		[]string{"--export-s3-access-key: export.s3.access_key: name and key belong together; set export.s3.access_key " +
+			"and export.s3.secret_key_file, or none"}},
 	"a registry that is no URL": {map[string]string{"registry.url": "registry:8081,https://cdr:x@registry"},
 		[]string{"--registry-url: registry.url: it is no URL; write http://host:port or https://host:port, with the path " +
 			"if there is one",

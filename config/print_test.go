@@ -164,6 +164,12 @@ export:
   rotate_size: 256MiB # default
   rotate_records: 1000000 # default
   zone: UTC # default
+  s3:
+    endpoint: "" # default
+    region: "" # default
+    access_key: "" # default
+    secret_key: "" # default
+    secret_key_file: "" # default
 
 copy:
   to: janus.cdr.json # default

@@ -338,7 +338,7 @@ var table = []*key{
 		about: "database of `cdr sink sqlite`; made if needed"},
 
 	{name: "export.to", at: func(c *Config) any { return &c.Export.To },
-		about: "folder of `cdr export`; made if needed"},
+		about: "folder of `cdr export`, made if needed; or s3://bucket/prefix"},
 	{name: "export.format", def: "parquet", words: []string{"csv", "jsonl", "avro", "parquet"},
 		at:    func(c *Config) any { return &c.Export.Format },
 		about: "form of the files"},
@@ -353,6 +353,17 @@ var table = []*key{
 	{name: "export.zone", def: "UTC", zone: true, at: func(c *Config) any { return &c.Export.Zone },
 		about: "place of the days, for example Europe/Vienna: files are complete at its midnight, and lie in folders by " +
 			"its days"},
+
+	{name: "export.s3.endpoint", at: func(c *Config) any { return &c.Export.S3.Endpoint },
+		about: "object store that speaks S3, http://host:port or https://host; empty: that of Amazon"},
+	{name: "export.s3.region", at: func(c *Config) any { return &c.Export.S3.Region },
+		about: "region of the bucket; empty: the store is asked"},
+	{name: "export.s3.access_key", at: func(c *Config) any { return &c.Export.S3.AccessKey },
+		about: "name of the key for the store; empty: AWS_ACCESS_KEY_ID, ~/.aws/credentials or the role of the machine"},
+	{name: "export.s3.secret_key", secret: true, at: func(c *Config) any { return &c.Export.S3.SecretKey },
+		about: "that key; a file keeps it out of process lists"},
+	{name: "export.s3.secret_key_file", file: true, at: func(c *Config) any { return &c.Export.S3.SecretKeyFile },
+		about: "file that holds that key; a line end after it does not count"},
 
 	{name: "copy.to", def: "janus.cdr.json", at: func(c *Config) any { return &c.Copy.To },
 		about: "topic that `cdr copy` writes to, for readers that know no Avro and no transactions"},

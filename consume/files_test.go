@@ -139,7 +139,7 @@ func idsIn(t *testing.T, form string, b []byte) (ids []string) {
 
 func (k task) verified(t *testing.T) files.Report {
 	t.Helper()
-	r, err := files.Verify(k.Place)
+	r, err := files.Verify(t.Context(), k.Place, k.S3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestFilesHoldEachRecordOnceThoughTheirWriterIsKilled(t *testing.T) {
 		if n := len(c.records); r.Records != int64(n) || r.Lost != 0 || r.Manifests < 2 {
 			t.Errorf("%+v, of %d records", r, n)
 		}
-		if _, err := files.GC(k.Place, 0, true); err != nil {
+		if _, err := files.GC(t.Context(), k.Place, files.S3{}, 0, true); err != nil {
 			t.Error(err)
 		}
 		if left, err := os.ReadDir(filepath.Join(k.Place, "staged")); err != nil || len(left) > 0 {
@@ -246,7 +246,7 @@ func TestAFileThatIsMissingChangedOrBesidesIsNamed(t *testing.T) {
 		if err := scene.harm(); err != nil {
 			t.Fatal(err)
 		}
-		r, err := files.Verify(k.Place)
+		r, err := files.Verify(t.Context(), k.Place, files.S3{})
 		if err != nil || len(r.Findings) != len(scene.words) {
 			t.Errorf("%s: %v, %v", name, r.Findings, err)
 		}

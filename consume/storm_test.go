@@ -39,6 +39,7 @@ type task struct {
 	NewTopic bool
 	FromAll  bool
 	Where    []string
+	S3       files.S3
 }
 
 func (k task) filter() consume.Filter {
@@ -94,7 +95,7 @@ func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
 	case "postgres":
 		target = postgres.New(postgres.Options{URL: k.Place, Program: "test", NewTopic: k.NewTopic, Log: log})
 	case "csv", "jsonl", "avro", "parquet":
-		target = files.New(files.Options{Dir: k.Place, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
+		target = files.New(files.Options{Dir: k.Place, S3: k.S3, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
 			Records: 4 * int64(k.Records), Log: log})
 	case "topic":
 		target = topic.New(
@@ -202,8 +203,8 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 	chance := rand.New(rand.NewPCG(seed, 1))
 	k.Brokers, k.Topic = c.opts.Brokers, c.topic
 	life := 60 * time.Millisecond // of a sink, on average
-	if k.Kind == "topic" {
-		life = 120 * time.Millisecond // it waits for stragglers first
+	if k.Kind == "topic" || files.IsS3(k.Place) {
+		life = 120 * time.Millisecond // it waits for stragglers first, or asks its store
 	}
 	done := make(chan struct{})
 	written := make(chan struct{})

@@ -29,14 +29,15 @@ func newExport(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the records into files: CSV, JSON lines, Avro or Parquet",
-		Long: `Writes the records of janus.cdr into files in a folder, each exactly once, until told to stop. A file is
-complete after a time, a size, a number of records, and at midnight; manifests/ names those that are, in a chain
+		Long: `Writes the records of janus.cdr into files in a folder or an S3 bucket, each exactly once, until told to stop.
+A file is complete after a time, a size, a number of records, and at midnight; manifests/ names those that are, in a chain
 that has no gap, with control totals: "cdr export verify" checks it.
 
 With --since or --until it writes one file of what the topic holds now, to standard output or to --output, of the
 calls that were answered in that time (or began, when nobody answered), the newest revision of each.`,
 		Example: `  cdr export --export-to /var/lib/januscdr/records
   cdr export --export-to records --once
+  cdr export --export-to s3://billing/records --export-s3-endpoint http://minio:9000
   cdr export --since 2026-11-01 --until 2026-12-01 --format csv --spreadsheet --zone Europe/Vienna > november.csv
   cdr export verify records`,
 		Args: cobra.NoArgs,
@@ -78,6 +79,7 @@ calls that were answered in that time (or began, when nobody answered), the newe
 		}
 		target := files.New(files.Options{
 			Dir:      c.Export.To,
+			S3:       s3(c),
 			Form:     files.Form{Name: c.Export.Format, Columns: s.columns},
 			Program:  cli.Version(),
 			NewTopic: f.newTopic,
@@ -89,8 +91,14 @@ calls that were answered in that time (or began, when nobody answered), the newe
 		})
 		return runSink(cmd.Context(), c, o, target)
 	})
-	cmd.AddCommand(newExportVerify(), newExportGC())
+	cmd.AddCommand(newExportVerify(environ), newExportGC(environ))
 	return cmd
+}
+
+// s3 is how to reach an object store.
+func s3(c *config.Config) files.S3 {
+	o := c.Export.S3
+	return files.S3{Endpoint: o.Endpoint, Region: o.Region, AccessKey: o.AccessKey, SecretKey: o.SecretKey}
 }
 
 // countedTimes are what --by takes. Where nobody answered, start_time stands for answer_time.
@@ -254,37 +262,44 @@ func (s *spreadsheet) encode(ctx context.Context, o kafka.Options, topic string,
 	return errors.Join(err, buffer.Flush())
 }
 
-func newExportVerify() *cobra.Command {
-	return &cobra.Command{
+func newExportVerify(environ []string) *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "verify FOLDER",
 		Short: "Check that a folder holds what its manifests say",
 		Long: `Checks the chain of manifests, which must have no gap, and that each file that they name is as it was written.
 It names what is missing, was changed, or is there besides, and exits with 1 if there is any. The sums are
 those of the manifests: over all revisions.`,
-		Example: "  cdr export verify /var/lib/januscdr/records",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := files.Verify(args[0])
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			for _, f := range r.Findings {
-				fmt.Fprintln(out, f)
-			}
-			fmt.Fprintf(out,
-				"%d manifests name %d files with %d records in %d bytes; %d chargeable legs of %s; %d records lost; %d findings\n",
-				r.Manifests, r.Files, r.Records, r.Bytes, r.ChargeableRecords, time.Duration(r.ChargeableDuration)*time.Microsecond,
-				r.Lost, len(r.Findings))
-			if len(r.Findings) > 0 {
-				return cli.ErrSilent
-			}
-			return nil
-		},
+		Example: `  cdr export verify /var/lib/januscdr/records
+  cdr export verify s3://billing/records --export-s3-endpoint http://minio:9000`,
+		Args: cobra.ExactArgs(1),
 	}
+	flags := config.Bind(cmd.Flags(), "export.s3")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
+			return err
+		}
+		r, err := files.Verify(cmd.Context(), args[0], s3(c))
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		for _, f := range r.Findings {
+			fmt.Fprintln(out, f)
+		}
+		fmt.Fprintf(out,
+			"%d manifests name %d files with %d records in %d bytes; %d chargeable legs of %s; %d records lost; %d findings\n",
+			r.Manifests, r.Files, r.Records, r.Bytes, r.ChargeableRecords, time.Duration(r.ChargeableDuration)*time.Microsecond,
+			r.Lost, len(r.Findings))
+		if len(r.Findings) > 0 {
+			return cli.ErrSilent
+		}
+		return nil
+	}
+	return cmd
 }
 
-func newExportGC() *cobra.Command {
+func newExportGC(environ []string) *cobra.Command {
 	var remove bool
 	var age time.Duration
 	cmd := &cobra.Command{
@@ -294,13 +309,18 @@ func newExportGC() *cobra.Command {
 Those that are younger than --age may still become part of the export.`,
 		Example: "  cdr export gc --remove /var/lib/januscdr/records",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := files.GC(args[0], age, remove)
-			for _, name := range found {
-				fmt.Fprintln(cmd.OutOrStdout(), name)
-			}
+	}
+	flags := config.Bind(cmd.Flags(), "export.s3")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
 			return err
-		},
+		}
+		found, err := files.GC(cmd.Context(), args[0], s3(c), age, remove)
+		for _, name := range found {
+			fmt.Fprintln(cmd.OutOrStdout(), name)
+		}
+		return err
 	}
 	cmd.Flags().BoolVar(&remove, "remove", false, "remove them")
 	cmd.Flags().DurationVar(&age, "age", 24*time.Hour, "leave younger ones alone")

@@ -93,9 +93,9 @@ func (s *site) amend() (made int) {
 	return made
 }
 
-// What the fold made of the calls of a fleet, in parts of 20 KiB and amended since, is billed by cdr sum, from a database,
-// from Parquet with DuckDB (where there is a Python that has it), from a copy and in a spreadsheet: one number for each
-// reference.
+// What the fold made of the calls of a fleet, in parts of 20 KiB and amended since, is billed by cdr sum, from a
+// database, from Parquet with DuckDB (where there is a Python that has it), from a copy and in a spreadsheet: one
+// number for each reference.
 func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 	page, err := os.ReadFile("../../docs/consumers/sqlite.md")
 	if err != nil {

@@ -66,7 +66,8 @@ answered, with all of its duration. It reads all records that the topic holds no
 	set.StringSliceVar(&s.where, "where", nil, "`terms` that must hold besides: plugin=janus.plugin.sip,emitter!=test")
 	set.BoolVar(&s.json, "json", false, "a line of JSON for each group")
 	set.Lookup("by").DefValue, set.Lookup("where").DefValue = "opaque_id", ""
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
@@ -75,17 +76,21 @@ answered, with all of its duration. It reads all records that the topic holds no
 			return &cli.UsageError{Err: err}
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		client, err := wiring.Connect(cmd.Context(), wiring.Kafka(c, log), log)
+		o, err := wait.kafka(cmd, c, log)
+		if err != nil {
+			return err
+		}
+		client, err := wiring.Connect(cmd.Context(), o, log)
 		if err != nil {
 			return err
 		}
 		client.Close()
-		groups, err := s.add(cmd.Context(), wiring.Kafka(c, log), c.Topics.CDR)
+		groups, err := s.add(cmd.Context(), o, c.Topics.CDR)
 		if err != nil {
 			return err
 		}
 		return s.print(cmd.OutOrStdout(), groups)
-	}
+	})
 	return cmd
 }
 

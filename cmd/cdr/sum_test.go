@@ -32,7 +32,8 @@ func TestSumsThatMakeNoSenseAreRefused(t *testing.T) {
 		"time zone database":           {"--zone", "Atlantis"},
 		"is no time":                   {"--until", "soon"},
 	} {
-		if got := says(t, "", append([]string{"sum"}, args...)...); got.code != cli.Usage || !strings.Contains(got.err, want) {
+		if got := says(t, "", append([]string{"sum"}, args...)...); got.code != cli.Usage ||
+			!strings.Contains(got.err, want) {
 			t.Errorf("%v: %+v", args, got)
 		}
 	}

@@ -1,7 +1,8 @@
 // Package files keeps records in files: CSV, JSON lines, Avro or Parquet.
 //
-// It promises what consume.Target does: a manifest names files that are complete and on the disk, with the position
-// behind them, and appears in one act. What no manifest names is not part of the export. It touches one folder:
+// It promises what consume.Target does: a manifest names files that are complete and safe, with the position behind
+// them, and appears in one act. What no manifest names is not part of the export. It touches one folder, or one prefix
+// of a bucket:
 //
 //	date=2026-11-27/cdr-….parquet   records by the day on which they were written to the topic; a file never changes
 //	manifests/0000000042.json       the chain of manifests
@@ -18,10 +19,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -33,7 +32,8 @@ import (
 
 // Options say where the files are, and when one is closed.
 type Options struct {
-	Dir     string // made if needed
+	Dir     string // made if needed; s3://bucket/prefix: in an object store
+	S3      S3
 	Form    Form
 	Program string // our version, for the manifests
 
@@ -55,6 +55,7 @@ const (
 // Target is a folder of files.
 type Target struct {
 	o      Options
+	store  store // nil: not there yet
 	now    func() time.Time
 	last   *Manifest // nil: none
 	sum    string    // its hash
@@ -108,18 +109,31 @@ func New(o Options) *Target {
 	return &Target{o: o, now: time.Now}
 }
 
+// at returns the store that a path names.
+func at(dir string, o S3) (store, error) {
+	if IsS3(dir) {
+		return newBucket(dir, o)
+	}
+	return disk{dir}, nil
+}
+
 // Positions makes the folder, finishes what a manifest has committed, and tells what the newest one says.
-func (t *Target) Positions(context.Context) (consume.Origin, map[int32]int64, error) {
+func (t *Target) Positions(ctx context.Context) (consume.Origin, map[int32]int64, error) {
 	t.discard()
 	if _, err := t.o.Form.columns(); err != nil {
 		return consume.Origin{}, nil, fmt.Errorf("%w: %w", consume.ErrRefused, err)
 	}
-	for _, dir := range []string{manifestsDir, stagedDir} {
-		if err := os.MkdirAll(filepath.Join(t.o.Dir, dir), 0o750); err != nil {
-			return consume.Origin{}, nil, fmt.Errorf("%w: %w", consume.ErrRefused, err)
+	if t.store == nil {
+		p, err := at(t.o.Dir, t.o.S3)
+		if err != nil {
+			return consume.Origin{}, nil, err
 		}
+		t.store = p
 	}
-	m, sum, err := newest(t.o.Dir)
+	if err := t.store.prepare(ctx); err != nil {
+		return consume.Origin{}, nil, err
+	}
+	m, sum, err := newest(ctx, t.store)
 	if err != nil {
 		return consume.Origin{}, nil, err
 	}
@@ -127,19 +141,19 @@ func (t *Target) Positions(context.Context) (consume.Origin, map[int32]int64, er
 	if m == nil {
 		return consume.Origin{}, nil, nil
 	}
-	if err := t.settle(m); err != nil {
+	if err := t.settle(ctx, m); err != nil {
 		return consume.Origin{}, nil, err
 	}
 	return m.Origin, maps.Clone(m.Positions), nil
 }
 
-// newest is the last manifest of a folder and its hash; nil when there is none.
-func newest(dir string) (*Manifest, string, error) {
-	names, err := filepath.Glob(filepath.Join(dir, manifestsDir, "*.json"))
+// newest is the last manifest of a place and its hash; nil when there is none.
+func newest(ctx context.Context, p store) (*Manifest, string, error) {
+	names, err := manifestNames(ctx, p)
 	if err != nil || len(names) == 0 {
 		return nil, "", err
 	}
-	b, err := os.ReadFile(slices.Max(names))
+	b, err := read(ctx, p, manifestsDir+"/"+names[len(names)-1])
 	if err != nil {
 		return nil, "", err
 	}
@@ -148,7 +162,7 @@ func newest(dir string) (*Manifest, string, error) {
 }
 
 // Write appends records to files that are open, and commits them when it is time.
-func (t *Target) Write(_ context.Context, b consume.Batch) error {
+func (t *Target) Write(ctx context.Context, b consume.Batch) error {
 	if len(b.Rows) > 0 && t.next == nil {
 		if t.last != nil && t.last.Origin != b.Origin {
 			if !t.o.NewTopic {
@@ -172,7 +186,7 @@ func (t *Target) Write(_ context.Context, b consume.Batch) error {
 		t.next.Positions[partition] = step.To
 	}
 	if reason := t.due(); reason != "" {
-		return t.commit(reason)
+		return t.commit(ctx, reason)
 	}
 	return nil
 }
@@ -199,14 +213,13 @@ func (t *Target) add(r *consume.Row) error {
 func (t *Target) begin(day string) (*openFile, error) {
 	f := &openFile{File: File{Types: map[string]int64{}, Staged: rand.Text() + ".part"}, day: day}
 	var err error
-	if f.file, err = os.OpenFile(filepath.Join(t.o.Dir, stagedDir, f.Staged), os.O_CREATE|os.O_EXCL|os.O_WRONLY,
-		0o640); err != nil {
+	if f.file, err = t.store.create(f.Staged); err != nil {
 		return nil, err
 	}
 	f.counted = &counter{w: f.file, h: sha256.New()}
 	f.buffer = bufio.NewWriterSize(f.counted, 256<<10)
 	if f.encoder, err = t.o.Form.NewEncoder(f.buffer, true); err != nil {
-		f.file.Close()
+		t.store.drop(f.Staged, f.file)
 		return nil, err
 	}
 	return f, nil
@@ -235,93 +248,53 @@ func (t *Target) due() Reason {
 
 // commit makes the open files complete and durable, then lets a manifest appear that names them, then gives them their
 // names: whoever reads the folder by its names sees what is committed only.
-func (t *Target) commit(reason Reason) error {
+func (t *Target) commit(ctx context.Context, reason Reason) error {
 	m := t.next
 	m.ClosureReason, m.Closed = reason, t.now().UTC()
 	for _, day := range slices.Sorted(maps.Keys(t.open)) {
 		f := t.open[day]
-		if err := f.finish(); err != nil {
+		if err := errors.Join(f.encoder.Close(), f.buffer.Flush()); err != nil {
 			return fmt.Errorf("finish %s: %w", f.Staged, err)
 		}
 		f.SHA256, f.Bytes = hex.EncodeToString(f.counted.h.Sum(nil)), f.counted.n
+		if err := t.store.stage(ctx, f.Staged, f.file, f.Bytes); err != nil {
+			return fmt.Errorf("finish %s: %w", f.Staged, err)
+		}
 		f.Name = fmt.Sprintf("date=%s/cdr-%010d-%s.%s", day, m.SequenceNumber, f.SHA256[:8], t.o.Form.Extension())
 		m.Files = append(m.Files, f.File)
-	}
-	if err := syncDir(filepath.Join(t.o.Dir, stagedDir)); err != nil {
-		return err
 	}
 	b, err := m.bytes()
 	if err != nil {
 		return err
 	}
-	if err := t.publish(manifestName(m.SequenceNumber), b); err != nil {
-		return err
+	err = t.store.publish(ctx, manifestName(m.SequenceNumber), b)
+	if !errors.Is(err, consume.ErrFenced) {
+		t.open = nil // from now on the files may be part of the export
+	}
+	if err != nil {
+		return fmt.Errorf("publish manifest %s: %w", manifestName(m.SequenceNumber), err)
 	}
 	t.last, t.sum, t.next = m, sumOf(b), nil
 	t.o.Log.Info("files are complete", "manifest", m.SequenceNumber, "files", len(m.Files), "reason", reason)
-	return t.settle(m)
-}
-
-func (f *openFile) finish() error {
-	return errors.Join(f.encoder.Close(), f.buffer.Flush(), f.file.Sync(), f.file.Close())
-}
-
-// publish lets a manifest appear under its name, whole, unless there is one already.
-func (t *Target) publish(name string, b []byte) error {
-	staged := filepath.Join(t.o.Dir, stagedDir, rand.Text()+".json.part")
-	f, err := os.OpenFile(staged, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(staged)
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write manifest %s: %w", name, err)
-	}
-	err = os.Link(staged, filepath.Join(t.o.Dir, manifestsDir, name))
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("manifest %s: %w", name, consume.ErrFenced)
-	}
-	t.open = nil // from now on the files may be part of the export
-	if err != nil {
-		return fmt.Errorf("publish manifest %s: %w", name, err)
-	}
-	return syncDir(filepath.Join(t.o.Dir, manifestsDir))
+	return t.settle(ctx, m)
 }
 
 // settle gives the files of a manifest their names, those that have not got them yet.
-func (t *Target) settle(m *Manifest) error {
+func (t *Target) settle(ctx context.Context, m *Manifest) error {
 	for i := range m.Files {
-		f := &m.Files[i]
-		name := filepath.Join(t.o.Dir, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
-			return err
-		}
-		err := os.Rename(filepath.Join(t.o.Dir, stagedDir, f.Staged), name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it has its name, or somebody took it away since
-			return fmt.Errorf("name %s: %w", f.Name, err)
-		}
-		if err := errors.Join(syncDir(filepath.Dir(name)), syncDir(t.o.Dir)); err != nil {
-			return err
+		if err := t.store.settle(ctx, m.Files[i].Staged, m.Files[i].Name); err != nil {
+			return fmt.Errorf("name %s: %w", m.Files[i].Name, err)
 		}
 	}
 	return nil
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // Flush commits what is open.
-func (t *Target) Flush(context.Context) error {
+func (t *Target) Flush(ctx context.Context) error {
 	if t.next == nil {
 		return nil
 	}
-	return t.commit(Manual)
+	return t.commit(ctx, Manual)
 }
 
 // Close forgets what is open.
@@ -332,8 +305,7 @@ func (t *Target) Close() error {
 
 func (t *Target) discard() {
 	for _, f := range t.open {
-		_ = f.file.Close() // it may have been closed, and what it holds is not wanted
-		_ = os.Remove(filepath.Join(t.o.Dir, stagedDir, f.Staged))
+		t.store.drop(f.Staged, f.file)
 	}
 	t.open, t.next = nil, nil
 }

@@ -1,15 +1,13 @@
 package files
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -26,19 +24,19 @@ type Report struct {
 // Verify looks whether a folder holds what its manifests say: the chain of manifests without a gap, each file as it was
 // written, no file besides. The error is that the folder cannot be read; what is wrong with it is among the findings,
 // one sentence each.
-func Verify(dir string) (Report, error) {
+func Verify(ctx context.Context, dir string, o S3) (Report, error) {
 	var r Report
-	find := func(format string, args ...any) { r.Findings = append(r.Findings, fmt.Sprintf(format, args...)) }
-	names, err := manifestNames(dir)
+	p, names, err := exported(ctx, dir, o)
 	if err != nil {
 		return r, err
 	}
+	find := func(format string, args ...any) { r.Findings = append(r.Findings, fmt.Sprintf(format, args...)) }
 	known := map[string]int64{} // manifest by file
 	positions := map[int32]int64{}
 	previous, origin := "", ""
 	var number int64 // of the last one
 	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join(dir, manifestsDir, name))
+		b, err := read(ctx, p, manifestsDir+"/"+name)
 		if err != nil {
 			return r, err
 		}
@@ -74,7 +72,7 @@ func Verify(dir string) (Report, error) {
 				find("%s is named by manifests %d and %d", f.Name, other, m.SequenceNumber)
 			}
 			known[f.Name] = m.SequenceNumber
-			if wrong := f.verify(dir); wrong != "" {
+			if wrong := f.verify(ctx, p); wrong != "" {
 				find("%s of manifest %s %s", f.Name, name, wrong)
 			}
 			r.Files++
@@ -84,23 +82,23 @@ func Verify(dir string) (Report, error) {
 			r.ChargeableDuration += f.ChargeableDuration
 		}
 	}
-	data, err := dataNames(dir)
+	data, err := p.list(ctx, dataPrefix)
 	if err != nil {
 		return r, err
 	}
-	for _, name := range data {
-		if _, ok := known[name]; !ok {
-			find("%s is named by no manifest", name)
+	for _, e := range data {
+		if _, ok := known[e.name]; !ok {
+			find("%s is named by no manifest", e.name)
 		}
 	}
 	return r, nil
 }
 
 // verify says what is wrong with a file; empty when nothing.
-func (f *File) verify(dir string) string {
-	file, err := os.Open(filepath.Join(dir, filepath.FromSlash(f.Name)))
+func (f *File) verify(ctx context.Context, p store) string {
+	file, err := p.open(ctx, f.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		file, err = os.Open(filepath.Join(dir, stagedDir, f.Staged)) // committed, and not named yet
+		file, err = p.open(ctx, stagedDir+"/"+f.Staged) // committed, and not named yet
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "is missing"
@@ -124,14 +122,14 @@ func (f *File) verify(dir string) string {
 
 // GC returns the files that no manifest names and that are older than an age, and removes them if remove is set. A
 // younger one may be that of an exporter that is about to commit it.
-func GC(dir string, age time.Duration, remove bool) ([]string, error) {
-	names, err := manifestNames(dir)
+func GC(ctx context.Context, dir string, o S3, age time.Duration, remove bool) ([]string, error) {
+	p, names, err := exported(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
 	named := map[string]bool{}
 	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join(dir, manifestsDir, name))
+		b, err := read(ctx, p, manifestsDir+"/"+name)
 		if err != nil {
 			return nil, err
 		}
@@ -143,55 +141,53 @@ func GC(dir string, age time.Duration, remove bool) ([]string, error) {
 			named[f.Name], named[stagedDir+"/"+f.Staged] = true, true
 		}
 	}
-	data, err := dataNames(dir)
-	if err != nil {
-		return nil, err
-	}
-	staged, err := os.ReadDir(filepath.Join(dir, stagedDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range staged {
-		data = append(data, stagedDir+"/"+e.Name())
-	}
 	var found []string
-	for _, name := range data {
-		info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
-		if err != nil || named[name] || time.Since(info.ModTime()) < age {
-			continue
+	for _, prefix := range []string{dataPrefix, stagedDir + "/"} {
+		entries, err := p.list(ctx, prefix)
+		if err != nil {
+			return found, err
 		}
-		found = append(found, name)
-		if remove {
-			if err := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
-				return found, err
+		for _, e := range entries {
+			if named[e.name] || time.Since(e.modified) < age {
+				continue
+			}
+			found = append(found, e.name)
+			if remove {
+				if err := p.remove(ctx, e.name); err != nil {
+					return found, err
+				}
 			}
 		}
 	}
 	return found, nil
 }
 
-func manifestNames(dir string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, manifestsDir))
-	if err != nil {
-		return nil, fmt.Errorf("%s is no folder of an export: %w", dir, err)
-	}
-	var names []string
+// dataPrefix is what the names of files of records begin with.
+const dataPrefix = "date="
+
+// manifestNames are the manifests of a place, the oldest first.
+func manifestNames(ctx context.Context, p store) (names []string, err error) {
+	entries, err := p.list(ctx, manifestsDir+"/")
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".json") {
-			names = append(names, e.Name())
+		if name := strings.TrimPrefix(e.name, manifestsDir+"/"); strings.HasSuffix(name, ".json") {
+			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	return names, err
 }
 
-// dataNames are the files of the days, by their paths with slashes.
-func dataNames(dir string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "date=*", "*"))
-	for i := range paths {
-		if rel, err := filepath.Rel(dir, paths[i]); err == nil {
-			paths[i] = filepath.ToSlash(rel)
-		}
+// exported opens what was exported, and names its manifests.
+func exported(ctx context.Context, dir string, o S3) (store, []string, error) {
+	p, err := at(dir, o)
+	if err != nil {
+		return nil, nil, err
 	}
-	return paths, err
+	names, err := manifestNames(ctx, p)
+	if err == nil && len(names) == 0 {
+		err = errors.New("there are no manifests")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s is no folder of an export: %w", dir, err)
+	}
+	return p, names, nil
 }
