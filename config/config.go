@@ -256,7 +256,7 @@ type ExportS3 struct {
 // Copy says to which topic records are copied, and which.
 type Copy struct {
 	To     string
-	Format string   // json or cloudevents
+	Format string   // json, cloudevents or flat-avro
 	Where  []string // terms that hold for all
 }
 

@@ -367,8 +367,9 @@ var table = []*key{
 
 	{name: "copy.to", def: "janus.cdr.json", at: func(c *Config) any { return &c.Copy.To },
 		about: "topic that `cdr copy` writes to, for readers that know no Avro and no transactions"},
-	{name: "copy.format", def: "json", words: []string{"json", "cloudevents"}, at: func(c *Config) any { return &c.Copy.Format },
-		about: "form of the copies: JSON, without or with the headers of CloudEvents"},
+	{name: "copy.format", def: "json", words: []string{"json", "cloudevents", "flat-avro"},
+		at:    func(c *Config) any { return &c.Copy.Format },
+		about: "form of the copies: JSON, without or with the headers of CloudEvents, or Avro without lists"},
 	{name: "copy.where", at: func(c *Config) any { return &c.Copy.Where },
 		about: "terms that must hold for a record that is copied: chargeable, !end_missing, record_type=LEG, disposition!=BUSY; empty: all"},
 

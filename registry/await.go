@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"januscdr/avro"
 )
 
 // remembered is what the file holds: an id, and what it is the id of.
@@ -22,7 +20,7 @@ type remembered struct {
 
 // Await returns the id of our schema, for the life of a process: nobody asks again. While the registry does not answer
 // it takes the id that the file remembers, and without one it waits. register lets it register what is missing;
-// otherwise that is an error, as is everything else that waiting does not mend.
+// otherwise that is an error, as is everything else that waiting does not mend. Without a file nothing is remembered.
 func (r *Registry) Await(ctx context.Context, file string, register bool) (int32, error) {
 	for told := false; ; told = true {
 		s, err := r.find(ctx, register)
@@ -59,7 +57,7 @@ func (r *Registry) find(ctx context.Context, register bool) (Schema, error) {
 }
 
 func (r *Registry) key(id int32) remembered {
-	return remembered{Registry: r.urls, Subject: r.subject, Fingerprint: avro.Fingerprint(), ID: id}
+	return remembered{Registry: r.urls, Subject: r.subject, Fingerprint: r.print, ID: id}
 }
 
 // recall returns the id that the file has for this registry, subject and schema.
@@ -76,6 +74,9 @@ func (r *Registry) recall(file string) (int32, bool) {
 }
 
 func (r *Registry) remember(file string, id int32) error {
+	if file == "" {
+		return nil
+	}
 	if was, known := r.recall(file); known {
 		if was == id {
 			return nil

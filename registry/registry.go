@@ -25,6 +25,7 @@ import (
 type Options struct {
 	URLs           []string // tried in turn
 	Subject        string
+	Schema         string // empty: that of the records, avro.Reduced
 	User, Password string // HTTP Basic authentication; no user: none
 	TLS            *tls.Config
 	Log            hclog.Logger // nil: silent
@@ -34,6 +35,8 @@ type Options struct {
 type Registry struct {
 	client  *sr.Client
 	subject string
+	schema  string
+	print   string // its fingerprint
 	urls    string
 	retry   time.Duration
 	log     hclog.Logger
@@ -77,6 +80,13 @@ func New(o Options) (*Registry, error) {
 	if o.User != "" {
 		opts = append(opts, sr.BasicAuth(o.User, o.Password))
 	}
+	if o.Schema == "" {
+		o.Schema = avro.Reduced()
+	}
+	fingerprint, err := avro.FingerprintOf(o.Schema)
+	if err != nil {
+		return nil, err
+	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("make client of schema registry: %w", err)
@@ -84,7 +94,8 @@ func New(o Options) (*Registry, error) {
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
-	return &Registry{client: client, subject: o.Subject, urls: strings.Join(o.URLs, ","), retry: retryAfter,
+	return &Registry{client: client, subject: o.Subject, schema: o.Schema, print: fingerprint,
+		urls: strings.Join(o.URLs, ","), retry: retryAfter,
 		log: o.Log}, nil
 }
 
@@ -106,7 +117,7 @@ func (r *Registry) Find(ctx context.Context) (Schema, error) {
 		if s.Type != sr.TypeAvro {
 			continue
 		}
-		if f, err := avro.FingerprintOf(s.Schema.Schema); err == nil && f == avro.Fingerprint() {
+		if f, err := avro.FingerprintOf(s.Schema.Schema); err == nil && f == r.print {
 			return Schema{ID: int32(s.ID), Version: s.Version}, nil
 		}
 	}
@@ -143,7 +154,7 @@ func (r *Registry) Register(ctx context.Context) (s Schema, added bool, err erro
 			return s, false, err
 		}
 	}
-	if _, err = r.client.RegisterSchema(ctx, r.subject, ours(), -1, -1); err != nil {
+	if _, err = r.client.RegisterSchema(ctx, r.subject, r.ours(), -1, -1); err != nil {
 		if isStatus(err, http.StatusConflict) {
 			err = errors.Join(ErrIncompatible, err)
 		}
@@ -155,14 +166,14 @@ func (r *Registry) Register(ctx context.Context) (s Schema, added bool, err erro
 	return s, true, err
 }
 
-func ours() sr.Schema { return sr.Schema{Schema: avro.Reduced(), Type: sr.TypeAvro} }
+func (r *Registry) ours() sr.Schema { return sr.Schema{Schema: r.schema, Type: sr.TypeAvro} }
 
 // Fits asks the registry whether our schema would be taken. The error is ErrIncompatible, with the reasons, when it
 // would not.
 func (r *Registry) Fits(ctx context.Context) error {
-	result, err := r.client.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), r.subject, -2, ours())
+	result, err := r.client.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), r.subject, -2, r.ours())
 	if isStatus(err, http.StatusNotFound) { // no subject, or a registry that compares with the last version only
-		result, err = r.client.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), r.subject, -1, ours())
+		result, err = r.client.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), r.subject, -1, r.ours())
 	}
 	switch {
 	case isStatus(err, http.StatusNotFound):

@@ -30,8 +30,8 @@ func newExport(environ []string) *cobra.Command {
 		Use:   "export",
 		Short: "Write the records into files: CSV, JSON lines, Avro or Parquet",
 		Long: `Writes the records of janus.cdr into files in a folder or an S3 bucket, each exactly once, until told to stop.
-A file is complete after a time, a size, a number of records, and at midnight; manifests/ names those that are, in a chain
-that has no gap, with control totals: "cdr export verify" checks it.
+A file is complete after a time, a size, a number of records, and at midnight; manifests/ names those that are, in a
+chain that has no gap, with control totals: "cdr export verify" checks it.
 
 With --since or --until it writes one file of what the topic holds now, to standard output or to --output, of the
 calls that were answered in that time (or began, when nobody answered), the newest revision of each.`,

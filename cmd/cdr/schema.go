@@ -121,21 +121,26 @@ func registryOf(cmd *cobra.Command, flags *config.Flags, environ []string) (*reg
 	if len(c.Registry.URL) == 0 {
 		return nil, cli.Misused("registry.url is empty: say which registry, for example http://registry:8081")
 	}
-	return newRegistry(c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ))
+	return recordsIn(c, wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ))
 }
 
-func newRegistry(c *config.Config, log hclog.Logger) (*registry.Registry, error) {
+// recordsIn is the subject of the records in the registry.
+func recordsIn(c *config.Config, log hclog.Logger) (*registry.Registry, error) {
+	subject := c.Registry.Subject
+	if subject == "" {
+		subject = c.Topics.CDR + "-value"
+	}
+	return newRegistry(c, subject, avro.Reduced(), log)
+}
+
+func newRegistry(c *config.Config, subject, schema string, log hclog.Logger) (*registry.Registry, error) {
 	files := c.Registry.TLS
 	secure, err := (&kafka.TLS{CAFile: files.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile,
 		ServerName: files.ServerName}).Config()
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	subject := c.Registry.Subject
-	if subject == "" {
-		subject = c.Topics.CDR + "-value"
-	}
-	return registry.New(registry.Options{URLs: c.Registry.URL, Subject: subject, User: c.Registry.User,
+	return registry.New(registry.Options{URLs: c.Registry.URL, Subject: subject, Schema: schema, User: c.Registry.User,
 		Password: c.Registry.Password, TLS: secure, Log: log.Named("registry")})
 }
 
@@ -145,7 +150,7 @@ func encoding(ctx context.Context, c *config.Config, client *kgo.Client, o pipel
 	change bool) (pipeline.EncodeFunc, error) {
 	framing, encode := avro.SingleObject, pipeline.EncodeFunc(avro.Encode)
 	if len(c.Registry.URL) > 0 {
-		r, err := newRegistry(c, o.Log)
+		r, err := recordsIn(c, o.Log)
 		if err != nil {
 			return nil, err
 		}

@@ -15,9 +15,9 @@ import (
 )
 
 // copyOf is the copy of a record: the same key, the same partition, headers that say where it stood.
-func (t *Target) copyOf(r *consume.Row, o consume.Origin) *kgo.Record {
+func (t *Target) copyOf(r *consume.Row, values []avro.Value, o consume.Origin) *kgo.Record {
 	k := &kgo.Record{
-		Topic: t.o.Topic, Partition: r.Partition, Key: []byte(r.Record.SessionID), Value: avro.JSON(nil, &r.Record),
+		Topic: t.o.Topic, Partition: r.Partition, Key: []byte(r.Record.SessionID),
 		Headers: []kgo.RecordHeader{
 			{Key: kafka.HeaderTopic, Value: []byte(o.Topic)},
 			{Key: kafka.HeaderPartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
@@ -26,10 +26,28 @@ func (t *Target) copyOf(r *consume.Row, o consume.Origin) *kgo.Record {
 			{Key: headerCluster, Value: []byte(o.Cluster)},
 		},
 	}
-	if t.o.Format == "cloudevents" {
+	switch t.o.Format {
+	case "flat-avro":
+		k.Value = avro.AppendFlat(append(make([]byte, 0, flatSize), t.head()...), values)
+		k.Headers = append(k.Headers, kgo.RecordHeader{Key: kafka.HeaderSchema, Value: []byte(avro.FlatFingerprint())})
+	case "cloudevents":
 		k.Headers = append(k.Headers, cloudEvent(&r.Record)...)
+		fallthrough
+	default:
+		k.Value = avro.JSON(nil, &r.Record)
 	}
 	return k
+}
+
+// flatSize is what most copies in the flat form take.
+const flatSize = 1024
+
+// head is what each copy begins with.
+func (t *Target) head() []byte {
+	if t.o.Format == "flat-avro" {
+		return avro.FlatHead(t.o.SchemaID)
+	}
+	return []byte("{}          ") // JSON has no framing
 }
 
 // cloudEvent are the attributes of CloudEvents 1.0, in the binary mode of its Kafka protocol binding. Source and id

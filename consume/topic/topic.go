@@ -38,8 +38,10 @@ const (
 type Options struct {
 	Kafka  kafka.Options
 	Topic  string // with as many partitions as that of the records
-	Format string // json or cloudevents
+	Format string // one of Formats
 	Filter consume.Filter
+	// SchemaID is the id that a registry gave the schema of flat-avro; negative: single-object encoding.
+	SchemaID int32
 
 	Settle   time.Duration // a start waits until the topic has stood still for so long; 0: 2s
 	FromNow  bool          // an emptied topic goes on with what comes
@@ -49,7 +51,7 @@ type Options struct {
 }
 
 // Formats are the forms of copies.
-var Formats = []string{"json", "cloudevents"}
+var Formats = []string{"json", "cloudevents", "flat-avro"}
 
 const (
 	delivery = 10 * time.Second // an append that took longer is given up
@@ -115,6 +117,10 @@ func (t *Target) Positions(ctx context.Context) (consume.Origin, map[int32]int64
 		from, offset, err := sourceOf(last[partition])
 		if err != nil {
 			return origin, nil, fmt.Errorf("%w: %s partition %d: %w", consume.ErrForeign, t.o.Topic, partition, err)
+		}
+		if is, was := avro.FramingOf(t.head()), avro.FramingOf(last[partition].Value); is != was {
+			return origin, nil, fmt.Errorf("%w: the copies of %s are in %s, and ours would be in %s: readers cannot read both",
+				consume.ErrRefused, t.o.Topic, was, is)
 		}
 		if origin != (consume.Origin{}) && origin != from && !t.o.NewTopic {
 			return origin, nil, fmt.Errorf("%w: %s has copies of two topics", consume.ErrForeign, t.o.Topic)
@@ -194,7 +200,7 @@ func (t *Target) Write(ctx context.Context, b consume.Batch) error {
 		}
 		t.values = avro.Values(t.values, &r.Record)
 		if t.o.Filter.Wants(t.values) {
-			copies = append(copies, t.copyOf(r, b.Origin))
+			copies = append(copies, t.copyOf(r, t.values, b.Origin))
 		}
 	}
 	if len(copies) == 0 {
