@@ -24,7 +24,7 @@ func TestTheComposeFileAndTheImageSpeakOurLanguage(t *testing.T) {
 	if err := yaml.Unmarshal(content, &file); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"ingest", "cdr"} {
+	for _, name := range []string{"ingest", "cdr", "sink"} {
 		environ := environOf(file.Services[name].Environment)
 		if len(environ) == 0 {
 			t.Errorf("%s has no variable of ours", name)
@@ -54,10 +54,13 @@ func TestTheComposeFileAndTheImageSpeakOurLanguage(t *testing.T) {
 	load(t, Sources{Environ: environ})
 }
 
+// unset is a variable of Compose's with what stands for it when nobody sets it.
+var unset = regexp.MustCompile(`\$\{[A-Z_]+:-([^}]*)\}`)
+
 func environOf(variables map[string]string) (environ []string) {
 	for name, value := range variables {
 		if strings.HasPrefix(name, Prefix) {
-			environ = append(environ, name+"="+value)
+			environ = append(environ, name+"="+unset.ReplaceAllString(value, "$1"))
 		}
 	}
 	return environ

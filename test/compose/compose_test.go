@@ -11,9 +11,10 @@ import (
 )
 
 // project is the file as Compose sees it: with its schema checked, anchors resolved and references followed.
-func project(t *testing.T) *types.Project {
+func project(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithEnv(nil))
+	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithEnv(nil),
+		cli.WithProfiles(profiles))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +44,39 @@ func TestTheFileHasABrokerIngestAndTheProcessor(t *testing.T) {
 	}
 }
 
+// With the profile the records are in a database and their schema in a registry; without, nothing is asked of one.
+func TestTheProfileForBillingHasARegistryADatabaseAndTheSink(t *testing.T) {
+	p := project(t, "billing")
+	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka", "postgres", "registry", "sink"}) {
+		t.Fatalf("services %v", got)
+	}
+	for _, name := range []string{"registry", "sink"} {
+		if d, ok := p.Services[name].DependsOn["postgres"]; !ok || d.Condition != types.ServiceConditionHealthy {
+			t.Errorf("%s does not wait until postgres is well", name)
+		}
+	}
+	if url := p.Services["cdr"].Environment["JANUSCDR_REGISTRY_URL"]; url == nil || *url != "" {
+		t.Errorf("without a word the registry is %v", url)
+	}
+	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithProfiles([]string{"billing"}),
+		cli.WithEnv([]string{"REGISTRY_URL=http://registry:8080/apis/ccompat/v7", "POSTGRES_PASSWORD=other"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = options.LoadProject(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if url := p.Services["cdr"].Environment["JANUSCDR_REGISTRY_URL"]; *url != "http://registry:8080/apis/ccompat/v7" {
+		t.Errorf("the registry is %s", *url)
+	}
+	for name, variable := range map[string]string{"registry": "REGISTRY_DATASOURCE_PASSWORD", "postgres": "POSTGRES_PASSWORD",
+		"sink": "JANUSCDR_SINK_POSTGRES_URL"} {
+		if value := p.Services[name].Environment[variable]; !strings.Contains(*value, "other") {
+			t.Errorf("%s has another password", name)
+		}
+	}
+}
+
 func TestTheImageIsToldItsVersion(t *testing.T) {
 	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithEnv([]string{"VERSION=v1.2.3"}))
 	if err != nil {
@@ -60,7 +94,7 @@ func TestTheImageIsToldItsVersion(t *testing.T) {
 }
 
 func TestEachServiceHasAHealthCheckThatNeedsNoShell(t *testing.T) {
-	for name, s := range project(t).Services {
+	for name, s := range project(t, "billing").Services {
 		switch {
 		case s.HealthCheck == nil || len(s.HealthCheck.Test) < 2:
 			t.Errorf("%s has no health check", name)
@@ -92,7 +126,7 @@ func TestWhatMustLastIsOnAVolume(t *testing.T) {
 }
 
 func TestNothingIsReachableFromOtherMachinesByDefault(t *testing.T) {
-	for name, s := range project(t).Services {
+	for name, s := range project(t, "billing").Services {
 		for _, port := range s.Ports {
 			if ip, err := netip.ParseAddr(port.HostIP); err != nil || !ip.IsLoopback() {
 				t.Errorf("%s publishes port %s at %q", name, port.Published, port.HostIP)
