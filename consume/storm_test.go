@@ -171,6 +171,17 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 	}
 }
 
+// last is what it said last.
+func (p *process) last() (line string) {
+	for {
+		select {
+		case line = <-p.said:
+		default:
+			return line
+		}
+	}
+}
+
 // killed kills the process, unless it ended before.
 func (p *process) killed(t testing.TB) {
 	t.Helper()
@@ -225,7 +236,7 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 		// Some die before they have begun, some amid their work, some when there is nothing left to do.
 		select {
 		case err := <-p.ended:
-			c.t.Errorf("a sink ended by itself: %v\n%s", err, p.log)
+			c.t.Errorf("a sink ended by itself: %v: %s\n%s", err, p.last(), p.log)
 			p.ended <- nil
 		case <-time.After(time.Duration(chance.ExpFloat64() * float64(life))):
 		}
