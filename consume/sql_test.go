@@ -430,6 +430,17 @@ func TestNothingIsWrittenTwiceBetweenRuns(t *testing.T) {
 }
 
 // What a target takes a second, from the topic to the database, with all that is in between.
+// cpuTime is what this process took of all cores. With a real Kafka (JANUSCDR_E2E_BROKERS) that is the sink, without
+// one the embedded broker, too.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 func BenchmarkSink(b *testing.B) {
 	where := map[string]string{
 		"sqlite":   filepath.Join(b.TempDir(), "records.sqlite"),
@@ -437,20 +448,31 @@ func BenchmarkSink(b *testing.B) {
 		"parquet":  filepath.Join(b.TempDir(), "records"),
 		"topic":    "copies",
 	}
-	for _, kind := range []string{"sqlite", "postgres", "parquet", "topic"} {
+	for _, kind := range []string{"sqlite", "postgres", "parquet", "csv", "jsonl", "avro", "topic", "flat-avro"} {
 		b.Run(kind, func(b *testing.B) {
-			if where[kind] == "" {
+			if kind == "postgres" && where[kind] == "" {
 				b.Skip("no PostgreSQL: " + postgresVariable + " names none")
 			}
 			c := newCluster(b)
 			c.bulk(b.N)
-			where["topic"] = c.copied().Place
+			if kind == "topic" || kind == "flat-avro" {
+				where[kind] = c.copied().Place
+			} else if where[kind] == "" && kind != "postgres" {
+				where[kind] = filepath.Join(b.TempDir(), "records")
+			}
 			k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: kind, Place: where[kind], Once: true, NewTopic: true}
+			before := cpuTime(b)
 			b.ResetTimer()
 			if err := k.run(b); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64(b.N)/(cpuTime(b)-before).Seconds(), "records/cpu-s")
+			var memory syscall.Rusage
+			if err := syscall.Getrusage(syscall.RUSAGE_SELF, &memory); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(memory.Maxrss)/1024, "peak-MiB")
 		})
 	}
 }

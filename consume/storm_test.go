@@ -97,10 +97,14 @@ func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
 	case "csv", "jsonl", "avro", "parquet":
 		target = files.New(files.Options{Dir: k.Place, S3: k.S3, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
 			Records: 4 * int64(k.Records), Log: log})
-	case "topic":
+	case "topic", "flat-avro":
+		format := "cloudevents"
+		if k.Kind == "flat-avro" {
+			format = k.Kind
+		}
 		target = topic.New(
-			topic.Options{Kafka: kafka.Options{Brokers: k.Brokers}, Topic: k.Place, Format: "cloudevents", Filter: k.filter(),
-				Settle: 20 * time.Millisecond, NewTopic: k.NewTopic, FromAll: k.FromAll, Log: log},
+			topic.Options{Kafka: kafka.Options{Brokers: k.Brokers}, Topic: k.Place, Format: format, Filter: k.filter(),
+				SchemaID: -1, Settle: 20 * time.Millisecond, NewTopic: k.NewTopic, FromAll: k.FromAll, Log: log},
 		)
 	default:
 		panic("no target " + k.Kind)
