@@ -140,7 +140,10 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 		}
 	}
 	check("cdr sum", summed(t, s.says("sum", "--month", "2026-11", "--json")))
-	checkParquet(t, check)
+	if err := os.WriteFile("cdrs.jsonl", []byte(topic.out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkPages(t, check)
 	check("SQLite", queried(t, "month.sqlite", query))
 	check("the spreadsheet", tabled(t, "month.csv"))
 	copies := s.says("tail", "--dlq", "--topics-dlq", "month", "--from", "earliest", "--once", "--json")
@@ -171,18 +174,18 @@ func summed(t *testing.T, got said) map[string]int64 {
 	return all
 }
 
-// checkParquet runs what the page says, in the folder that has the files.
-func checkParquet(t *testing.T, check func(string, map[string]int64)) {
+// checkPages runs what the pages say in Python, in the folder that has the files.
+func checkPages(t *testing.T, check func(string, map[string]int64)) {
 	t.Helper()
 	python := os.Getenv("JANUSCDR_PYTHON")
 	if python == "" {
 		return
 	}
-	page, err := os.ReadFile(filepath.Join(repository, "docs", "consumers", "files.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, way := range []string{"parquet", "pyarrow"} {
+	for way, page := range map[string]string{"parquet": "files.md", "pyarrow": "files.md", "python": "python.md"} {
+		page, err := os.ReadFile(filepath.Join(repository, "docs", "consumers", page))
+		if err != nil {
+			t.Fatal(err)
+		}
 		_, after, found := strings.Cut(string(page), "<!-- month: "+way+" -->\n```python\n")
 		script, _, _ := strings.Cut(after, "```")
 		if !found {
