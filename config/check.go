@@ -209,6 +209,11 @@ func (c *Config) checkURLs(complain complain) {
 			complain("export.s3.endpoint", "it is no URL", "write http://host:port or https://host")
 		}
 	}
+	if text := c.Sink.OTLP.URL; text != "" {
+		if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			complain("sink.otlp.url", "it is no URL", "write http://host:port/v1/traces")
+		}
+	}
 	for _, text := range r.URL {
 		switch u, err := url.Parse(text); {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":

@@ -222,6 +222,7 @@ type Sink struct {
 	Group        string // empty: none
 	Postgres     SinkPostgres
 	SQLite       SinkSQLite
+	OTLP         SinkOTLP
 }
 
 // SinkPostgres is a database of PostgreSQL.
@@ -232,6 +233,9 @@ type SinkPostgres struct {
 
 // SinkSQLite is a database of SQLite.
 type SinkSQLite struct{ File string }
+
+// SinkOTLP is what takes traces, and the file of how far it has them.
+type SinkOTLP struct{ URL, File string }
 
 // Export says where files of records are written, and when each is complete.
 type Export struct {

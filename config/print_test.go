@@ -156,6 +156,9 @@ sink:
     url_file: "" # default
   sqlite:
     file: januscdr.sqlite # default
+  otlp:
+    url: "" # default
+    file: januscdr-otlp.json # default
 
 export:
   to: "" # default

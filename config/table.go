@@ -337,6 +337,11 @@ var table = []*key{
 	{name: "sink.sqlite.file", def: "januscdr.sqlite", at: func(c *Config) any { return &c.Sink.SQLite.File },
 		about: "database of `cdr sink sqlite`; made if needed"},
 
+	{name: "sink.otlp.url", at: func(c *Config) any { return &c.Sink.OTLP.URL },
+		about: "where `cdr sink otlp` sends traces: http://collector:4318/v1/traces"},
+	{name: "sink.otlp.file", def: "januscdr-otlp.json", at: func(c *Config) any { return &c.Sink.OTLP.File },
+		about: "file that keeps how far `cdr sink otlp` is; of this process alone"},
+
 	{name: "export.to", at: func(c *Config) any { return &c.Export.To },
 		about: "folder of `cdr export`, made if needed; or s3://bucket/prefix"},
 	{name: "export.format", def: "parquet", words: []string{"csv", "jsonl", "avro", "parquet"},

@@ -19,6 +19,7 @@ import (
 
 	"januscdr/consume"
 	"januscdr/consume/files"
+	"januscdr/consume/otlp"
 	"januscdr/consume/postgres"
 	"januscdr/consume/sqlite"
 	"januscdr/consume/topic"
@@ -40,6 +41,7 @@ type task struct {
 	FromAll  bool
 	Where    []string
 	S3       files.S3
+	URL      string
 }
 
 func (k task) filter() consume.Filter {
@@ -97,6 +99,8 @@ func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
 	case "csv", "jsonl", "avro", "parquet":
 		target = files.New(files.Options{Dir: k.Place, S3: k.S3, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
 			Records: 4 * int64(k.Records), Log: log})
+	case "otlp":
+		target = otlp.New(otlp.Options{URL: k.URL, File: k.Place, NewTopic: k.NewTopic})
 	case "topic", "flat-avro":
 		format := "cloudevents"
 		if k.Kind == "flat-avro" {

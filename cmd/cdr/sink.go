@@ -12,6 +12,7 @@ import (
 	"januscdr/admin"
 	"januscdr/config"
 	"januscdr/consume"
+	"januscdr/consume/otlp"
 	"januscdr/consume/postgres"
 	"januscdr/consume/sqlite"
 	"januscdr/internal/cli"
@@ -21,7 +22,7 @@ import (
 func newSink(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sink",
-		Short: "Bring the records into a database, each exactly once",
+		Short: "Bring the records into a database, or to what shows traces",
 		Long: `Reads the records of janus.cdr as they are committed and writes each into a database exactly once, however
 often either is killed: the position lives in the database and moves in the transaction of the records.
 
@@ -31,7 +32,7 @@ is missing.`,
 		Example: `  cdr sink sqlite --sink-sqlite-file calls.sqlite --once
   cdr sink postgres --sink-postgres-url-file /etc/januscdr/database`,
 	}
-	cmd.AddCommand(newSinkPostgres(environ), newSinkSQLite(environ))
+	cmd.AddCommand(newSinkPostgres(environ), newSinkSQLite(environ), newSinkOTLP(environ))
 	return cmd
 }
 
@@ -121,6 +122,41 @@ Others may read the file at the same time. Of two sinks that write to one file, 
 		}
 		return runSink(cmd.Context(), c, o,
 			sqlite.New(sqlite.Options{File: c.Sink.SQLite.File, Program: cli.Version(), NewTopic: f.newTopic}))
+	})
+	return cmd
+}
+
+func newSinkOTLP(environ []string) *cobra.Command {
+	var f sinkFlags
+	cmd := &cobra.Command{
+		Use:   "otlp",
+		Short: "Send finished calls as traces: a session is a trace, its legs are spans",
+		Long: `Sends each leg and session that is over as a span, by OTLP over HTTP as JSON, until told to stop. The ids of
+traces and spans follow from those of the records, so that what is sent again after a kill is the same span.
+The position is in a file, since no receiver keeps it.`,
+		Example: "  cdr sink otlp --sink-otlp-url http://collector:4318/v1/traces",
+		Args:    cobra.NoArgs,
+	}
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay", "sink.group",
+		"sink.otlp", "admin", "log")
+	f.bind(cmd)
+	wait := patient(cmd)
+	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
+		c, err := wiring.Load(flags, environ)
+		if err != nil {
+			return err
+		}
+		if c.Sink.OTLP.URL == "" || c.Sink.OTLP.File == "" {
+			return cli.Misused("sink.otlp.url or sink.otlp.file is empty: say where traces go, and where the position is kept")
+		}
+		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		o := sinkOptions(c, f, "otlp")
+		o.Log = log.Named("sink")
+		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
+			return err
+		}
+		return runSink(cmd.Context(), c, o,
+			otlp.New(otlp.Options{URL: c.Sink.OTLP.URL, File: c.Sink.OTLP.File, NewTopic: f.newTopic}))
 	})
 	return cmd
 }

@@ -2,8 +2,12 @@ package main
 
 import (
 	"database/sql"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -102,5 +106,33 @@ func TestWhatASinkIsToldReachesIt(t *testing.T) {
 		!o.AcceptLoss ||
 		o.Name != "sqlite" {
 		t.Errorf("got %+v", o)
+	}
+}
+
+func TestFinishedCallsAreSentAsTraces(t *testing.T) {
+	s := recorded(t, "1.1-f_sip")
+	var mu sync.Mutex
+	spans := 0
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		spans += strings.Count(string(b), `"spanId"`)
+	}))
+	defer server.Close()
+	if got := s.says("sink", "otlp"); got.code != cli.Usage || !strings.Contains(got.err, "sink.otlp.url") {
+		t.Errorf("%+v", got)
+	}
+	for range 2 { // the second time there is nothing new
+		if got := s.says("sink", "otlp", "--once", "--sink-otlp-url", server.URL+"/v1/traces"); got.code != cli.OK {
+			t.Fatalf("%+v", got)
+		}
+	}
+	want := strings.Count(s.says("tail", "--from", "earliest", "--once", "--json").out, `"is_final":true`)
+	if spans != want || want == 0 {
+		t.Errorf("%d spans of %d records", spans, want)
 	}
 }
