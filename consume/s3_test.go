@@ -37,7 +37,8 @@ type depot struct {
 	bucket string
 	faults atomic.Int64 // one of so many requests fails; 0: none
 	failed atomic.Int64
-	loose  atomic.Bool // it ignores If-None-Match, as some stores do
+	lost   atomic.Int64 // so many manifests are written, and 503 is said
+	loose  atomic.Bool  // it ignores If-None-Match, as some stores do
 }
 
 func newDepot(t *testing.T) *depot {
@@ -67,6 +68,11 @@ func newDepot(t *testing.T) *depot {
 		}
 	}}
 	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/manifests/") && r.Method == http.MethodPut && d.lost.Add(-1) >= 0 {
+			proxy.ServeHTTP(httptest.NewRecorder(), r)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		n := d.faults.Load()
 		if n == 0 || rand.Int64N(n) != 0 {
 			proxy.ServeHTTP(w, r)
@@ -142,6 +148,21 @@ func TestABucketHoldsEachRecordOnceThoughWriterAndStoreFail(t *testing.T) {
 		Recursive: true}) {
 		t.Errorf("%s is left", o.Key)
 	}
+	k.verified(t)
+}
+
+// The library asks again when an answer is lost, and is told that the manifest is there: it is ours.
+func TestALostAnswerIsNoOtherWriter(t *testing.T) {
+	t.Parallel()
+	c, d := newCluster(t), newDepot(t)
+	c.produce(120)
+	d.lost.Store(1)
+	k := d.task(c)
+	k.fill(t)
+	if d.lost.Load() >= 0 {
+		t.Error("no answer was lost")
+	}
+	same(t, d.ids(t), c.ids())
 	k.verified(t)
 }
 
