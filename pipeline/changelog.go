@@ -69,6 +69,15 @@ func readCheckpoint(b []byte) (checkpoint, bool) {
 // session back to life.
 const maxCheckpointAge = 84 * time.Hour
 
+// clockSlack is by how much a clock may have gone back since a checkpoint was written: one from further in the future was
+// written by a wrong clock, and its age is not known.
+const clockSlack = time.Hour
+
+// tooOld tells whether the changelog may have forgotten deletions since a checkpoint of that age.
+func tooOld(age time.Duration) bool {
+	return age > maxCheckpointAge || age < -clockSlack
+}
+
 // ofChanges are the changes of a step as the store takes them.
 func ofChanges(changes []cdr.Change) iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {

@@ -107,3 +107,15 @@ func TestAStoreIsToldAllOfAChangelogButBarriers(t *testing.T) {
 		t.Errorf("the store is told %q of %q", told, "behlops")
 	}
 }
+
+func TestACheckpointOfAnAgeThatNobodyKnowsIsTooOld(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[time.Duration]bool{
+		0: false, -time.Minute: false, maxCheckpointAge: false,
+		maxCheckpointAge + 1: true, -2 * time.Hour: true, -30 * 24 * time.Hour: true,
+	} {
+		if got := tooOld(age); got != want {
+			t.Errorf("%v: too old is %v, want %v", age, got, want)
+		}
+	}
+}

@@ -69,6 +69,7 @@ type committer struct {
 	client  txnClient
 	lineage *lineage
 	offsets offsetsAPI
+	fences  bool // the brokers refuse offsets of a generation that is over
 }
 
 // taskCommit is what one task brings into a transaction.

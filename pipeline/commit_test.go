@@ -179,7 +179,7 @@ func newDesk(t *testing.T) *desk {
 	s := &script{t: t, member: "we", generation: 3}
 	registry := prometheus.NewRegistry()
 	d := &desk{script: s, registry: registry, committer: &committer{
-		client: s, lineage: &lineage{}, offsets: offsetsAPI{implicit: true},
+		client: s, lineage: &lineage{}, offsets: offsetsAPI{implicit: true}, fences: true,
 		commitEnv: commitEnv{
 			name: "g-one-0", group: "g", topics: kafka.Topics{Events: "events", CDR: "cdr", State: "state", DLQ: "dlq"},
 			cluster: clusterInfo{partitions: 8, dlq: 1}, encode: avro.Encode,
@@ -515,6 +515,35 @@ func TestAMemberThatJoinsEachGenerationMayCommitInAnyOfThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := []int32{5}; !slices.Equal(d.script.taken, want) {
+		t.Errorf("offsets came in generations %v, want %v", d.script.taken, want)
+	}
+}
+
+func TestBrokersThatTakeOffsetsOfAGenerationThatIsOverAreRefused(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.fences = false
+	if err := d.commit(t); !errors.Is(err, ErrNoFence) || errors.Is(err, errUnknown) {
+		t.Errorf("got %v, want that there is no fence", err)
+	}
+	d.wantAsked(t, append(slices.Clone(write), "offsets in generation 2", "abort what is buffered", "abort")...)
+	d.nothingIsRemembered(t)
+}
+
+func TestThatBrokersFenceIsSeenOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.fences = false
+	d.script.offsets = []offsetsAnswer{{err: kerr.IllegalGeneration, next: 3}}
+	for range 2 {
+		if err := d.commit(t); err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range d.tasks {
+			fold(t, task)
+		}
+	}
+	if want := []int32{2, 3, 3}; !slices.Equal(d.script.taken, want) {
 		t.Errorf("offsets came in generations %v, want %v", d.script.taken, want)
 	}
 }

@@ -90,6 +90,9 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 			return err
 		}
 	}
+	if err := c.tryFence(ctx, id, epoch, batch); err != nil {
+		return err
+	}
 	for until := time.Now().Add(generationAtMost); ; {
 		at := c.lineage.place(c.client)
 		if err := ours(batch, at); err != nil {
@@ -113,6 +116,23 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 			return fmt.Errorf("%w: %w", refused, wait)
 		}
 	}
+}
+
+// tryFence sees once, in the first transaction of a client, that the brokers look at the generation at all: some that
+// speak the protocol took offsets of any member in any generation. What they take here goes with an abort.
+func (c *committer) tryFence(ctx context.Context, id int64, epoch int16, batch []*taskCommit) error {
+	at := c.lineage.place(c.client)
+	if c.fences || at.generation <= 1 {
+		return nil // the one before the first is none that a broker must know
+	}
+	err := c.writeOffsets(ctx, id, epoch, at.member, at.generation-1, batch)
+	if err == nil {
+		return fmt.Errorf("write offsets of group %s: %w: generation %d is over and its offsets are taken in %d: "+
+			"use Apache Kafka 2.5 or later, or a version of these brokers that refuses them",
+			c.group, ErrNoFence, at.generation-1, at.generation)
+	}
+	c.fences = errors.Is(err, kerr.IllegalGeneration)
+	return nil // any other answer is that of a moment
 }
 
 // ours is nil when nobody else can have had the partitions of the tasks since they were given to us.

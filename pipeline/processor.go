@@ -69,6 +69,7 @@ var (
 	ErrBroken     = permanent("state is broken")
 	ErrTooLarge   = permanent("record is too large for its topic")
 	ErrForeign    = permanent("changelog belongs to another event log")
+	ErrNoFence    = permanent("the brokers do not keep those out who have lost their partitions")
 	ErrVersion    = permanent("states are of another version of this program")
 )
 
@@ -151,7 +152,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 // Run works until the context ends, and returns nil then: what was read is committed, or left to the next start, and
 // the stores are closed. It waits for Kafka as long as it takes. Any other end is an error that needs a person: topics
 // that do not fit, wrong credentials, a full disk, ErrFenced, ErrOutOfRange, ErrAhead, ErrBroken, ErrTooLarge,
-// ErrForeign, ErrVersion.
+// ErrForeign, ErrNoFence, ErrVersion.
 func (p *Processor) Run(ctx context.Context) error {
 	p.board.reset(p.opts.Workers)
 	plain, err := kafka.NewClient(p.opts.Kafka,

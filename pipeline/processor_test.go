@@ -239,12 +239,13 @@ func TestEveryTransactionCarriesTheOffsetsOfWhatItTouches(t *testing.T) {
 	var mu sync.Mutex
 	var offsets, commits int
 	var last int64
+	carried := map[string]bool{} // by the open transaction of a worker
 	broker := c.broker.Cluster()
 	broker.ControlKey(int16(kmsg.TxnOffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		broker.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
-		offsets++
+		carried[request.(*kmsg.TxnOffsetCommitRequest).TransactionalID] = true
 		for _, topic := range request.(*kmsg.TxnOffsetCommitRequest).Topics {
 			if len(topic.Partitions) != 1 { // of two, one is idle
 				t.Errorf("a transaction carries the offsets of %d partitions, want that of one", len(topic.Partitions))
@@ -259,9 +260,14 @@ func TestEveryTransactionCarriesTheOffsetsOfWhatItTouches(t *testing.T) {
 		broker.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
-		if request.(*kmsg.EndTxnRequest).Commit {
+		end := request.(*kmsg.EndTxnRequest)
+		if end.Commit {
 			commits++
+			if carried[end.TransactionalID] {
+				offsets++
+			}
 		}
+		delete(carried, end.TransactionalID)
 		return nil, nil, false
 	})
 	p := c.start(t.TempDir())

@@ -219,7 +219,7 @@ func (r *restorer) replayFrom(
 			log.Info("state store is older than the changelog and starts empty", "checkpoint", c.next, "log_start", first)
 			//mutant:older-than-the-changelog
 			err = store.Reset()
-		case age > maxCheckpointAge:
+		case tooOld(age):
 			log.Info("state store is older than deletions are kept and starts empty", "age", age.Round(time.Minute))
 			err = store.Reset()
 		default:

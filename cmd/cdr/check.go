@@ -43,7 +43,9 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 		}
 		defer client.Close()
 		findings, err := inspect.Installation(cmd.Context(), client, wiring.Topics(c),
-			inspect.ProcessorSettings{Group: c.Group, TransactionTimeout: c.TransactionTimeout})
+			inspect.ProcessorSettings{
+				Group: c.Group, TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
+			})
 		if err != nil {
 			return err
 		}

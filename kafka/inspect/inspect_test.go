@@ -217,6 +217,25 @@ func TestATransactionTimeoutAboveThatOfTheBrokersIsFound(t *testing.T) {
 	}
 }
 
+func TestASessionTimeoutThatDoesNotFitIsFound(t *testing.T) {
+	_, cl, topics := production(t)
+	for session, want := range map[time.Duration]string{
+		time.Second: "group.min.session.timeout.ms is",
+		time.Hour:   "group.max.session.timeout.ms is",
+	} {
+		findings, err := Installation(within(t, 10*time.Second), cl, topics,
+			ProcessorSettings{Group: "g", TransactionTimeout: 10 * time.Second, SessionTimeout: session})
+		if err != nil || !find(findings, Broken, PromiseOnce, want) {
+			t.Errorf("%v: %v, %+v", session, err, findings)
+		}
+	}
+	findings, err := Installation(within(t, 10*time.Second), cl, topics,
+		ProcessorSettings{Group: "g", TransactionTimeout: 20 * time.Second, SessionTimeout: 15 * time.Second})
+	if err != nil || !find(findings, Weak, PromiseOnce, "waits for its transaction") {
+		t.Errorf("%v, %+v", err, findings)
+	}
+}
+
 func TestBrokersOfTwoClustersAreFound(t *testing.T) {
 	one, two := broker.Start(t), broker.Start(t)
 	ctx := within(t, 10*time.Second)

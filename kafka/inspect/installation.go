@@ -25,6 +25,7 @@ import (
 type ProcessorSettings struct {
 	Group              string
 	TransactionTimeout time.Duration
+	SessionTimeout     time.Duration // 0: not looked at
 }
 
 // What is no weakness yet.
@@ -116,35 +117,75 @@ func (f *findings) brokers(ctx context.Context, admin *kadm.Client, want Process
 			fmt.Sprintf("%s of version %s", plural(len(ids), "broker", "brokers"), strings.TrimPrefix(kinds[0], "v")), "")
 	}
 
+	f.limits(ctx, admin, ids, want)
+}
+
+// limits looks at what the brokers allow to a transaction and to a member of a group.
+func (f *findings) limits(ctx context.Context, admin *kadm.Client, ids []int32, want ProcessorSettings) {
 	configs, err := admin.DescribeBrokerConfigs(ctx, ids...)
 	if err != nil {
 		f.unseen(PromiseOnce, "brokers", err)
 		return
 	}
-	least := time.Duration(-1)
+	var transactions, shortest, longest bound
 	for _, broker := range configs {
 		if broker.Err != nil {
 			f.unseen(PromiseOnce, "broker "+broker.Name, broker.Err)
 			continue
 		}
 		for _, config := range broker.Configs {
-			if ms, err := strconv.ParseInt(config.MaybeValue(), 10, 64); config.Key == "transaction.max.timeout.ms" &&
-				err == nil {
-				if d := time.Duration(ms) * time.Millisecond; least < 0 || d < least {
-					least = d
-				}
+			switch config.Key {
+			case "transaction.max.timeout.ms":
+				transactions.atMost(config.MaybeValue())
+			case "group.min.session.timeout.ms":
+				shortest.atLeast(config.MaybeValue())
+			case "group.max.session.timeout.ms":
+				longest.atMost(config.MaybeValue())
 			}
 		}
 	}
 	switch {
-	case least < 0:
-	case least < want.TransactionTimeout:
-		f.add(PromiseOnce, "brokers", Broken,
-			fmt.Sprintf("transaction.max.timeout.ms is %v, and transaction_timeout is %v", least, want.TransactionTimeout),
-			"lower transaction_timeout, or raise the brokers' setting")
+	case !transactions.known:
+	case transactions.d < want.TransactionTimeout:
+		f.add(PromiseOnce, "brokers", Broken, fmt.Sprintf("transaction.max.timeout.ms is %v, and transaction_timeout is %v",
+			transactions.d, want.TransactionTimeout), "lower transaction_timeout, or raise the brokers' setting")
 	default:
 		f.add(PromiseOnce, "brokers", OK,
-			fmt.Sprintf("transaction.max.timeout.ms is %v, transaction_timeout %v", least, want.TransactionTimeout), "")
+			fmt.Sprintf("transaction.max.timeout.ms is %v, transaction_timeout %v", transactions.d, want.TransactionTimeout), "")
+	}
+	switch session := want.SessionTimeout; {
+	case session == 0:
+	case shortest.known && session < shortest.d:
+		f.add(PromiseOnce, "brokers", Broken,
+			fmt.Sprintf("group.min.session.timeout.ms is %v, and session_timeout is %v", shortest.d, session),
+			"raise session_timeout, or lower the brokers' setting")
+	case longest.known && session > longest.d:
+		f.add(PromiseOnce, "brokers", Broken,
+			fmt.Sprintf("group.max.session.timeout.ms is %v, and session_timeout is %v", longest.d, session),
+			"lower session_timeout, or raise the brokers' setting")
+	case session < want.TransactionTimeout:
+		f.add(PromiseOnce, "group "+want.Group, Weak, fmt.Sprintf("session_timeout is %v, and transaction_timeout is %v: "+
+			"who takes over from a dead process waits for its transaction", session, want.TransactionTimeout),
+			"let session_timeout be longer than transaction_timeout")
+	}
+}
+
+// bound is the strictest limit that any of the brokers has.
+type bound struct {
+	d     time.Duration
+	known bool
+}
+
+func (b *bound) atMost(ms string)  { b.tighten(ms, func(d time.Duration) bool { return d < b.d }) }
+func (b *bound) atLeast(ms string) { b.tighten(ms, func(d time.Duration) bool { return d > b.d }) }
+
+func (b *bound) tighten(ms string, stricter func(time.Duration) bool) {
+	n, err := strconv.ParseInt(ms, 10, 64)
+	if err != nil {
+		return
+	}
+	if d := time.Duration(n) * time.Millisecond; !b.known || stricter(d) {
+		b.d, b.known = d, true
 	}
 }
 

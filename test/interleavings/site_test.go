@@ -314,7 +314,36 @@ func (s *site) judge() {
 			s.t.Errorf("%s ended: %v", p.name, p.err)
 		}
 	}
-	committed, log, got := s.committed(), s.read(s.topics.Events), s.read(s.topics.CDR)
+	// An end is answered before its marks are written: in the records, in the changelog, and in the offsets of the group.
+	s.eventually("no transaction is open", func() bool {
+		ends, err1 := s.admin.ListEndOffsets(s.t.Context(), s.topics.CDR, s.topics.State)
+		stable, err2 := s.admin.ListCommittedOffsets(s.t.Context(), s.topics.CDR, s.topics.State)
+		if err := errors.Join(err1, err2, ends.Error(), stable.Error()); err != nil {
+			return false
+		}
+		open := false
+		ends.Each(func(o kadm.ListedOffset) {
+			at, ok := stable.Lookup(o.Topic, o.Partition)
+			open = open || !ok || at.Offset < o.Offset
+		})
+		return !open
+	})
+	log, got := s.read(s.topics.Events), s.read(s.topics.CDR)
+	var wrong string
+	for deadline := time.Now().Add(patience / 4); ; time.Sleep(50 * time.Millisecond) {
+		if wrong = s.compare(s.committed(), log, got); wrong == "" {
+			return
+		}
+		if time.Now().After(deadline) { // the offsets of the group have their marks by now
+			s.t.Error(wrong)
+			return
+		}
+	}
+}
+
+// compare says what is wrong with the records of a log that is read up to the offsets of the group.
+func (s *site) compare(committed map[int32]int64, log, got map[int32][]*kgo.Record) string {
+	s.t.Helper()
 	total := 0
 	for partition := range int32(partitions) {
 		fold, err := cdr.NewFold(s.policy, cdr.Source{Topic: s.topics.Events, Partition: partition})
@@ -343,19 +372,18 @@ func (s *site) judge() {
 		total += len(want)
 		have := got[partition]
 		if len(have) != len(want) {
-			s.t.Errorf("partition %d: %d records came out, want %d", partition, len(have), len(want))
-			continue
+			return fmt.Sprintf("partition %d: %d records came out, want %d", partition, len(have), len(want))
 		}
 		for i, r := range have {
 			if !bytes.Equal(r.Value, want[i]) {
-				s.t.Errorf("partition %d: record %d is another one than the log has", partition, i)
-				break
+				return fmt.Sprintf("partition %d: record %d is another one than the log has", partition, i)
 			}
 		}
 	}
 	if total < s.sessions/2 {
-		s.t.Errorf("%d records of %d sessions: too few to tell", total, s.sessions)
+		return fmt.Sprintf("%d records of %d sessions: too few to tell", total, s.sessions)
 	}
+	return ""
 }
 
 // moveCoordinator moves the leader of the partition that knows a group or a transactional id to another broker.
