@@ -67,6 +67,7 @@ func TestTheTransactionOfAnOldOwnerAndTheRestoreOfTheNext(t *testing.T) {
 				w := newWire()
 				at, barrier := next.arm(w), w.passes(kmsg.Produce, plain)
 				b := s.start("b", w)
+				s.load(2) // something of its own to commit
 				if stop.done {
 					s.reaches("the next owner is there", at)
 				} else { // it comes no further than its barrier, if anything of the transaction is in its changelog
