@@ -69,8 +69,8 @@ func readCheckpoint(b []byte) (checkpoint, bool) {
 // session back to life.
 const maxCheckpointAge = 84 * time.Hour
 
-// clockSlack is by how much a clock may have gone back since a checkpoint was written: one from further in the future was
-// written by a wrong clock, and its age is not known.
+// clockSlack is by how much a clock may have gone back since a checkpoint was written: one from further in the future
+// was written by a wrong clock, and its age is not known.
 const clockSlack = time.Hour
 
 // tooOld tells whether the changelog may have forgotten deletions since a checkpoint of that age.
