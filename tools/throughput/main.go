@@ -3,6 +3,10 @@
 //
 //	go run ./tools/throughput
 //	go run ./tools/throughput -events 1000000 -brokers 127.0.0.1:19192
+//	go run ./tools/throughput -cpuprofile cpu.out -memprofile mem.out
+//	go run ./tools/throughput -role cdr -brokers 127.0.0.1:19192 -topic EVENTS -partitions 8 -dir DIR -cpuprofile cpu.out
+//
+// The last one runs the processor alone, on events that are there already.
 //
 // Machines differ and are noisy: quote the ratio, not the figures.
 package main
@@ -17,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +36,13 @@ import (
 	"januscdr/pipeline"
 )
 
-const partitions = 12
+var (
+	partitions = flag.Int("partitions", 12, "partitions of the topics")
+	topic      = flag.String("topic", "", "events that are there already, for -role cdr")
+	commit     = flag.Duration("commit", 0, "commit interval; 0: the default")
+	cpuProfile = flag.String("cpuprofile", "", "where the profile of the processor's CPU time goes")
+	memProfile = flag.String("memprofile", "", "where the profile of what the processor allocates goes")
+)
 
 func main() {
 	role := flag.String("role", "", "which part this process is; empty: the one that starts the others")
@@ -53,9 +64,12 @@ func run(ctx context.Context, role string, events int, brokers, dir, prefix stri
 	o := kafka.Options{Brokers: strings.Split(brokers, ",")}
 	topics := kafka.Topics{
 		Events: prefix + ".events", CDR: prefix + ".cdr", State: prefix + ".state", DLQ: prefix + ".dlq",
-		Partitions: partitions, Replication: 1, EventsRetention: 24 * time.Hour, CDRRetention: 24 * time.Hour,
+		Partitions: int32(*partitions), Replication: 1, EventsRetention: 24 * time.Hour, CDRRetention: 24 * time.Hour,
 		DLQRetention: 24 * time.Hour,
 		Embedded:     os.Getenv("THROUGHPUT_EMBEDDED") != "",
+	}
+	if *topic != "" {
+		topics.Events = *topic
 	}
 	switch role {
 	case "":
@@ -105,7 +119,8 @@ func measure(ctx context.Context, events int, brokers, prefix string) error {
 	}
 	part := func(role string) (*exec.Cmd, error) {
 		cmd := exec.CommandContext(ctx, self, "-role", role, "-brokers", brokers, "-events", fmt.Sprint(events), "-prefix",
-			prefix, "-dir", filepath.Join(dir, role))
+			prefix, "-dir", filepath.Join(dir, role), "-partitions", fmt.Sprint(*partitions), "-commit", commit.String(),
+			"-cpuprofile", *cpuProfile, "-memprofile", *memProfile)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd, cmd.Run()
 	}
@@ -133,7 +148,7 @@ func measure(ctx context.Context, events int, brokers, prefix string) error {
 		what := map[string]string{"fetch": "fetch only", "scan": "fetch and parse", "cdr": "cdr, exactly once"}[role]
 		fmt.Printf("%-22s %10.2f %10.2f %12d %14.0f %8.2f\n", what, cpu, time.Since(began).Seconds(), rss, rate, rate/first)
 	}
-	fmt.Printf("%d events, %d partitions, %d cores, %s\n", events, partitions, runtime.NumCPU(), runtime.Version())
+	fmt.Printf("%d events, %d partitions, %d cores, %s\n", events, *partitions, runtime.NumCPU(), runtime.Version())
 	return nil
 }
 
@@ -206,15 +221,25 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 	if err != nil {
 		return err
 	}
+	if *topic != "" {
+		if _, err := kafka.CreateTopics(ctx, client, topics); err != nil {
+			client.Close()
+			return err
+		}
+	}
 	ends, err := kafka.CommittedRanges(ctx, client, topics.Events)
 	client.Close()
 	if err != nil {
 		return err
 	}
 	p, err := pipeline.New(pipeline.Options{
-		Kafka: o, Topics: topics, Group: topics.Events, Instance: "throughput", Workers: runtime.NumCPU(), StateDir: dir,
-		Policy: cdr.DefaultPolicy(),
+		Kafka: o, Topics: topics, Group: topics.State, Instance: "throughput", Workers: runtime.NumCPU(), StateDir: dir,
+		Policy: cdr.DefaultPolicy(), CommitInterval: *commit,
 	})
+	if err != nil {
+		return err
+	}
+	stopProfiles, err := profiles()
 	if err != nil {
 		return err
 	}
@@ -237,8 +262,45 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 			}
 		}
 		if status.Ready && behind == 0 {
+			err := stopProfiles()
 			stop()
-			return <-ended
+			return and(err, <-ended)
 		}
 	}
+}
+
+func and(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// profiles begins the profiles that are asked for, and returns what ends them.
+func profiles() (stop func() error, err error) {
+	var cpu *os.File
+	if *cpuProfile != "" {
+		if cpu, err = os.Create(*cpuProfile); err != nil {
+			return nil, err
+		}
+		if err := pprof.StartCPUProfile(cpu); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		if cpu != nil {
+			pprof.StopCPUProfile()
+			if err := cpu.Close(); err != nil {
+				return err
+			}
+		}
+		if *memProfile == "" {
+			return nil
+		}
+		f, err := os.Create(*memProfile)
+		if err != nil {
+			return err
+		}
+		return and(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+	}, nil
 }
