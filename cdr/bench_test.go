@@ -35,7 +35,7 @@ func BenchmarkFold(b *testing.B) {
 	b.ResetTimer()
 	for i := 0; i < b.N; i++ {
 		if i%len(log) == 0 { // the same again is no repetition, and of another server
-			clear(p.window.seen)
+			p.window.reset()
 			emitter = fmt.Sprint("edge-", i/len(log))
 		}
 		in := log[i%len(log)]
@@ -59,7 +59,7 @@ func BenchmarkReport(b *testing.B) {
 		in := reports[i%len(reports)]
 		in.Offset = reports[0].Offset + int64(i)
 		if i%len(reports) == 0 { // the same again is no repetition
-			clear(p.window.seen)
+			p.window.reset()
 		}
 		if err := p.Apply(in); err != nil {
 			b.Fatal(err)
@@ -165,7 +165,7 @@ func TestAReportOfAKnownCallAllocatesNothing(t *testing.T) {
 		in := reports[i%len(reports)]
 		in.Offset = reports[0].Offset + int64(i)
 		if i%len(reports) == 0 {
-			clear(p.window.seen)
+			p.window.reset()
 		}
 		if err := p.Apply(in); err != nil {
 			t.Fatal(err)
