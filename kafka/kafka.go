@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -139,7 +140,7 @@ func (o Options) logger() hclog.Logger {
 func codecOf(name string) (kgo.CompressionCodec, error) {
 	switch strings.ToLower(name) {
 	case "", "zstd":
-		return kgo.ZstdCompression(), nil
+		return kgo.ZstdCompression().WithLevel(int(zstd.SpeedFastest)), nil
 	case "lz4":
 		return kgo.Lz4Compression(), nil
 	case "snappy":
