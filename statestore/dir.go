@@ -104,7 +104,8 @@ func tryOpen(dir string, log hclog.Logger) (db *badger.DB, err error) {
 	// One small database per partition, values outside of the tree: measured to take a fifth of the memory of the
 	// defaults and to write twice as fast.
 	return badger.Open(badger.DefaultOptions(dir).
-		WithMemTableSize(8 << 20).
+		WithMemTableSize(2 << 20).
+		WithBaseTableSize(1 << 20). // a writer of tables holds four times as much
 		WithNumMemtables(2).
 		WithNumCompactors(2).
 		WithValueThreshold(512).
