@@ -300,6 +300,7 @@ func (c *Config) checkTimes(complain complain) {
 		complain(at, what, "lower the first or raise the second")
 	}
 	less("commit_interval", "transaction_timeout", "or the brokers abort each transaction before its commit")
+	less("commit_backlog", "transaction_timeout", "or the brokers abort each transaction before its commit")
 	less("transaction_timeout", "session_timeout",
 		"so that the transaction of a dead worker is over when another takes its partitions")
 	less("policy.grace", "policy.leg_silence", "or silence would be noticed before a close is complete")

@@ -23,6 +23,7 @@ type Config struct {
 	StateDir           string        // folder of the state cache
 	StateMinFree       Size          // of its disk, which must stay free
 	CommitInterval     time.Duration // time between commits
+	CommitBacklog      time.Duration // time between commits while there is a backlog
 	CommitBytes        Size          // of a worker, after which it commits sooner
 	TransactionTimeout time.Duration // after this the brokers abort a transaction
 	SessionTimeout     time.Duration // after this the group takes a silent worker for dead

@@ -67,6 +67,7 @@ workers: 2 # flag --workers
 state_dir: januscdr-data # default
 state_min_free: 64MiB # default
 commit_interval: 200ms # default
+commit_backlog: 1s # default
 commit_bytes: 16MiB # default
 transaction_timeout: 10s # default
 session_timeout: 30s # default

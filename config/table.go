@@ -151,6 +151,10 @@ var table = []*key{
 	{name: "commit_interval", def: "200ms", min: 10 * ms, max: 60 * sec,
 		at:    func(c *Config) any { return &c.CommitInterval },
 		about: "time between transactions; shorter brings records sooner, longer costs less"},
+	{name: "commit_backlog", def: "1s", min: 10 * ms, max: 60 * sec,
+		at: func(c *Config) any { return &c.CommitBacklog },
+		about: "the same while a worker is more than 20 000 events behind, if it is longer: each session that changed is " +
+			"written once a transaction, so fewer cost less"},
 	{name: "commit_bytes", def: "16MiB", min: 64 << 10, max: 1 << 30, at: func(c *Config) any { return &c.CommitBytes },
 		about: "a worker commits sooner when so much has been collected; it bounds the memory and the size of a transaction"},
 	{name: "transaction_timeout", def: "10s", min: sec, max: 900 * sec,

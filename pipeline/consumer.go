@@ -87,7 +87,28 @@ func (c *consumer) pollOnce(ctx context.Context) error {
 // commitDue tells whether what is folded goes out now: it is time, or enough, or the client waits to tell us of a move.
 func (c *consumer) commitDue(now time.Time) bool {
 	return !c.since.IsZero() &&
-		(now.Sub(c.since) >= c.commitInterval || c.pending() >= c.commitBytes || c.member.inbox.rebalanceWaiting())
+		(!now.Before(c.commitAt()) || c.pending() >= c.commitBytes || c.member.inbox.rebalanceWaiting())
+}
+
+// backlog is how many records that are in the log and not folded make a worker take its time to commit: nobody waits for
+// the last of them, and a session that changes ten times between two commits is written once.
+const backlog = 20_000
+
+// commitAt is when what is folded goes out, if it is not too much before: later, while there is a backlog.
+func (c *consumer) commitAt() time.Time {
+	wait := c.commitInterval
+	if c.behind() > backlog {
+		wait = max(wait, c.commitBacklog)
+	}
+	return c.since.Add(wait)
+}
+
+// behind is how many records lie in the log beyond what is folded, as far as the last fetches told.
+func (c *consumer) behind() (records int64) {
+	for _, t := range c.tasks {
+		records += max(t.end-t.next(), 0)
+	}
+	return records
 }
 
 // commitThenRewrite commits what was folded. It is not interrupted by a stop.
@@ -145,7 +166,7 @@ func (c *consumer) poll(ctx context.Context) kgo.Fetches {
 	now := time.Now()
 	until := now.Add(pollAtMost)
 	if !c.since.IsZero() {
-		until = c.since.Add(c.commitInterval)
+		until = c.commitAt()
 	}
 	if len(c.restored) > 0 {
 		until = earlier(until, now.Add(pollHandover))
@@ -362,6 +383,7 @@ func (c *consumer) fold(fetches kgo.Fetches) error {
 				return
 			}
 			read[in.Kind]++
+			r.Recycle()
 		}
 		for kind, n := range read {
 			if n > 0 {

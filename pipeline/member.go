@@ -104,7 +104,10 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.OnPartitionsRevoked(revoked),
 		kgo.OnPartitionsLost(lost),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { m.inbox.requestRebalance() }),
-		kgo.FetchMaxBytes(32<<20),
+		// In memory events are five to ten times as large, and a client holds what it has fetched twice.
+		kgo.FetchMaxBytes(8<<20),
+		kgo.FetchMaxPartitionBytes(512<<10),
+		kgo.WithPools(fetchPool),
 		kgo.FetchMaxWait(500*time.Millisecond), // so long a task that is handed over may wait for a fetch without it
 		kgo.MaxConcurrentFetches(3),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),

@@ -34,6 +34,7 @@ type Options struct {
 	Headers  HeaderNames // what stands in the headers of each record, besides what is of the record
 
 	CommitInterval     time.Duration // 200 ms: how long a transaction collects
+	CommitBacklog      time.Duration // 1 s: the same while a worker is far behind the log; if it is longer
 	CommitBytes        int           // 16 MiB: or until so much has been collected
 	TransactionTimeout time.Duration // 10 s: when the brokers give up a transaction of a dead process
 	SessionTimeout     time.Duration // 30 s: when the group gives the partitions of a dead process to others
@@ -76,6 +77,7 @@ var (
 const (
 	defaultGroup          = "januscdr"
 	defaultCommitInterval = 200 * time.Millisecond
+	defaultCommitBacklog  = time.Second
 	defaultCommitBytes    = 16 << 20
 	defaultTxnTimeout     = 10 * time.Second
 	defaultSessionTimeout = 30 * time.Second
@@ -110,6 +112,7 @@ func New(o Options) (*Processor, error) {
 		o.RewriteAfter = defaultRewriteAfter
 	}
 	set(&o.CommitInterval, defaultCommitInterval)
+	set(&o.CommitBacklog, defaultCommitBacklog)
 	set(&o.TransactionTimeout, defaultTxnTimeout)
 	set(&o.SessionTimeout, defaultSessionTimeout)
 	if o.Encode == nil {

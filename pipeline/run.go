@@ -62,7 +62,7 @@ func (r *run) newWorker(number int) *worker {
 	}
 	w := &worker{
 		name: name, group: o.Group, topic: o.Topics.Events, partitions: r.cluster.partitions,
-		commitInterval: o.CommitInterval, commitBytes: o.CommitBytes,
+		commitInterval: o.CommitInterval, commitBacklog: o.CommitBacklog, commitBytes: o.CommitBytes,
 		log: log, metrics: r.metrics, board: board, hooks: o.hooks, classify: classify,
 		plain: r.plain, awaitJoins: r.awaitJoins,
 		commitEnv: commitEnv{

@@ -23,6 +23,7 @@ type worker struct {
 	partitions int32  // of it
 
 	commitInterval time.Duration
+	commitBacklog  time.Duration
 	commitBytes    int
 
 	member     *member

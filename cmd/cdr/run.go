@@ -38,8 +38,8 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 		Args: cobra.NoArgs,
 	}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics", "registry", "group", "instance", "workers", "state_dir",
-		"state_min_free", "commit_interval", "commit_bytes", "transaction_timeout", "session_timeout", "policy", "admin",
-		"log")
+		"state_min_free", "commit_interval", "commit_backlog", "commit_bytes", "transaction_timeout", "session_timeout",
+		"policy", "admin", "log")
 	cmd.Flags().BoolVar(&create, "create-topics", false, "make the topics that are missing")
 	cmd.Flags().BoolVar(&leave, "leave", false,
 		"leave the group when stopping, so that others take over at once: for scaling in")
@@ -129,7 +129,7 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		StateDir: c.StateDir, MinFree: uint64(c.StateMinFree), Policy: p,
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
-		CommitInterval: c.CommitInterval, CommitBytes: int(c.CommitBytes), TransactionTimeout: c.TransactionTimeout,
+		CommitInterval: c.CommitInterval, CommitBacklog: c.CommitBacklog, CommitBytes: int(c.CommitBytes), TransactionTimeout: c.TransactionTimeout,
 		SessionTimeout: c.SessionTimeout,
 		Log:            log,
 	}, err

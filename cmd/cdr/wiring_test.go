@@ -37,7 +37,7 @@ func TestWithoutAnythingSaidThePolicyIsThatOfTheFold(t *testing.T) {
 
 func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 	c, err := config.Load(config.Sources{Flags: map[string]string{
-		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s",
+		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s", "commit_backlog": "3s",
 		"commit_bytes":        "1MiB",
 		"transaction_timeout": "11s", "session_timeout": "31s",
 	}})
@@ -49,7 +49,7 @@ func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.Group != "g" || o.Instance != "i" || o.Workers != 3 || o.StateDir != "d" || o.MinFree != 2<<30 ||
-		o.CommitInterval != time.Second ||
+		o.CommitInterval != time.Second || o.CommitBacklog != 3*time.Second ||
 		o.CommitBytes != 1<<20 || o.TransactionTimeout != 11*time.Second || o.SessionTimeout != 31*time.Second {
 		t.Errorf("got %+v", o)
 	}
