@@ -90,8 +90,8 @@ func (c *consumer) commitDue(now time.Time) bool {
 		(!now.Before(c.commitAt()) || c.pending() >= c.commitBytes || c.member.inbox.rebalanceWaiting())
 }
 
-// backlog is how many records that are in the log and not folded make a worker take its time to commit: nobody waits for
-// the last of them, and a session that changes ten times between two commits is written once.
+// backlog is how many records that are in the log and not folded make a worker take its time to commit: nobody waits
+// for the last of them, and a session that changes ten times between two commits is written once.
 const backlog = 20_000
 
 // commitAt is when what is folded goes out, if it is not too much before: later, while there is a backlog.

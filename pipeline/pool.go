@@ -6,9 +6,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetchPool is memory for what is fetched: events are folded and forgotten at once, so the next fetch takes the place of the
-// one before. A record goes back by Recycle when it was folded, and nothing may keep its bytes then. One that does not go
-// back is left to the garbage collector.
+// fetchPool is memory for what is fetched: events are folded and forgotten at once, so the next fetch takes the place
+// of the one before. A record goes back by Recycle when it was folded, and nothing may keep its bytes then. One that
+// does not go back is left to the garbage collector.
 var fetchPool = &recordPool{}
 
 // recordPool is a kgo.PoolDecompressBytes and a kgo.PoolRecords.

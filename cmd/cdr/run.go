@@ -129,9 +129,10 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 		Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		StateDir: c.StateDir, MinFree: uint64(c.StateMinFree), Policy: p,
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
-		CommitInterval: c.CommitInterval, CommitBacklog: c.CommitBacklog, CommitBytes: int(c.CommitBytes), TransactionTimeout: c.TransactionTimeout,
-		SessionTimeout: c.SessionTimeout,
-		Log:            log,
+		CommitInterval: c.CommitInterval, CommitBacklog: c.CommitBacklog, CommitBytes: int(c.CommitBytes),
+		TransactionTimeout: c.TransactionTimeout,
+		SessionTimeout:     c.SessionTimeout,
+		Log:                log,
 	}, err
 }
 

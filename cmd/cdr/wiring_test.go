@@ -37,7 +37,8 @@ func TestWithoutAnythingSaidThePolicyIsThatOfTheFold(t *testing.T) {
 
 func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 	c, err := config.Load(config.Sources{Flags: map[string]string{
-		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s", "commit_backlog": "3s",
+		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s",
+		"commit_backlog":      "3s",
 		"commit_bytes":        "1MiB",
 		"transaction_timeout": "11s", "session_timeout": "31s",
 	}})
