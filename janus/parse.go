@@ -18,6 +18,10 @@ const (
 
 // Parser parses events one after another into the same memory. The zero value is ready. Not for concurrent use.
 type Parser struct {
+	// ReuseText lets strings with escapes, of which a copy must be made, be valid until the next Parse only, as the rest is.
+	// It is for whoever clones all that is kept.
+	ReuseText bool
+
 	scanner scanner
 	event   Event
 
@@ -65,6 +69,9 @@ type value struct {
 func (p *Parser) Parse(b []byte) (*Event, error) {
 	s := &p.scanner
 	s.b, s.i, s.depth, s.limit, s.field, s.err = b, 0, 0, MaxDepth, "", nil
+	if s.reuse, s.texts = p.ReuseText, s.texts[:0]; cap(s.texts) > maxTexts {
+		s.texts = nil
+	}
 	err := p.parse(s, b)
 	s.b = nil // b may be large, and the next event may be long in coming
 	if err != nil {

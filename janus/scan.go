@@ -24,6 +24,8 @@ type scanner struct {
 	limit int    // how many may be
 	lax   bool   // do not look into strings for valid UTF-8
 	field string // what to blame, for errors; never aliases the input
+	reuse bool   // strings with escapes are written into texts
+	texts []byte // those of the event at hand
 	err   *Error
 
 	// stack has one bit per open container: 1 for an object, 0 for an array. It is a part of the scanner, and not a
@@ -155,7 +157,7 @@ func (s *scanner) colon(inside []byte, escaped bool) (string, bool) {
 	}
 	s.i++
 	if escaped {
-		inside = unescape(inside)
+		inside = s.unescape(inside)
 	}
 	return alias(inside), true
 }
@@ -457,7 +459,7 @@ func hex4(b []byte) rune {
 func (s *scanner) quoted() string {
 	inside, escaped := s.stringEnd()
 	if escaped {
-		inside = unescape(inside)
+		inside = s.unescape(inside)
 	}
 	return alias(inside)
 }
@@ -465,9 +467,25 @@ func (s *scanner) quoted() string {
 // alias is b as a string without a copy. It holds as long as nobody changes b, which is what Parse asks of its caller.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// unescape returns a checked string without its escapes. Halves of surrogate pairs become U+FFFD, as encoding/json does.
-func unescape(b []byte) []byte {
-	out := make([]byte, 0, len(b))
+// unescape returns a checked string without its escapes, in memory of its own or of the scanner.
+func (s *scanner) unescape(b []byte) []byte {
+	if !s.reuse {
+		return unescape(make([]byte, 0, len(b)), b)
+	}
+	if cap(s.texts)-len(s.texts) < len(b) { // what was handed out before stays in the old memory
+		s.texts = make([]byte, 0, max(2*cap(s.texts), 2*len(b), 4<<10))
+	}
+	from := len(s.texts)
+	s.texts = unescape(s.texts, b)
+	return s.texts[from:len(s.texts):len(s.texts)]
+}
+
+// maxTexts is how much memory for strings with escapes a scanner keeps from event to event.
+const maxTexts = 256 << 10
+
+// unescape appends a checked string without its escapes; it is never longer. Halves of surrogate pairs become U+FFFD, as
+// encoding/json does.
+func unescape(out, b []byte) []byte {
 	for len(b) > 0 {
 		plain := bytes.IndexByte(b, '\\')
 		if plain < 0 {
