@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -123,15 +124,19 @@ func text(c *codec, tag int, v *string) {
 func nested(c *codec, tag int, fields func(*codec)) {
 	t := uint64(tag)<<1 | 1
 	if !c.reading {
-		c.buf = binary.AppendUvarint(c.buf, t)
+		c.buf = append(binary.AppendUvarint(c.buf, t), 0)
 		start := len(c.buf)
 		fields(c)
 		n := len(c.buf) - start
-		var head [binary.MaxVarintLen64]byte
+		if n < 0x80 {
+			c.buf[start-1] = byte(n)
+			return
+		}
+		var head [binary.MaxVarintLen64]byte // the length takes more than the byte that was left for it
 		k := binary.PutUvarint(head[:], uint64(n))
-		c.buf = append(c.buf, head[:k]...)
-		copy(c.buf[start+k:], c.buf[start:start+n])
-		copy(c.buf[start:], head[:k])
+		c.buf = append(c.buf, head[:k-1]...)
+		copy(c.buf[start+k-1:], c.buf[start:start+n])
+		copy(c.buf[start-1:], head[:k])
 		return
 	}
 	inner := codec{buf: c.bytes(), reading: true, err: c.err, version: c.version}
@@ -170,6 +175,15 @@ func encode(dst []byte, fields func(*codec)) []byte {
 	num(&c, 1, &v)
 	fields(&c)
 	return c.buf
+}
+
+// change is the new value of a key: both in one piece of memory of their size. scratch is memory to write in, and is
+// returned.
+func change(scratch, key []byte, fields func(*codec)) (c Change, _ []byte) {
+	scratch = encode(append(scratch[:0], key...), fields)
+	b := bytes.Clone(scratch)
+	n := len(key)
+	return Change{Key: b[:n:n], Value: b[n:len(b):len(b)]}, scratch
 }
 
 // decode reads what encode wrote.

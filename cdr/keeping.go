@@ -167,7 +167,10 @@ func (p *Partition) handleChanges(k *sessionEntry, changes []Change) []Change {
 		switch {
 		case !e.deleted:
 			e.stored = true
-			changes = append(changes, Change{Key: handleKey(k.em.name, k.ref.id, e.id), Value: encode(make([]byte, 0, 512), e.h.fields)})
+			var c Change
+			p.key = appendHandleKey(p.key[:0], k.em.name, k.ref.id, e.id)
+			c, p.scratch = change(p.scratch, p.key, e.h.fields)
+			changes = append(changes, c)
 			p.index.usedHandle(e)
 		default:
 			//mutant:handle-state-deleted
@@ -537,8 +540,13 @@ const (
 )
 
 func handleKey(emitter string, id janus.SessionID, handle janus.HandleID) []byte {
-	b := sessionKey(emitter, id)
-	b[0] = handlePrefix[0]
+	return appendHandleKey(nil, emitter, id, handle)
+}
+
+func appendHandleKey(b []byte, emitter string, id janus.SessionID, handle janus.HandleID) []byte {
+	at := len(b)
+	b = appendSessionKey(b, emitter, id)
+	b[at] = handlePrefix[0]
 	return binary.BigEndian.AppendUint64(b, uint64(handle))
 }
 

@@ -86,7 +86,8 @@ type Partition struct {
 	err            error        // of the store, met where it could not be returned
 	counts         Counts
 	termsCache     map[termsRef]*Terms
-	partials       bool // the policy asks for partial records somewhere
+	partials       bool   // the policy asks for partial records somewhere
+	key, scratch   []byte // memory to write a state in
 
 	trace     func(Conclusion) // nil for nobody
 	eventTime janus.Micros     // for the trace: timestamp of the event at hand, 0 for none
@@ -125,7 +126,7 @@ func typeSlot(t janus.Type) int {
 
 // Open reads the position and scans the states, and builds the indexes from them.
 func Open(policy Policy, source Source, states States) (*Partition, error) {
-	p := &Partition{policy: policy, source: source, states: states, window: newWindow(), index: newIndex(policy.EmitterSilence), termsCache: map[termsRef]*Terms{}, partials: policy.partials()}
+	p := &Partition{policy: policy, source: source, states: states, parser: janus.Parser{ReuseText: true}, window: newWindow(), index: newIndex(policy.EmitterSilence), termsCache: map[termsRef]*Terms{}, partials: policy.partials()}
 	b, err := states.Get([]byte(positionKey))
 	if err != nil {
 		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
@@ -298,6 +299,7 @@ func (p *Partition) Step() Step {
 	}
 	step := p.step
 	p.step, p.pending, p.moved = Step{}, 0, false
+	step.Changes = make([]Change, 0, len(p.stepKeys)+p.changedHandles+len(p.index.changed)+1)
 	step.Changes = p.index.emitterChanges(step.Changes)
 	for _, ref := range p.stepKeys {
 		k := p.index.sessions[ref]
@@ -307,11 +309,13 @@ func (p *Partition) Step() Step {
 		k.dirty = false
 		step.Changes = p.handleChanges(k, step.Changes)
 		step.Changes = k.chunkChanges(step.Changes)
-		c := Change{Key: sessionKey(k.em.name, ref.id)}
+		p.key = appendSessionKey(p.key[:0], k.em.name, ref.id)
+		var c Change
 		if k.deleted {
 			delete(p.index.sessions, ref)
+			c.Key = bytes.Clone(p.key)
 		} else {
-			c.Value = encode(make([]byte, 0, 512), k.s.fields)
+			c, p.scratch = change(p.scratch, p.key, k.s.fields)
 		}
 		step.Changes = append(step.Changes, c)
 	}

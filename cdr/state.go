@@ -646,8 +646,10 @@ func emitterKey(emitter string) []byte {
 	return append(binary.AppendUvarint([]byte(emitterPrefix), uint64(len(emitter))), emitter...)
 }
 
-func sessionKey(emitter string, id janus.SessionID) []byte {
-	b := append(binary.AppendUvarint([]byte(sessionPrefix), uint64(len(emitter))), emitter...)
+func sessionKey(emitter string, id janus.SessionID) []byte { return appendSessionKey(nil, emitter, id) }
+
+func appendSessionKey(b []byte, emitter string, id janus.SessionID) []byte {
+	b = append(binary.AppendUvarint(append(b, sessionPrefix...), uint64(len(emitter))), emitter...)
 	return binary.BigEndian.AppendUint64(b, uint64(id))
 }
 
