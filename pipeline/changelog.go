@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"time"
@@ -97,7 +98,9 @@ func ofRecords(records []*kgo.Record) iter.Seq2[[]byte, []byte] {
 				continue
 			}
 			//mutant:deletions-replayed
-			if !yield(r.Key, r.Value) {
+			// The store keeps the value, and that is a part of the whole batch that was fetched. A clone of an empty one
+			// is not nil.
+			if !yield(r.Key, bytes.Clone(r.Value)) {
 				return
 			}
 		}

@@ -85,7 +85,8 @@ func (permanent) Permanent() bool { return true }
 // a Scan. A Scan sees the states as they all were when it was called.
 //
 // Bytes. Keys are at most 64 999 bytes, and sort bytewise. A value that is nil deletes, one that is empty is a state.
-// The store copies what it is given, keys and values and checkpoints, so the caller may use its buffers again. What
+// The store copies keys and checkpoints, so the caller may use these buffers again. It takes values over as they are:
+// nobody may change them any more, and memory that they are a part of stays for as long as they wait. What
 // Get and Checkpoint return belongs to the store: it stays as it is, and the caller must not change it. What Scan
 // hands out is valid until f returns.
 //
@@ -309,9 +310,6 @@ func (s *Store) Remember(changes iter.Seq2[[]byte, []byte], checkpoint []byte) e
 		s.fresh.states = map[string][]byte{}
 	}
 	for key, value := range changes {
-		if value != nil {
-			value = append(make([]byte, 0, len(value)), value...) // never nil
-		}
 		s.fresh.states[string(key)] = value
 		s.fresh.bytes += len(key) + len(value)
 	}
