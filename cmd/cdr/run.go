@@ -53,6 +53,7 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 			return err
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
+		boundMemory(environ, memoryLimits, log)
 		o, err := pipelineOptions(c, log)
 		if err != nil {
 			return err
