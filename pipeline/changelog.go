@@ -97,9 +97,9 @@ func ofRecords(records []*kgo.Record) iter.Seq2[[]byte, []byte] {
 			if isBarrier(r.Key) {
 				continue
 			}
-			//mutant:deletions-replayed
 			// The store keeps the value, and that is a part of the whole batch that was fetched. A clone of an empty one
 			// is not nil.
+			//mutant:deletions-replayed
 			if !yield(r.Key, bytes.Clone(r.Value)) {
 				return
 			}
