@@ -106,20 +106,23 @@ func isReport(b janus.Body) bool { _, ok := b.(*janus.MediaReport); return ok }
 func (f *eventFold) goesOn(h *handle) bool {
 	pc, t := h.openLeg(PeerConnection), f.e.Time
 	early := pc != nil && t < pc.start
+	first := early && t > h.lastEnd[PeerConnection] // else it may be of the one before, and come late
 	switch b := f.e.Body.(type) {
 	case *janus.MediaReport:
-		return pc != nil && pc.grows(b)
+		return pc != nil && pc.grows(b) && !h.wasTold(b, t)
 	case *janus.JSEP:
 		if !b.Offer {
-			return early && !h.ended
+			return first
 		}
-		return !slices.ContainsFunc(h.legs, func(l *leg) bool {
-			return l.kind == PeerConnection && (l.start == t || l.offer == 0 && (!l.ended || l.endedAt >= t)) // it is that one's
+		origin := originOf(b.SDP)
+		return !slices.ContainsFunc(h.legs, func(l *leg) bool { // it is that one's
+			own := origin != 0 && (origin == l.client || slices.Contains(l.origins, origin))
+			return l.kind == PeerConnection && (own || l.start == t || l.offer == 0 && (!l.ended || l.endedAt >= t))
 		})
 	case *janus.PeerConnectionUp:
 		return early && pc.up == 0
 	case *janus.ICEState, *janus.DTLSState, *janus.LocalCandidate, *janus.RemoteCandidate, *janus.SelectedPair, *janus.MediaState:
-		return early && !h.ended
+		return first
 	case *janus.PeerConnectionHangup, *janus.HandleDetached:
 		return early && pc.life != 0 || pc == nil && len(h.legs) == 0 && h.detachedAt == 0
 	case *janus.PluginEvent:
@@ -203,6 +206,19 @@ func (l *leg) grows(b *janus.MediaReport) bool {
 	return rose
 }
 
+// wasTold tells whether a report may be one of a PeerConnection that has ended and waits for what comes late.
+func (h *handle) wasTold(b *janus.MediaReport, t janus.Micros) bool {
+	return slices.ContainsFunc(h.legs, func(l *leg) bool {
+		if l.kind != PeerConnection || !l.ended || t < l.start || t > l.endedAt {
+			return false
+		}
+		return !slices.ContainsFunc(b.Streams, func(now janus.StreamStats) bool {
+			s := l.find(&now)
+			return s == nil || now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent
+		})
+	})
+}
+
 // grew is by how many bytes a report goes on from the last one of its stream.
 func (s *stream) grew(now *janus.StreamStats) int64 {
 	return now.BytesReceived - s.seen.BytesReceived + now.BytesSent - s.seen.BytesSent
@@ -258,6 +274,9 @@ func (f *eventFold) runsBack(h *handle, appended janus.Micros) bool {
 	told := janus.Micros(0)
 	switch b := f.e.Body.(type) {
 	case *janus.MediaReport:
+		if h.wasTold(b, f.e.Time) {
+			return false
+		}
 		for i := range b.Streams {
 			s := pc.find(&b.Streams[i])
 			switch {
@@ -342,9 +361,9 @@ func (s *stream) leap(up, t janus.Micros, grew int64) leap {
 	}
 	var l leap
 	switch {
-	case s.count == 1: // what came before and between the first reports is known only behind them
+	case s.interval == 0: // what came before and between the first reports is known only behind them
 		l = within(up, s.last, span, s.seen.BytesReceived+s.seen.BytesSent, grew)
-	case s.count == 2 && span < s.interval:
+	case s.before == 0 && span < s.interval:
 		l = within(s.last-s.interval, s.last, span, s.growth, grew)
 	case s.intervals > 1 && s.interval > s.shortest+leastLeap && inTime(span, s.shortest) && alike(grew, s.growth) && alike(s.growth, s.growthBefore):
 		return leap{by: s.interval - s.shortest, from: s.last - s.interval, to: s.last}

@@ -186,7 +186,7 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 		r.MasterAccount = h.account
 	}
 	r.PeerCDRID = l.peer
-	r.PeerParty, r.LastReceivedTime = l.peerParty, h.lastReceived(l)
+	r.PeerParty, r.LastReceivedTime = l.peerParty, l.received
 	if l.kind == PeerConnection {
 		r.RemoteAddress = p.policy.disclose(l.address, terms.Address)
 		r.LocalCandType, r.RemoteCandType, r.ICEProtocol = l.local, l.remote, l.protocol

@@ -198,13 +198,13 @@ func (l *leg) thin() bool {
 		switch {
 		case s.count == 0 || s.media == janus.MediaData:
 			continue
-		case s.count == 1, s.count == 2 && s.interval <= finalSpan:
+		case s.before == 0 && s.interval <= finalSpan: // one report, or the last one right behind it
 			flowed, lived := max(s.seen.PacketsReceived, s.seen.PacketsSent), s.last-from
 			untold := flowed == 0 && s.seen.BytesReceived+s.seen.BytesSent > 0
 			if untold || lived < 5*second || flowed*int64(second) >= fewPackets*int64(lived) {
 				return false
 			}
-		case s.count == 2 && s.growth > 0:
+		case s.before == 0 && s.growth > 0:
 			first, lived := s.seen.BytesReceived+s.seen.BytesSent-s.growth, s.last-s.interval-from
 			if lived < 5*second || 2*first/s.growth*int64(s.interval) >= int64(lived) {
 				return false

@@ -174,20 +174,22 @@ func (f *eventFold) peerConnection() {
 		return
 	}
 	pc.received = max(pc.received, f.t)
-}
-
-// lastReceived is when the client was last heard in a leg: in its PeerConnection, or in the one that carries the call. Of one that
-// was reported before its call, the call remembers it.
-func (h *handle) lastReceived(l *leg) janus.Micros {
-	for _, other := range h.legs {
-		switch {
-		case l.kind == SIPCall && other.kind == PeerConnection && other.carries(l):
-			l.received = max(l.received, other.received)
-		case l.kind == PeerConnection && other.kind == SIPCall && l.carries(other):
-			other.received = max(other.received, l.received)
+	for _, c := range f.h.legs {
+		if !apart && c.kind == SIPCall && pc.carries(c) && f.t <= c.overAt()+togetherSpan {
+			c.received = max(c.received, pc.received)
 		}
 	}
-	return l.received
+}
+
+// overAt is when a call or its PeerConnection was told to have ended, far ahead while it has not.
+func (l *leg) overAt() janus.Micros {
+	switch {
+	case l.ended:
+		return l.endedAt
+	case l.hangTime != 0:
+		return l.hangTime
+	}
+	return 1 << 61
 }
 
 // heard tells whether the event may be a sign of the client itself: what it sent, what only it can bring about, a report, of

@@ -409,6 +409,7 @@ func (l *leg) shareParties(pc *leg) {
 		return // it was that of another call, and its end was not seen
 	}
 	pc.mate, pc.mateIndex = SIPCall, l.index
+	l.received = max(l.received, pc.received)
 	l.partner = pc.index + 1
 	pc.role, pc.direction, pc.calling, pc.called, pc.display, pc.callID = l.role, l.direction, l.calling, l.called, l.display, l.callID
 	pc.truncated = pc.truncated || l.truncated

@@ -139,13 +139,13 @@ func (t *timeline) next(last, appended janus.Micros) janus.Micros {
 }
 
 // toldAgain tells whether an event, by its timestamp, is of a leg that has ended: it begins with what opened that leg, at
-// the same moment, and goes on to its end.
+// the same moment, and goes on to its end, or it is that end.
 func (h *handle) toldAgain(timestamp janus.Micros, body janus.Body) bool {
 	again := func(kind LegKind, from, to janus.Micros) bool {
 		if timestamp < from || timestamp > to {
 			return false
 		}
-		return timestamp == from && opensKind(body, kind) || h.again >= from && h.again <= timestamp
+		return timestamp == from && opensKind(body, kind) || timestamp == to && endsKind(body, kind) || h.again >= from && h.again <= timestamp
 	}
 	for i := range h.past {
 		if p := &h.past[i]; again(p.kind, p.from, p.to) {
@@ -158,6 +158,17 @@ func (h *handle) toldAgain(timestamp janus.Micros, body janus.Body) bool {
 			h.again = timestamp
 			return true
 		}
+	}
+	return false
+}
+
+// endsKind tells whether an event is one that ends legs of a kind.
+func endsKind(body janus.Body, kind LegKind) bool {
+	switch b := body.(type) {
+	case *janus.PeerConnectionHangup:
+		return kind == PeerConnection
+	case *janus.PluginEvent:
+		return kind == SIPCall && b.Name == "hangup"
 	}
 	return false
 }
