@@ -1,4 +1,4 @@
-// Package interleavings forces the orders of requests that docs/adr/0013-the-protocol-read-again.md talks about on a
+// Package interleavings forces the orders of requests that docs/adr/0014-the-protocol-read-again.md talks about on a
 // real Apache Kafka: each processor has a wire of its own that holds back chosen requests and answers, or cuts the
 // connection at them, until a test lets go. What comes out is compared with a fold of the log. It has tests only.
 //
