@@ -92,35 +92,36 @@ func (rd *reader) read(ctx context.Context, from Sender, encoding string, in *in
 
 // readSent takes the bytes as they come. A body that says it is over the limit is never held.
 func (rd *reader) readSent(ctx context.Context, from Sender, in *incoming, b *received) error {
-	need := in.length
-	if need > rd.limit {
-		need = maxHead
-	} else if need < 0 { // it does not say: whatever it is allowed
-		need = rd.limit
-	}
-	if err := rd.hold(ctx, b, need); err != nil {
-		return err
-	}
-
 	digest := sha256.New()
 	switch {
-	case in.length > rd.limit && in.stream == nil:
-		return rd.overLimit(bytes.NewReader(in.whole), from, b, nil, digest)
 	case in.length > rd.limit:
-		return rd.overLimit(in.stream, from, b, nil, digest)
+		if err := rd.hold(ctx, b, maxHead); err != nil {
+			return err
+		}
+		stream := in.stream
+		if stream == nil {
+			stream = bytes.NewReader(in.whole)
+		}
+		return rd.overLimit(stream, from, b, nil, digest)
 	case in.stream == nil:
+		if err := rd.hold(ctx, b, in.length); err != nil {
+			return err
+		}
 		b.sent = in.whole
-	case in.length >= 0:
-		b.sent = make([]byte, in.length)
-		if _, err := io.ReadFull(in.stream, b.sent); err != nil {
-			return fmt.Errorf("read body: %w", err)
-		}
 	default:
-		sent, err := io.ReadAll(io.LimitReader(in.stream, rd.limit+1))
-		if err != nil {
-			return fmt.Errorf("read body: %w", err)
+		most := in.length
+		if most < 0 { // it does not say: whatever it is allowed, and a byte that tells whether it is more
+			most = rd.limit + 1
 		}
-		if int64(len(sent)) > rd.limit {
+		sent, err := rd.arrive(ctx, b, in.stream, most)
+		switch {
+		case errors.Is(err, errBusy):
+			return err
+		case err != nil:
+			return fmt.Errorf("read body: %w", err)
+		case int64(len(sent)) < in.length:
+			return fmt.Errorf("read body: %w", io.ErrUnexpectedEOF)
+		case int64(len(sent)) > rd.limit:
 			return rd.overLimit(in.stream, from, b, sent, digest)
 		}
 		b.sent = sent

@@ -554,13 +554,14 @@ func TestABodyThatFindsNoRoomIsLeftWithoutAnAnswer(t *testing.T) {
 	s := open(t, func(o *Options) {
 		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, time.Second
 	})
-	for range 2 { // two senders that are slow to send what they announced
+	for range 2 { // two senders that are slow to send the last byte
 		conn, err := net.Dial("tcp", s.web.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n[", limit)
+		fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", limit,
+			strings.Repeat(" ", limit-1))
 	}
 	s.until("they hold all the room", func() bool { return s.count("inflight_bytes", "") == 2*limit })
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)

@@ -90,7 +90,8 @@ func (r *Receiver) Receive(ctx context.Context, from Sender, encoding string, bo
 }
 
 // ReceiveStream is Receive for a body that is still to be read. Its length is negative when it is not known. It reads
-// nothing before there is memory for it, and not to the end of a body that it refuses.
+// nothing before there is memory for it, of which a body gets more when more of it has come, and not to the end of a
+// body that it refuses. A read must end by itself in time: neither the context nor the delivery timeout ends it.
 func (r *Receiver) ReceiveStream(
 	ctx context.Context, from Sender, encoding string, body io.Reader, length int64,
 ) Outcome {
