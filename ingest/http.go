@@ -20,7 +20,7 @@ import (
 const (
 	defaultListen  = "127.0.0.1:8090"
 	defaultPath    = "/events"
-	maxConnections = 1024
+	maxConnections = 3000 // below 4096, a usual bound on descriptors, with room for Kafka's and the spool's
 	maxHeader      = 64 << 10
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = 2 * time.Minute  // Janus opens a connection per request; this is for others
@@ -168,7 +168,10 @@ func (h *HTTP) receive(r *http.Request) Outcome {
 	if refused != "" {
 		return h.receiver.Refuse(from, refused)
 	}
-	return h.receiver.ReceiveStream(r.Context(), from, r.Header.Get("Content-Encoding"), r.Body, r.ContentLength)
+	// A client that closes its half after the body still waits for the answer, and the context of its request has ended:
+	// the delivery timeout bounds the time instead, and what breaks off is an error of the body.
+	ctx := context.WithoutCancel(r.Context())
+	return h.receiver.ReceiveStream(ctx, from, r.Header.Get("Content-Encoding"), r.Body, r.ContentLength)
 }
 
 // sender tells who sends a request. A refusal says why; none is empty.
