@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 
 	"github.com/linkedin/goavro/v2"
 )
@@ -26,6 +27,23 @@ func Schema() string { return schema }
 // Fingerprint returns the CRC-64-AVRO of the schema's canonical form as 16 hexadecimal digits, in the order in which
 // the eight bytes stand in each message: least significant byte first.
 func Fingerprint() string { return hex.EncodeToString(header[len(marker):]) }
+
+// Schemas are the schemas of all releases and ours, in the order of their versions.
+func Schemas() ([]string, error) {
+	var all []string
+	paths, err := fs.Glob(releasedFiles, "testdata/released/*.avsc")
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		text, err := releasedFiles.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, string(text))
+	}
+	return append(all, schema), nil
+}
 
 // marker begins each message in Avro's single-object encoding. The fingerprint follows, little-endian, then the record.
 var marker = [2]byte{0xC3, 0x01}

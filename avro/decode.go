@@ -21,8 +21,9 @@ var (
 // short or begin otherwise, ErrOtherSchema when the fingerprint is not that of our schema, and else what is wrong with
 // which field. What a record claims of its own size is not believed, so that broken bytes take no memory.
 //
-// Avro needs the schema of the writer to read. Ours and those of earlier releases are known here: what an older program
-// wrote reads as a record whose newer fields are null. That of a newer one cannot be read.
+// Avro needs the schema of the writer to read. Ours and those of earlier releases are known here, those of later ones
+// by Learn. What another program wrote reads as a record whose fields that it did not know are null, without those that
+// we do not know, and with UNKNOWN for words that we do not know.
 func Decode(b []byte) (cdr.Record, error) {
 	if len(b) < headerSize {
 		return cdr.Record{}, fmt.Errorf("decode record: %d bytes are too short, the header alone has %d: %w", len(b),
@@ -38,15 +39,15 @@ func Decode(b []byte) (cdr.Record, error) {
 // decodeBody reads a record that was written with the schema of a fingerprint.
 func decodeBody(body, theirs []byte) (cdr.Record, error) {
 	if !bytes.Equal(theirs, header[len(marker):]) {
-		o := released()[[8]byte(theirs)]
+		o := other([8]byte(theirs))
 		if o == nil {
 			return cdr.Record{}, fmt.Errorf("decode record: %w: its fingerprint is %s, that of this program's schema is %s; "+
-				"read it with the program that wrote it",
+				"a newer program wrote it, whose \"cdr schema\" prints its schema: name a file of that in topics.schemas",
 				ErrOtherSchema, hex.EncodeToString(theirs), Fingerprint())
 		}
 		var err error
 		if body, err = o.read(body); err != nil {
-			return cdr.Record{}, fmt.Errorf("decode record of an older schema: %w", err)
+			return cdr.Record{}, fmt.Errorf("decode record of another schema: %w", err)
 		}
 	}
 	var rec cdr.Record

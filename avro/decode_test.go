@@ -53,7 +53,8 @@ func TestAMessageOfAnotherSchemaNamesBothFingerprints(t *testing.T) {
 	_, err := Decode([]byte("\xC3\x01\x01\x02\x03\x04\x05\x06\x07\x08 whatever follows"))
 	want := "decode record: written with another schema: its fingerprint is 0102030405060708, that of this program's " +
 		"schema is " +
-		Fingerprint() + "; read it with the program that wrote it"
+		Fingerprint() + "; a newer program wrote it, whose \"cdr schema\" prints its schema: name a file of that in " +
+		"topics.schemas"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

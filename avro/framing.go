@@ -62,6 +62,18 @@ func EncodeRegistered(id int32) func(*cdr.Record) ([]byte, error) {
 	return func(r *cdr.Record) ([]byte, error) { return encode(head[:], r) }
 }
 
+// SchemaOf is the fingerprint of the schema that a message was written with, as 16 hexadecimal digits: its own, or what
+// its header says. Empty when there is neither.
+func SchemaOf(b, fingerprint []byte) string {
+	switch FramingOf(b) {
+	case SingleObject:
+		return hex.EncodeToString(b[len(marker):headerSize])
+	case Registered:
+		return string(fingerprint[:min(len(fingerprint), 2*(headerSize-len(marker)))])
+	}
+	return ""
+}
+
 // DecodeMessage reads a message in either framing. fingerprint is the header of the message that names its schema, 16
 // hexadecimal digits: with it nobody need ask the registry. A message in Avro's single-object encoding names its schema
 // itself, and its header does not count. The errors are those of Decode, and ErrUnnamed.

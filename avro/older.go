@@ -3,12 +3,15 @@ package avro
 import (
 	"embed"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"sync"
+
+	"januscdr/cdr"
 )
 
 // Topics outlive programs: records that an older program wrote are read with the schema of its release.
@@ -37,6 +40,85 @@ var released = sync.OnceValue(func() map[[8]byte]*older {
 	}
 	return all
 })
+
+// learned are the schemas that are no release of ours, by fingerprint.
+var learned struct {
+	sync.RWMutex
+	all map[[8]byte]*older
+}
+
+// maxLearned bounds them.
+const maxLearned = 64
+
+// Learn makes Decode read what was written with this schema: that of a program newer than ours. It returns its
+// fingerprint, or says what is wrong with a text that is no schema of records.
+func Learn(text string) (fingerprint string, err error) {
+	var tree any
+	if err := json.Unmarshal([]byte(text), &tree); err != nil {
+		return "", fmt.Errorf("learn schema: it is not JSON: %w", err)
+	}
+	o, err := newOlder(text)
+	if err != nil {
+		return "", fmt.Errorf("learn schema: %w", err)
+	}
+	if !slices.Contains(o.theirs.names, "record_id") {
+		return "", errors.New("learn schema: it is of no call detail record: it has no record_id")
+	}
+	learned.Lock()
+	defer learned.Unlock()
+	if learned.all == nil {
+		learned.all = map[[8]byte]*older{}
+	}
+	if len(learned.all) >= maxLearned {
+		return "", fmt.Errorf("learn schema: more than %d are not kept", maxLearned)
+	}
+	learned.all[o.fingerprint] = o
+	return hex.EncodeToString(o.fingerprint[:]), nil
+}
+
+// other is the schema of a message that is not of ours; nil: it is not known.
+func other(fingerprint [8]byte) *older {
+	if o := released()[fingerprint]; o != nil {
+		return o
+	}
+	learned.RLock()
+	defer learned.RUnlock()
+	return learned.all[fingerprint]
+}
+
+// As is a record as it would be read if a program had written it whose schema has this fingerprint.
+func As(fingerprint string, rec *cdr.Record) (cdr.Record, error) {
+	if fingerprint == Fingerprint() {
+		return *rec, nil
+	}
+	theirs, err := EncodeFor(fingerprint, rec)
+	if err != nil {
+		return cdr.Record{}, err
+	}
+	return Decode(theirs)
+}
+
+// EncodeFor writes a record as a program writes it whose schema has this fingerprint: a release, or one that was learned.
+func EncodeFor(fingerprint string, rec *cdr.Record) ([]byte, error) {
+	ours, err := Encode(rec)
+	if err != nil || fingerprint == Fingerprint() {
+		return ours, err
+	}
+	head, err := hex.DecodeString(fingerprint)
+	if err != nil || len(head) != headerSize-len(marker) {
+		return nil, fmt.Errorf("write record: %q is no fingerprint of a schema", fingerprint)
+	}
+	o := other([8]byte(head))
+	if o == nil {
+		return nil, fmt.Errorf("write record: %w", ErrOtherSchema)
+	}
+	r := reader{b: ours[headerSize:]}
+	theirs := resolve(nil, &r, o.ours, o.theirs)
+	if r.err != nil {
+		return nil, fmt.Errorf("write record with another schema: %w", r.err)
+	}
+	return append(append(marker[:len(marker):len(marker)], head...), theirs...), nil
+}
 
 // older turns what was written with another schema into what ours would have written: fields that it lacks get their
 // default, symbols that ours lacks become UNKNOWN.

@@ -70,6 +70,7 @@ type SASL struct {
 // Topics names the topics and says how they are made.
 type Topics struct {
 	Events, CDR, State, DLQ string
+	Schemas                 []string // files
 	Partitions              int
 	Replication             int // -1: the default of the brokers
 	RequireDurable          bool

@@ -98,6 +98,9 @@ var table = []*key{
 		about: "compacted topic of the state of open sessions"},
 	{name: "topics.dlq", def: "janus.dlq", at: func(c *Config) any { return &c.Topics.DLQ },
 		about: "topic where events that cannot be understood are parked, with the reason"},
+	{name: "topics.schemas", at: func(c *Config) any { return &c.Topics.Schemas },
+		about: "files with schemas of records that a newer program wrote, as its `cdr schema` prints them; what older ones " +
+			"wrote is read without"},
 	{name: "topics.partitions", def: "12", min: 1, max: 10000, at: func(c *Config) any { return &c.Topics.Partitions },
 		about: "partitions of each topic; they bound how far the work can be spread, and are chosen once"},
 	{name: "topics.replication", def: "-1", min: -1, max: 100, at: func(c *Config) any { return &c.Topics.Replication },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -41,6 +42,44 @@ func CommittedRanges(ctx context.Context, cl *kgo.Client, topic string) (map[int
 		}
 	})
 	return ranges, nil
+}
+
+// Since narrows spans to what was appended at a time or later, by the brokers' time.
+func Since(ctx context.Context, cl *kgo.Client, topic string, ranges map[int32]Range,
+	at time.Time) (map[int32]Range, error) {
+	return narrow(ctx, cl, topic, ranges, at, func(r Range, offset int64) Range {
+		return Range{From: min(max(r.From, offset), r.To), To: r.To}
+	})
+}
+
+// Until narrows spans to what was appended before a time.
+func Until(ctx context.Context, cl *kgo.Client, topic string, ranges map[int32]Range,
+	at time.Time) (map[int32]Range, error) {
+	return narrow(ctx, cl, topic, ranges, at, func(r Range, offset int64) Range {
+		return Range{From: r.From, To: max(min(r.To, offset), r.From)}
+	})
+}
+
+func narrow(ctx context.Context, cl *kgo.Client, topic string, ranges map[int32]Range, at time.Time,
+	cut func(r Range, offset int64) Range) (map[int32]Range, error) {
+	if at.IsZero() {
+		return ranges, nil
+	}
+	listed, err := kadm.NewClient(cl).ListOffsetsAfterMilli(ctx, at.UnixMilli(), topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the offsets of %s at %v: %w", topic, at.Format(time.RFC3339), err)
+	}
+	cuts := map[int32]Range{}
+	for partition, r := range ranges {
+		cuts[partition] = r
+		if o, ok := listed.Lookup(topic, partition); ok {
+			cuts[partition] = cut(r, o.Offset)
+		}
+	}
+	return cuts, nil
 }
 
 // ErrOutOfRange is what an error of Reader.Next wraps when the topic no longer has, or does not have yet, an offset

@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -29,6 +30,8 @@ type Options struct {
 
 	Partitions []int32 // empty: all
 	From       int64   // offset to begin at; negative: the earliest. What began before it comes out otherwise
+
+	Since, Until time.Time // append times to begin at and to end before; zero: no bound. Until is not for Verify
 }
 
 // Earliest as Options.From begins at the earliest event that the log still has.
@@ -91,6 +94,12 @@ func (s *Summary) add(r *refold) {
 func (o Options) ranges(ctx context.Context, client *kgo.Client) (map[int32]kafka.Range, error) {
 	all, err := kafka.CommittedRanges(ctx, client, o.Events)
 	if err != nil {
+		return nil, err
+	}
+	if all, err = kafka.Since(ctx, client, o.Events, all, o.Since); err != nil {
+		return nil, err
+	}
+	if all, err = kafka.Until(ctx, client, o.Events, all, o.Until); err != nil {
 		return nil, err
 	}
 	chosen := map[int32]kafka.Range{}

@@ -39,8 +39,8 @@ copy write to a topic: of two both stop. The topic needs as many partitions as t
   cdr copy --copy-to billing --copy-format cloudevents --copy-where record_type=LEG,chargeable,is_final`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.replication", "topics.retention_cdr",
-		"registry", "sink.batch_records", "sink.batch_delay", "sink.group", "copy", "admin", "log")
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "topics.replication",
+		"topics.retention_cdr", "registry", "sink.batch_records", "sink.batch_delay", "sink.group", "copy", "admin", "log")
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&create, "create-topic", false, "make the topic if it is missing")
 	cmd.Flags().StringVar(&from, "from", "", "where to begin, if the topic was emptied: earliest or latest")

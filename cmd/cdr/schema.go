@@ -21,24 +21,30 @@ import (
 
 func newSchema(environ []string) *cobra.Command {
 	var reduced bool
+	var version int
 	cmd := &cobra.Command{
 		Use:   "schema",
 		Short: "The Avro schema of the records, here and in a registry",
 		Long: `Prints the Avro schema of the records with the meaning of each field; with --reduced without, as it is
-registered: registries take each other text for another schema, and words of explanation are to make none.`,
+registered: registries take each other text for another schema, and words of explanation are to make none.
+Below it are other forms of the same, and what a registry is asked.`,
 		Example: "  cdr schema > call_detail_record.avsc\n  cdr schema register --registry-url http://registry:8081",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text := avro.Schema()
+			text, err := schemaOf(version)
+			if err != nil {
+				return err
+			}
 			if reduced {
 				text = avro.Reduced() + "\n"
 			}
-			_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&reduced, "reduced", false, "without documentation, as it is registered")
-	cmd.AddCommand(newSchemaCheck(environ), newSchemaRegister(environ))
+	cmd.Flags().IntVar(&version, "version", 0, "that of an earlier release; 0: of this program")
+	cmd.AddCommand(newSchemaJSON(), newSchemaTable(), newSchemaCheck(environ), newSchemaRegister(environ))
 	return cmd
 }
 

@@ -80,6 +80,9 @@ func isAway(ctx context.Context) error {
 // kafka says how to reach Kafka, and ends the command's context when no broker has answered for too long.
 func (p *waiting) kafka(cmd *cobra.Command, c *config.Config, log hclog.Logger) (kafka.Options, error) {
 	o := wiring.Kafka(c, log)
+	if err := learn(c); err != nil {
+		return o, err
+	}
 	if p.wait == 0 {
 		return o, nil
 	}
@@ -128,7 +131,7 @@ func (p *waiting) kafka(cmd *cobra.Command, c *config.Config, log hclog.Logger) 
 // ofSink is the same for what goes on until it is told to stop, unless it is to end by itself.
 func (p *waiting) ofSink(cmd *cobra.Command, c *config.Config, log hclog.Logger, once bool) (kafka.Options, error) {
 	if !once {
-		return wiring.Kafka(c, log), nil
+		return wiring.Kafka(c, log), learn(c)
 	}
 	return p.kafka(cmd, c, log)
 }

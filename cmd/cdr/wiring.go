@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/config"
 	"januscdr/internal/cli"
@@ -93,6 +95,20 @@ func online(cmd *cobra.Command, flags *config.Flags, environ []string,
 	}
 	client, err := wiring.Connect(cmd.Context(), o, log)
 	return c, log, client, err
+}
+
+// learn makes records readable that a newer program wrote, by the schemas that are named.
+func learn(c *config.Config) error {
+	for _, path := range c.Topics.Schemas {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			_, err = avro.Learn(string(text))
+		}
+		if err != nil {
+			return cli.Misused("topics.schemas: %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 func micros(d time.Duration) janus.Micros { return janus.Micros(d.Microseconds()) }
