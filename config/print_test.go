@@ -41,6 +41,7 @@ topics:
   cdr: janus.cdr # default
   state: janus.cdr.state # default
   dlq: janus.dlq # default
+  schemas: [] # default
   partitions: 24 # file januscdr.yaml:2
   replication: -1 # default
   require_durable: false # default

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,6 +47,7 @@ var demoRecordings = []string{"1.1-f_sip", "1.1-c_videoroom", "1.1-b_abnormal_en
 
 func newDemo(environ []string) *cobra.Command {
 	o := demoOptions{}
+	var wide bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See the whole thing at work, in one process",
@@ -67,6 +69,7 @@ The embedded broker is for trying out and for tests; production runs on a real K
 	f.StringVar(&o.dir, "dir", "januscdr-data", "where broker, states and log are kept")
 	f.Float64Var(&o.speed, "speed", 20, "how many times faster than recorded to play; 0: without pauses")
 	f.StringSliceVar(&o.recordings, "recording", demoRecordings, "which recordings to play, one after the other")
+	f.BoolVar(&wide, "wide", false, "all columns, however narrow the terminal is")
 	f.BoolVar(&o.exit, "exit", false, "end by itself when the calls are shown")
 	f.StringVar(&o.broker, "broker-listen", "127.0.0.1:19092", "`host:port` of the embedded broker; port 0: any")
 	f.StringVar(&o.ingest, "ingest-listen", "127.0.0.1:8090", "`host:port` where events are taken; port 0: any")
@@ -81,7 +84,9 @@ The embedded broker is for trying out and for tests; production runs on a real K
 		if o.speed < 0 {
 			return cli.Misused("--speed: %g is not possible; 1 is as recorded, 0 is without pauses", o.speed)
 		}
-		err := demo(cmd.Context(), o, newScreen(cmd.OutOrStdout(), environ))
+		screen := newScreen(cmd.OutOrStdout(), environ)
+		screen.wide = wide
+		err := demo(cmd.Context(), o, screen)
 		if errors.Is(err, context.Canceled) && cli.StoppedInOrder(cmd.Context()) {
 			return nil
 		}
@@ -99,9 +104,11 @@ type demoRun struct {
 	topics    kafka.Topics
 	client    *kgo.Client
 	processor *pipeline.Processor
-	events    string // URL
-	health    string // URL
-	kept      int    // records of earlier runs
+	events    string                // URL
+	health    string                // URL
+	kept      int                   // records of earlier runs
+	fresh     map[int32]kafka.Range // of the records of this run
+	shown     atomic.Int64          // of them
 }
 
 // demo is the whole program as a parts list: broker, topics, ingest, processor, player, and a reader of the records.
@@ -190,8 +197,15 @@ func (d *demoRun) makeTopics(ctx context.Context) error {
 	if err := inspect.CheckTopics(ctx, d.client, d.topics); err != nil {
 		return err
 	}
-	kept, err := readRecords(ctx, d.kafka, d.client, d.topics.CDR)
-	d.kept = len(kept)
+	var err error
+	if d.fresh, err = kafka.CommittedRanges(ctx, d.client, d.topics.CDR); err != nil { // nobody writes yet
+		return err
+	}
+	for partition, r := range d.fresh {
+		d.fresh[partition] = kafka.Range{From: r.To, To: -1}
+	}
+	kept, unreadable, err := readRecords(ctx, d.kafka, d.client, d.topics.CDR)
+	d.kept = len(kept) + unreadable
 	return err
 }
 
@@ -220,6 +234,13 @@ func (d *demoRun) play(ctx context.Context) error {
 	if err := until(ctx, d.processor.Ready, 30*time.Second, "the processor is not ready"); err != nil {
 		return err
 	}
+	watching, enough := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- d.watch(watching) }()
+	defer func() { enough(); <-ended }()
+	if err := d.keepEvents(); err != nil {
+		return err
+	}
 	for i, name := range d.recordings {
 		requests := recordings.Requests(name)
 		played := len(recordings.Events(name))
@@ -240,13 +261,65 @@ func (d *demoRun) play(ctx context.Context) error {
 	if err := until(ctx, quiet, 2*time.Minute, "the calls do not end"); err != nil {
 		return err
 	}
-	all, err := readRecords(ctx, d.kafka, d.client, d.topics.CDR)
+	all, unreadable, err := readRecords(ctx, d.kafka, d.client, d.topics.CDR)
 	if err != nil {
 		return err
 	}
+	if err := until(ctx, func() bool { return int(d.shown.Load()) >= len(all)+unreadable-d.kept }, 10*time.Second,
+		"the records that were written are not read"); err != nil {
+		return err
+	}
 	d.screen.calls(all, d.kept)
-	d.screen.end(d.demoOptions, d.events, d.health)
+	if unreadable > 0 {
+		d.screen.say("Not shown: %s of a newer program.", count(unreadable, "record"))
+		d.screen.say("")
+	}
+	d.screen.end(d.demoOptions, d.events, d.health, sessionToTell(all))
 	return nil
+}
+
+// watch shows each call that is charged as its record comes.
+func (d *demoRun) watch(ctx context.Context) error {
+	reader, err := kafka.NewReader(d.kafka, d.topics.CDR, d.fresh)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	return reader.Each(ctx, func(records []*kgo.Record) error {
+		for _, k := range records {
+			if r, err := avro.Decode(k.Value); err == nil && r.RecordType == cdr.Leg && r.Chargeable && r.IsFinal {
+				d.screen.callEnded(&r)
+			}
+			d.shown.Add(1)
+		}
+		return nil
+	})
+}
+
+// keepEvents writes what is played as a file, for commands that need no Kafka.
+func (d *demoRun) keepEvents() error {
+	var lines []byte
+	for _, name := range d.recordings {
+		for _, event := range recordings.Events(name) {
+			lines = append(append(lines, event...), '\n')
+		}
+	}
+	if err := os.WriteFile(d.eventFile(), lines, 0o644); err != nil {
+		return fmt.Errorf("write the demo's events: %w", err)
+	}
+	return nil
+}
+
+// sessionToTell is one whose story is worth telling: of the longest answered call.
+func sessionToTell(all []cdr.Record) (session string) {
+	var longest int64
+	for i := range all {
+		r := &all[i]
+		if r.RecordType == cdr.Leg && r.Chargeable && r.AnswerTime != 0 && r.Duration > longest {
+			session, longest = r.SessionID, r.Duration
+		}
+	}
+	return session
 }
 
 // demoPolicy is short of patience, so that calls that just stop show at once. The slower the play, the longer are the
@@ -280,6 +353,8 @@ policy:
 	return nil
 }
 
+func (o demoOptions) eventFile() string { return filepath.Join(o.dir, "events.jsonl") }
+
 func (o demoOptions) configFile() string { return filepath.Join(o.dir, "demo.yaml") }
 
 // settled tells whether everything that stands in the log has become records.
@@ -311,12 +386,16 @@ func until(ctx context.Context, condition func() bool, limit time.Duration, comp
 	return nil
 }
 
-// readRecords reads all records that are committed now.
-func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic string) ([]cdr.Record, error) {
-	var all []cdr.Record
-	err := kafka.ReadCommitted(ctx, client, o, topic, func(some []*kgo.Record) error {
+// readRecords reads all records that are committed now, and counts those whose schema is not known here.
+func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client,
+	topic string) (all []cdr.Record, unreadable int, err error) {
+	err = kafka.ReadCommitted(ctx, client, o, topic, func(some []*kgo.Record) error {
 		for _, k := range some {
 			r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
+			if errors.Is(err, avro.ErrOtherSchema) {
+				unreadable++
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("record at partition %d offset %d: %w", k.Partition, k.Offset, err)
 			}
@@ -324,5 +403,5 @@ func readRecords(ctx context.Context, o kafka.Options, client *kgo.Client, topic
 		}
 		return nil
 	})
-	return all, err
+	return all, unreadable, err
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +26,7 @@ type explainOptions struct {
 	json    bool
 	from    string
 	noFlush bool
+	when    timeSpan
 }
 
 func newExplain(environ []string) *cobra.Command {
@@ -40,12 +41,14 @@ several sessions fit, they are listed.
 
 FILE has one event per line, plain or gzip, as for "cdr assemble"; - is standard input. Without FILE the
 events come from Kafka: the partition of the session is read from --from to its end and folded again,
-in no consumer group, and nothing is changed. The policy must be the one that the processors have.
+in no consumer group, and nothing is changed. --since, --until and --last bound what is read, by when it
+came to Kafka: what is looked for by a room is found sooner. The policy must be the one that the processors have.
 
 Secrets in events are not shown: no SDP, no tokens, of a SIP message its first line only.`,
 		Example: `  cdr explain 5133196797721488 events.jsonl
   cdr explain 6fa9306f71a8 --html call.html
   cdr explain --opaque-id sip-acct-77 events.jsonl.gz
+  cdr explain --room 1234 --last 2h
   cdr explain --call-id 46a3ba0d-5fe5-1240-a69e-4a2e6a0871bc --json`,
 		Args: cobra.MaximumNArgs(2),
 	}
@@ -60,12 +63,13 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 	f.StringVar(&o.from, "from", "earliest", "where to begin on Kafka: earliest or an `offset`")
 	f.BoolVar(&o.noFlush, "no-flush", false, "leave open what is open at the end of the file")
 	cmd.MarkFlagsMutuallyExclusive("html", "json")
+	o.when.bind(cmd)
 	wait := patient(cmd)
 	cmd.RunE = wait.run(func(cmd *cobra.Command, args []string) error {
 		if o.query.OpaqueID == "" && o.query.CallID == "" && o.query.Room == "" && len(args) > 0 {
 			o.query.ID, args = strings.ToLower(args[0]), args[1:]
 		}
-		if err := o.query.Check(); err != nil {
+		if err := errors.Join(o.query.Check(), o.when.parse(time.Now())); err != nil {
 			return &cli.UsageError{Err: err}
 		}
 		if len(args) > 1 {
@@ -80,6 +84,9 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 			return err
 		}
 		var story *explain.Story
+		if len(args) == 1 && o.when.given() {
+			return cli.Misused("--since, --until and --last are times of Kafka: a file has none")
+		}
 		if len(args) == 1 {
 			story, err = o.ofFile(cmd, args[0],
 				explain.Options{Policy: p, Source: cdr.Source{Topic: c.Topics.Events, Whole: true}, Ends: !o.noFlush},
@@ -214,12 +221,4 @@ func (o *explainOptions) write(out, stderr io.Writer, s *explain.Story, environ 
 }
 
 // colourful tells whether an output is a terminal whose user wants colours.
-func colourful(w io.Writer, environ []string) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 &&
-		!slices.ContainsFunc(environ, func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" })
-}
+func colourful(w io.Writer, environ []string) bool { return terminalOf(w, environ).colours }

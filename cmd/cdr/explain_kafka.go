@@ -24,6 +24,12 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 		return nil, err
 	}
 	ranges, err := kafka.CommittedRanges(ctx, client, topic)
+	if err == nil {
+		ranges, err = kafka.Since(ctx, client, topic, ranges, o.when.since)
+	}
+	if err == nil {
+		ranges, err = kafka.Until(ctx, client, topic, ranges, o.when.until)
+	}
 	client.Close()
 	if err != nil {
 		return nil, err

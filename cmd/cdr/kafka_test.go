@@ -180,7 +180,7 @@ func TestFromAnEmptyClusterToVerifiedRecords(t *testing.T) {
 	processor.waitFor(t, "processor starts")
 
 	line := s.says("tail", "--from", "earliest", "--count", "1")
-	if line.code != cli.OK || !strings.Contains(line.out, "PEER_CONNECTION") || !strings.Contains(line.out, " ANSWERED ") {
+	if line.code != cli.OK || !strings.Contains(line.out, "echotest pc") || !strings.Contains(line.out, " answered ") {
 		t.Fatalf("tail: %+v\n%s", line, processor.err)
 	}
 	parked := s.says("tail", "--dlq", "--from", "earliest", "--count", "1")

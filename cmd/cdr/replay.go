@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,17 +33,22 @@ by record_id, byte for byte. Only local_record_sequence_number is left out; it m
 writes the differences and a summary, and exits with 1 if there are any. The policy must be the one
 that the processors have.
 
-A log whose beginning was deleted, or --from, cuts through sessions. Their records are counted as
+--since, --until and --last are times at which events came to Kafka. They, --from, and a log whose
+beginning was deleted, cut through sessions. Their records are counted as
 outside: nothing can be said of them.`,
 		Example: `  cdr replay --verify
+  cdr replay --verify --last 24h
   cdr replay --partition 3 --from earliest > again.jsonl`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.events", "topics.cdr", "group", "policy", "log")
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.events", "topics.cdr", "topics.schemas", "group", "policy", "log")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare with the emitted records")
 	cmd.Flags().StringVar(&from, "from", "earliest", "where to begin: earliest or an `offset`")
 	cmd.Flags().Int32SliceVar(&partitions, "partition", nil, "`partitions` to replay, with commas; none: all")
 	cmd.Flags().Lookup("partition").DefValue = ""
+	var when timeSpan
+	when.bind(cmd)
+	cmd.MarkFlagsMutuallyExclusive("verify", "until")
 	wait := patient(cmd)
 	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
 		begin, err := parseFrom(from, "earliest")
@@ -51,6 +57,9 @@ outside: nothing can be said of them.`,
 		}
 		if begin > 0 && len(partitions) != 1 {
 			return cli.Misused("--from: an offset belongs to one partition; name it with --partition")
+		}
+		if err := when.parse(time.Now()); err != nil {
+			return &cli.UsageError{Err: err}
 		}
 		c, p, err := withPolicy(flags, environ)
 		if err != nil {
@@ -62,7 +71,7 @@ outside: nothing can be said of them.`,
 			return err
 		}
 		options := replay.Options{Kafka: o, Events: c.Topics.Events, Policy: p, Partitions: partitions,
-			From: begin}
+			From: begin, Since: when.since, Until: when.until}
 		client, err := wiring.Connect(cmd.Context(), options.Kafka, log)
 		if err != nil {
 			return err

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"sync"
 	"time"
 
 	"januscdr/cdr"
@@ -16,25 +17,21 @@ import (
 
 // screen is what the demo shows. On a terminal progress is one line that moves; elsewhere each recording is a line.
 type screen struct {
-	w        io.Writer
-	terminal bool
-	bold     func(string) string
-	started  time.Time
+	terminal
+	mu      sync.Mutex // of live and line
+	w       io.Writer
+	wide    bool
+	program string // how its user starts this program
+	live    *callTable
+	line    string // that moves
+	started time.Time
 }
 
 func newScreen(w io.Writer, environ []string) *screen {
-	s := &screen{w: w, bold: func(t string) string { return t }, started: time.Now()}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		s.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	plain := slices.ContainsFunc(environ,
-		func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" })
-	if s.terminal && !plain {
-		s.bold = func(t string) string { return "\x1b[1m" + t + "\x1b[0m" }
-	}
-	return s
+	return &screen{terminal: terminalOf(w, environ), w: w, program: invocation(), started: time.Now()}
 }
+
+func (s *screen) bold(text string) string { return s.paint(bold, text) }
 
 func (s *screen) say(format string, args ...any) { fmt.Fprintf(s.w, format+"\n", args...) }
 
@@ -56,16 +53,38 @@ func (s *screen) begin(o demoOptions, broker, events, health string, kept int) {
 }
 
 func (s *screen) playing(n, of int, name string, done, total int) {
-	if !s.terminal {
+	if !s.is {
 		return
 	}
 	const width = 30
 	bar := strings.Repeat("=", width*done/total)
-	fmt.Fprintf(s.w, "\r  playing %d/%d %-20s [%-*s] %3d %%", n, of, name, width, bar, 100*done/total)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = fmt.Sprintf("\r  playing %d/%d %-20s [%-*s] %3d %%", n, of, name, width, bar, 100*done/total)
+	fmt.Fprint(s.w, s.line)
+}
+
+// callEnded shows a call as soon as it has ended, above the line that moves.
+func (s *screen) callEnded(r *cdr.Record) {
+	if !s.is {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprint(s.w, "\r\x1b[K")
+	if s.live == nil {
+		s.live = newCallTable(s.terminal, s.wide)
+		s.say("%s", s.live.header())
+	}
+	s.say("%s", s.live.row(r))
+	fmt.Fprint(s.w, s.line)
 }
 
 func (s *screen) played(name string, requests, events int) {
-	if s.terminal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = ""
+	if s.is {
 		fmt.Fprint(s.w, "\r\x1b[K")
 	}
 	s.say("  played %-20s %4d requests, %4d events", name, requests, events)
@@ -83,17 +102,15 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 	slices.SortFunc(legs, func(a, b cdr.Record) int {
 		return cmp.Or(cmp.Compare(a.StartTime, b.StartTime), strings.Compare(a.RecordID.String(), b.RecordID.String()))
 	})
-	s.say("%s", s.bold("The calls, as they stand on janus.cdr"))
-	s.say("")
-	table := tabwriter.NewWriter(s.w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "  START UTC\tWHO\tKIND\tOUTCOME\tDURATION\tHOW IT ENDED\tKNOWN\tMEDIA")
-	for i := range legs {
-		r := &legs[i]
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", time.UnixMicro(int64(r.StartTime)).UTC().Format("15:04:05"),
-			who(r), kind(r), words(r.Disposition.String()), duration(r), ended(r), strings.ToLower(r.Confidence.String()),
-			media(r))
+	if !s.is || kept > 0 { // else they were shown as they ended
+		s.say("%s", s.bold("The calls, as they stand on janus.cdr"))
+		s.say("")
+		table := newCallTable(s.terminal, s.wide)
+		s.say("%s", table.header())
+		for i := range legs {
+			s.say("%s", table.row(&legs[i]))
+		}
 	}
-	table.Flush()
 	s.say("")
 	var sessions, others int
 	for i := range all {
@@ -104,7 +121,7 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 			others++
 		}
 	}
-	s.say("%s that are charged; besides %s that are not (PeerConnections of SIP calls, rooms, views), and %s.",
+	s.say("%s that are charged; besides %s that are not\n(PeerConnections of SIP calls, rooms, views), and %s.",
 		count(len(legs), "leg"), count(others, "leg"),
 		strings.Replace(count(sessions, "session summary"), "summarys", "summaries", 1))
 	switch fresh := len(all) - kept; {
@@ -116,24 +133,57 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 	s.say("")
 }
 
-func (s *screen) end(o demoOptions, events, health string) {
+// end says what to try next, in commands that run as they stand.
+func (s *screen) end(o demoOptions, events, health, session string) {
 	if o.exit {
 		s.say("Done in %v. The data is kept in %s; start again to see that nothing is counted twice.",
 			time.Since(s.started).Round(100*time.Millisecond), o.dir)
-		return
+		s.say("")
 	}
 	s.say("%s", s.bold("What to try next"))
 	s.say("")
-	s.say("  watch the records       cdr tail --config %s --from earliest", o.configFile())
-	s.say("  the same as JSON        cdr tail --config %s --from earliest --once --json", o.configFile())
-	s.say("  would they come again?  cdr replay --config %s --verify", o.configFile())
-	s.say("  post an event           curl -sS -d '%s' %s", demoEvent(), events)
-	s.say("  see what was refused    curl -sS -d 'not JSON' %s; cdr tail --config %s --dlq --from earliest --once", events,
-		o.configFile())
-	s.say("  look                    %s/readyz  %s/metrics", health, health)
+	try := func(what, format string, args ...any) {
+		s.say("  # %s\n  %s", what, fmt.Sprintf(format, args...))
+	}
+	cdr, config, file := s.program, shell(o.configFile()), shell(o.eventFile())
+	if session != "" {
+		try("what happened in a call, and why its record says so", "%s explain %s %s", cdr, session, file)
+	}
+	if o.exit {
+		try("the records of all these events, without Kafka", "%s assemble %s", cdr, file)
+		try("the same, and it stays up to look around", "%s demo --dir %s", cdr, shell(o.dir))
+		return
+	}
+	try("the records", "%s tail --config %s --from earliest --once", cdr, config)
+	try("all that they say", "%s tail --config %s --from earliest --once --json", cdr, config)
+	try("would the same records come again?", "%s replay --config %s --verify", cdr, config)
+	try("post an event", "curl -sS -d '%s' %s", demoEvent(), events)
+	try("post what is none, and see where it went",
+		"curl -sS -d 'not JSON' %s; %s tail --config %s --dlq --from earliest --once", events, cdr, config)
+	try("is it well?", "curl -sS %s/readyz", health)
 	s.say("")
-	s.say("(cdr is this program: go run ./cmd/cdr. The log is in %s.)", filepath.Join(o.dir, "demo.log"))
-	s.say("Ctrl-C ends the demo.")
+	s.say("The log is in %s. Ctrl-C ends the demo.", filepath.Join(o.dir, "demo.log"))
+}
+
+// invocation is how the user starts this program again.
+func invocation() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/cdr"
+	}
+	if path, err := exec.LookPath(filepath.Base(os.Args[0])); err == nil && path == os.Args[0] {
+		return filepath.Base(path)
+	}
+	return shell(os.Args[0])
+}
+
+// shell is a word as a shell takes it for one.
+func shell(word string) string {
+	if strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%", r) && (r > 'z' || r < '0' || r > '9' && r < 'A' || r > 'Z' && r < 'a')
+	}) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
 }
 
 func (s *screen) bye(o demoOptions) {
@@ -152,71 +202,4 @@ func count(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
-}
-
-// who names whoever a record is about, by the best that it has.
-func who(r *cdr.Record) string {
-	name := cmp.Or(r.DisplayName, r.OpaqueID, r.SessionID)
-	if r.CallingParty != "" || r.CalledParty != "" {
-		name = cmp.Or(r.CallingParty, "?") + " to " + cmp.Or(r.CalledParty, "?")
-	}
-	return shorten(printable(name), 60)
-}
-
-func kind(r *cdr.Record) string {
-	k := strings.TrimPrefix(r.Plugin, "janus.plugin.")
-	if r.Role != cdr.RoleUnknown {
-		k += " " + words(r.Role.String())
-	}
-	if r.RoomID != "" {
-		k += " in " + shorten(printable(r.RoomID), 20)
-	}
-	return k
-}
-
-func duration(r *cdr.Record) string {
-	if r.AnswerTime == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f s", float64(r.Duration)/1e6)
-}
-
-// ended says how a call ended and, where nobody said so, that the true end is later.
-func ended(r *cdr.Record) string {
-	end := words(r.EndBasis.String())
-	switch {
-	case r.Diagnostics != "":
-		end += ": " + shorten(printable(r.Diagnostics), 24)
-	case r.CauseForRecordClosing == cdr.CauseTransportGone:
-		end += ", connection lost"
-	}
-	if by := r.DisconnectInitiator; by != cdr.InitiatorUnknown {
-		end += ", by " + words(by.String())
-	}
-	return end
-}
-
-func media(r *cdr.Record) string {
-	var up, down int64
-	var kinds []string
-	for i := range r.Streams {
-		st := &r.Streams[i]
-		up, down = up+st.BytesReceived, down+st.BytesSent
-		if k := words(st.Media.String()); !slices.Contains(kinds, k) {
-			kinds = append(kinds, k)
-		}
-	}
-	if len(kinds) == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%s %d/%d kB", strings.Join(kinds, "+"), up/1000, down/1000)
-}
-
-func words(symbol string) string { return strings.ToLower(strings.ReplaceAll(symbol, "_", " ")) }
-
-func shorten(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,59 +23,105 @@ import (
 	"januscdr/config"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
-	"januscdr/janus"
 	"januscdr/kafka"
 )
 
+// tailOptions are what `cdr tail` is told.
+type tailOptions struct {
+	kafka    kafka.Options
+	topic    string
+	terminal terminal
+
+	begin  int64
+	when   timeSpan
+	filter recordFilter
+	newest bool
+	json   bool
+	wide   bool
+	parked bool
+	once   bool
+	count  int64
+}
+
+// maxSorted bounds how many records are held to be sorted; of more, the newest are shown.
+const maxSorted = 100_000
+
+func (o *tailOptions) check(now time.Time) error {
+	if err := o.when.parse(now); err != nil {
+		return err
+	}
+	if err := o.filter.check(); err != nil {
+		return err
+	}
+	if o.parked && (o.filter.any() || o.newest) {
+		return errors.New("--dlq: what could not be understood has no parties, rooms or outcomes to look for")
+	}
+	if o.newest || !o.when.until.IsZero() {
+		o.once = true
+	}
+	if (o.when.given() || o.newest) && o.begin == latest {
+		o.begin = earliest
+	}
+	return nil
+}
+
 func newTail(environ []string) *cobra.Command {
+	var o tailOptions
 	var from string
-	var asJSON, parked, once bool
-	var count int64
 	cmd := &cobra.Command{
 		Use:   "tail",
-		Short: "Watch the records as they come",
-		Long: `Watches the records on janus.cdr as they are committed, one line each, until Ctrl-C. It belongs to no
-consumer group and changes nothing. With --dlq it shows what was put aside because it could not be
-understood, and why.`,
+		Short: "Watch the records as they come, or look for some",
+		Long: `Watches the records on janus.cdr as they are committed, one row each, until Ctrl-C. It belongs to no
+consumer group and changes nothing. --since, --until and --last take the calls that were up in a time,
+and the other filters those that fit all of them; with --once or an end it stops, with --newest-first
+it sorts what it found. With --dlq it shows what was put aside because it could not be understood, and
+why.
+
+A duration with ~ is not known exactly: docs/records.md tells what that means for money.`,
 		Example: `  cdr tail
+  cdr tail --last 2h --outcome busy --newest-first
+  cdr tail --since 2026-11-27 --party alice --plugin sip --once
   cdr tail --from earliest --once --json | jq -c 'select(.disposition == "BUSY")'
   cdr tail --dlq --from earliest`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.dlq", "log")
-	cmd.Flags().StringVar(&from, "from", "latest", "where to begin: earliest, latest or an `offset`")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "all fields, one JSON object a line")
-	cmd.Flags().BoolVar(&parked, "dlq", false, "what could not be understood, instead of the records")
-	cmd.Flags().BoolVar(&once, "once", false, "end where the topic ends now")
-	cmd.Flags().Int64Var(&count, "count", 0, "end after so many lines; 0: never")
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "topics.dlq", "log")
+	f := cmd.Flags()
+	f.StringVar(&from, "from", "latest", "where to begin: earliest, latest or an `offset`")
+	o.when.bind(cmd)
+	o.filter.bind(cmd)
+	f.BoolVar(&o.newest, "newest-first", false, "sort what there is, the newest call first; it ends then")
+	f.BoolVar(&o.json, "json", false, "all fields, one JSON object a line")
+	f.BoolVar(&o.wide, "wide", false, "all columns, however narrow the terminal is")
+	f.BoolVar(&o.parked, "dlq", false, "what could not be understood, instead of the records")
+	f.BoolVar(&o.once, "once", false, "end where the topic ends now")
+	f.Int64Var(&o.count, "count", 0, "end after so many lines; 0: never")
 	wait := patient(cmd)
 	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
-		begin, err := parseFrom(from, "earliest", "latest")
-		if err != nil {
+		var err error
+		if o.begin, err = parseFrom(from, "earliest", "latest"); err != nil {
 			return err
 		}
-		if count < 0 {
-			return cli.Misused("--count: %d lines are not possible; write 0 for no end", count)
+		if o.count < 0 {
+			return cli.Misused("--count: %d lines are not possible; write 0 for no end", o.count)
+		}
+		if err := o.check(time.Now()); err != nil {
+			return &cli.UsageError{Err: err}
 		}
 		c, err := wiring.Load(flags, environ)
 		if err != nil {
 			return err
 		}
-		topic, line := c.Topics.CDR, recordLine
-		switch {
-		case parked && asJSON:
-			topic, line = c.Topics.DLQ, parkedJSON
-		case parked:
-			topic, line = c.Topics.DLQ, parkedLine
-		case asJSON:
-			line = recordJSON
+		o.topic = c.Topics.CDR
+		if o.parked {
+			o.topic = c.Topics.DLQ
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		o, err := wait.kafka(cmd, c, log)
-		if err != nil {
+		if o.kafka, err = wait.kafka(cmd, c, log); err != nil {
 			return err
 		}
-		err = tail(cmd.Context(), o, log, topic, begin, once, count, line, cmd.OutOrStdout())
+		o.terminal = terminalOf(cmd.OutOrStdout(), environ)
+		err = o.run(cmd.Context(), log, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil && isAway(cmd.Context()) == nil {
 			return nil // Ctrl-C is how one stops watching
 		}
@@ -105,50 +153,76 @@ func parseFrom(text string, words ...string) (int64, error) {
 	return 0, cli.Misused("--from: %q is no place to begin at; write %s or an offset", text, strings.Join(words, ", "))
 }
 
-func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, begin int64, once bool, count int64,
-	line lineFunc, w io.Writer) error {
-	client, err := wiring.Connect(ctx, o, log)
+// run reads and shows.
+func (o *tailOptions) run(ctx context.Context, log hclog.Logger, w, notices io.Writer) error {
+	client, err := wiring.Connect(ctx, o.kafka, log)
 	if err != nil {
 		return err
 	}
-	ranges, err := kafka.CommittedRanges(ctx, client, topic)
+	ranges, err := kafka.CommittedRanges(ctx, client, o.topic)
+	if err == nil && o.when.given() { // a record is written after its call has ended
+		ranges, err = kafka.Since(ctx, client, o.topic, ranges, o.when.since)
+	}
 	client.Close()
 	if err != nil {
 		return err
 	}
+	var waiting int64
 	for p, r := range ranges {
-		switch begin {
+		waiting += r.To - r.From
+		switch o.begin {
 		case earliest:
 		case latest:
 			r.From = r.To
 		default:
-			r.From = min(max(begin, r.From), r.To)
+			r.From = min(max(o.begin, r.From), r.To)
 		}
-		if !once {
+		if !o.once {
 			r.To = -1
 		}
 		ranges[p] = r
 	}
-	reader, err := kafka.NewReader(o, topic, ranges)
+	reader, err := kafka.NewReader(o.kafka, o.topic, ranges)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	log.Debug("watching", "topic", topic, "partitions", len(ranges))
+	log.Debug("watching", "topic", o.topic, "partitions", len(ranges))
+	if !o.once && o.terminal.is && !o.json {
+		fmt.Fprintf(notices, "Waiting for what comes on %s, which has %s; --from earliest or --last 2h show those, Ctrl-C ends.\n",
+			o.topic, count(int(waiting), "record"))
+	}
+	return o.show(ctx, reader, w)
+}
+
+// show writes what is wanted of what is read, or sorts it first.
+func (o *tailOptions) show(ctx context.Context, reader *kafka.Reader, w io.Writer) error {
 	out := bufio.NewWriter(w)
+	line := o.lines()
+	var sorted []cdr.Record
 	var written int64
 	for {
 		records, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return nil
+			return o.showSorted(out, sorted)
 		}
 		if err != nil {
 			return err
 		}
-		for _, r := range records {
-			out.WriteString(line(r))
+		for _, k := range records {
+			r, err := o.decode(k)
+			if err == nil && !o.parked && !o.wanted(&r) {
+				continue
+			}
+			if o.newest && err == nil {
+				if sorted = append(sorted, r); len(sorted) >= 2*maxSorted {
+					sorted = newestFirst(sorted)[:maxSorted]
+				}
+				continue
+			}
+			out.WriteString(line(k, &r, err))
 			out.WriteByte('\n')
-			if written++; written == count {
+			if written++; written == o.count {
 				return out.Flush()
 			}
 		}
@@ -158,50 +232,64 @@ func tail(ctx context.Context, o kafka.Options, log hclog.Logger, topic string, 
 	}
 }
 
-// lineFunc is a record as one line, without its end.
-type lineFunc func(*kgo.Record) string
+func (o *tailOptions) decode(k *kgo.Record) (cdr.Record, error) {
+	if o.parked {
+		return cdr.Record{}, nil
+	}
+	return avro.DecodeMessage(k.Value, kafka.Schema(k))
+}
 
-func recordJSON(k *kgo.Record) string {
-	r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
+func (o *tailOptions) wanted(r *cdr.Record) bool { return o.when.covers(r) && o.filter.fits(r) }
+
+func newestFirst(records []cdr.Record) []cdr.Record {
+	slices.SortStableFunc(records, func(a, b cdr.Record) int { return cmp.Compare(b.StartTime, a.StartTime) })
+	return records
+}
+
+func (o *tailOptions) showSorted(out *bufio.Writer, records []cdr.Record) error {
+	line := o.lines()
+	for i, r := range newestFirst(records) {
+		if int64(i) == o.count && o.count > 0 || i == maxSorted {
+			break
+		}
+		out.WriteString(line(nil, &r, nil))
+		out.WriteByte('\n')
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write records: %w", err)
+	}
+	return nil
+}
+
+// lines makes what writes a record as one line, without its end. Rows have a header before the first.
+func (o *tailOptions) lines() func(*kgo.Record, *cdr.Record, error) string {
+	switch {
+	case o.parked && o.json:
+		return func(k *kgo.Record, _ *cdr.Record, _ error) string { return parkedJSON(k) }
+	case o.parked:
+		return func(k *kgo.Record, _ *cdr.Record, _ error) string { return parkedLine(k) }
+	case o.json:
+		return recordJSON
+	}
+	table := newCallTable(o.terminal, o.wide)
+	begun := false
+	return func(k *kgo.Record, r *cdr.Record, err error) string {
+		if err != nil {
+			return fmt.Sprintf("partition %d offset %d cannot be read: %s", k.Partition, k.Offset, printable(err.Error()))
+		}
+		head := ""
+		if !begun {
+			begun, head = true, table.header()+"\n"
+		}
+		return head + table.row(r)
+	}
+}
+
+func recordJSON(k *kgo.Record, r *cdr.Record, err error) string {
 	if err != nil {
 		return toJSON(map[string]any{"partition": k.Partition, "offset": k.Offset, "unreadable": err.Error()})
 	}
-	return string(avro.JSON(nil, &r))
-}
-
-// recordLine is what one wants to know of a record at a glance.
-func recordLine(k *kgo.Record) string {
-	r, err := avro.DecodeMessage(k.Value, kafka.Schema(k))
-	if err != nil {
-		return fmt.Sprintf("partition %d offset %d cannot be read: %s", k.Partition, k.Offset, printable(err.Error()))
-	}
-	what, who := r.LegKind.String(), r.SessionID+"/"+r.HandleID
-	if r.RecordType == cdr.SessionSummary {
-		what, who = "SESSION", fmt.Sprintf("%s (%d legs)", r.SessionID, r.LegCount)
-	}
-	end := r.EndTime
-	if end == 0 { // a partial record
-		end = r.RecordClosureTime
-	}
-	line := fmt.Sprintf("%s  %-15s  %-15s %10s  %-26s  %s %s", moment(end), what, r.Disposition,
-		span(r.Duration), r.CauseForRecordClosing, r.Emitter, who)
-	for _, more := range []struct{ name, value string }{
-		{"plugin", strings.TrimPrefix(r.Plugin, "janus.plugin.")}, {"from", r.CallingParty}, {"to", r.CalledParty},
-		{"room", r.RoomID}, {"name", r.DisplayName}, {"opaque", r.OpaqueID},
-	} {
-		if more.value != "" {
-			line += " " + more.name + "=" + more.value
-		}
-	}
-	return printable(line)
-}
-
-func moment(at janus.Micros) string {
-	return time.UnixMicro(int64(at)).UTC().Format("2006-01-02T15:04:05.000Z")
-}
-
-func span(micros int64) string {
-	return (time.Duration(micros) * time.Microsecond).Round(time.Millisecond).String()
+	return string(avro.JSON(nil, r))
 }
 
 // maxShown bounds how much of something parked is shown in a line.
