@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -231,7 +232,7 @@ func (v said) items() ([]string, error) {
 func scalarText(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return n.Value, nil
+		return withoutVariables(n.Value)
 	case *ast.LiteralNode:
 		return n.Value.Value, nil
 	case *ast.NullNode:
@@ -239,6 +240,9 @@ func scalarText(n ast.Node) (string, error) {
 	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode, *ast.MergeKeyNode:
 		return "", errors.New("anchors, aliases and tags are not understood here; write the value itself")
 	case *ast.MappingNode, *ast.MappingValueNode:
+		if text, ok := address(n); ok {
+			return text, nil
+		}
 		return "", errors.New("keys stand where a value was expected; write the value on the line of the key")
 	case *ast.SequenceNode:
 		return "", errors.New("a list stands where a single value was expected; write the value alone")
@@ -247,6 +251,34 @@ func scalarText(n ast.Node) (string, error) {
 	}
 	return "", fmt.Errorf("a value was expected, not %s; write it on the line of the key",
 		strings.ToLower(n.Type().String()))
+}
+
+// address is host:port in a flow sequence. YAML has it for a text, and the library for a key with a value.
+func address(n ast.Node) (string, bool) {
+	pairs, ok := mapping(n)
+	if !ok || len(pairs) != 1 {
+		return "", false
+	}
+	key, value := pairs[0].Key.GetToken(), pairs[0].Value.GetToken()
+	_, scalar := pairs[0].Value.(ast.ScalarNode)
+	colon := pairs[0].Start
+	if !scalar || colon == nil || value.Position.Line != key.Position.Line ||
+		value.Position.Column != key.Position.Column+len(key.Value)+1 {
+		return "", false
+	}
+	return key.Value + ":" + value.Value, true
+}
+
+// variable is how shells and other programs write one.
+var variable = regexp.MustCompile(`\$\{\w+\}`)
+
+// withoutVariables is a text of the file; one with a variable is not taken for what it says.
+func withoutVariables(text string) (string, error) {
+	if name := variable.FindString(text); name != "" {
+		return "", fmt.Errorf("%s is not replaced in a file; write the value, or leave the key out and set it in the "+
+			"environment", name)
+	}
+	return text, nil
 }
 
 // setList reads a list of sets of keys: from the file, or from a text in the same notation. What is one of them, and

@@ -252,3 +252,16 @@ func TestAKeyHasThePartitionThatEveryClientGivesIt(t *testing.T) {
 		}
 	}
 }
+
+func TestTooFewBrokersAreToldWithTheNumberThatIsPossible(t *testing.T) {
+	cl, err := kafka.NewClient(kafka.Options{Brokers: broker.Start(t).Addrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	topics := kafka.Topics{Events: "many-copies", Partitions: 1, Replication: 3}
+	_, err = kafka.CreateTopics(t.Context(), cl, topics)
+	if err == nil || !strings.Contains(err.Error(), "set topics.replication to 1") {
+		t.Errorf("three copies on one broker: %v", err)
+	}
+}

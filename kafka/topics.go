@@ -150,6 +150,8 @@ func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []stri
 		response, err := admin.CreateTopic(ctx, t.Partitions, replication, configs, topic.Name)
 		switch {
 		case errors.Is(err, kerr.TopicAlreadyExists):
+		case errors.Is(err, kerr.InvalidReplicationFactor):
+			return created, fmt.Errorf("create topic %s: %w", topic.Name, tooFewBrokers(ctx, admin, replication))
 		case err != nil && response.ErrMessage != "":
 			return created, fmt.Errorf("create topic %s: %w: %s", topic.Name, err, response.ErrMessage)
 		case err != nil:
@@ -160,6 +162,17 @@ func CreateTopics(ctx context.Context, cl *kgo.Client, t Topics) (created []stri
 	}
 	// Also for those that were there: another process may have made them a moment ago.
 	return created, visible(ctx, cl, t.names())
+}
+
+// tooFewBrokers says how many copies are possible.
+func tooFewBrokers(ctx context.Context, admin *kadm.Client, replication int16) error {
+	brokers, err := admin.ListBrokers(ctx)
+	if err != nil || len(brokers) == 0 {
+		return fmt.Errorf("%d copies are more than there are brokers: set topics.replication to at most their number",
+			replication)
+	}
+	return fmt.Errorf("%d copies are wanted, and the cluster has %d of the brokers for that: set topics.replication to %d, "+
+		"or to -1 for the default of the brokers", replication, len(brokers), len(brokers))
 }
 
 func (t Topics) names() (names []string) {

@@ -16,6 +16,7 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/statestore"
 )
 
 // Options of a Processor. Zero values take the defaults named.
@@ -157,6 +158,9 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 // that do not fit, wrong credentials, a full disk, ErrFenced, ErrOutOfRange, ErrAhead, ErrBroken, ErrTooLarge,
 // ErrForeign, ErrNoFence, ErrVersion.
 func (p *Processor) Run(ctx context.Context) error {
+	if err := statestore.Writable(p.opts.StateDir); err != nil {
+		return fmt.Errorf("run processor: %w", err)
+	}
 	p.board.reset(p.opts.Workers)
 	plain, err := kafka.NewClient(p.opts.Kafka,
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),

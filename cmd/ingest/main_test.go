@@ -27,6 +27,7 @@ import (
 
 	"januscdr/config"
 	"januscdr/ingest"
+	"januscdr/internal/cli"
 	"januscdr/internal/fixtures/broker"
 	"januscdr/internal/fixtures/player"
 	"januscdr/internal/fixtures/recordings"
@@ -539,5 +540,17 @@ func TestReadinessAndMetricsTellOfTheWork(t *testing.T) {
 	}
 	if err := p.end(t); err != nil {
 		t.Errorf("it ended: %v\n%s", err, p.said)
+	}
+}
+
+func TestTheHelpSaysEachThingOnce(t *testing.T) {
+	var out bytes.Buffer
+	root := newRoot(nil)
+	root.SetOut(&out)
+	if code := cli.Run(t.Context(), root, []string{"--help"}, &out); code != cli.OK {
+		t.Fatalf("%d: %s", code, &out)
+	}
+	if n := strings.Count(out.String(), "Exit codes:"); n != 1 {
+		t.Errorf("the exit codes stand %d times in\n%s", n, &out)
 	}
 }

@@ -41,9 +41,7 @@ Delivered and parked lines are safe: all of a line is in janus.events, or in par
 spool, if there is one: it goes on from there when ingest runs next). One that
 must be sent again, or has no answer, is not. Lines are taken one after the other, at the speed of Kafka;
 arrays make it faster. One longer than ingest.body_limit is parked. It ends with the input: with 0 if
-all lines are safe, else 1. Health and metrics are served only if admin.listen is set.
-
-` + cli.ExitCodes,
+all lines are safe, else 1. Health and metrics are served only if admin.listen is set.`,
 		Example: `  ingest                                   receive on this machine only
   ingest --ingest-listen :8090             receive from other machines
   ingest --create-topics                   make the topics first

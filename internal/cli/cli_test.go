@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -182,6 +183,17 @@ func TestTheLogHasTheFormatThatWasAskedFor(t *testing.T) {
 	}
 	if l := Log(&text, "cdr", "off", "text", "").GetLevel(); l != hclog.Off {
 		t.Errorf("level %v", l)
+	}
+}
+
+func TestDurationsInJSONAreReadByPeopleAndMachines(t *testing.T) {
+	var out bytes.Buffer
+	log := Log(&out, "cdr", "info", "json", "")
+	log.Named("pipeline").With("took", 70*time.Second).Info("restored", "waited", 1512*time.Millisecond, "records", 7)
+	for _, want := range []string{`"took":"1m10s"`, `"waited":"1.512s"`, `"records":7`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s is not in %s", want, out.String())
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,7 +21,7 @@ func Log(w io.Writer, name, level, format, noColor string) hclog.Logger {
 	if l == hclog.NoLevel {
 		l = hclog.Info
 	}
-	return hclog.New(&hclog.LoggerOptions{
+	log := hclog.New(&hclog.LoggerOptions{
 		Name:       name,
 		Level:      l,
 		Output:     w,
@@ -29,4 +30,41 @@ func Log(w io.Writer, name, level, format, noColor string) hclog.Logger {
 		TimeFormat: "2006-01-02T15:04:05.000Z07:00",
 		TimeFn:     func() time.Time { return time.Now().UTC() },
 	})
+	if format == "json" {
+		return plainDurations{log}
+	}
+	return log
+}
+
+// plainDurations writes durations into JSON as into text, 1m10s, and not as a number of nanoseconds.
+type plainDurations struct{ hclog.Logger }
+
+func plainly(pairs []any) []any {
+	for i, v := range pairs {
+		if d, ok := v.(time.Duration); ok {
+			pairs = slices.Clone(pairs)
+			pairs[i] = d.String()
+		}
+	}
+	return pairs
+}
+
+func (l plainDurations) Trace(msg string, pairs ...any) { l.Logger.Trace(msg, plainly(pairs)...) }
+func (l plainDurations) Debug(msg string, pairs ...any) { l.Logger.Debug(msg, plainly(pairs)...) }
+func (l plainDurations) Info(msg string, pairs ...any)  { l.Logger.Info(msg, plainly(pairs)...) }
+func (l plainDurations) Warn(msg string, pairs ...any)  { l.Logger.Warn(msg, plainly(pairs)...) }
+func (l plainDurations) Error(msg string, pairs ...any) { l.Logger.Error(msg, plainly(pairs)...) }
+
+func (l plainDurations) Log(level hclog.Level, msg string, pairs ...any) {
+	l.Logger.Log(level, msg, plainly(pairs)...)
+}
+
+func (l plainDurations) With(pairs ...any) hclog.Logger {
+	return plainDurations{l.Logger.With(plainly(pairs)...)}
+}
+
+func (l plainDurations) Named(name string) hclog.Logger { return plainDurations{l.Logger.Named(name)} }
+
+func (l plainDurations) ResetNamed(name string) hclog.Logger {
+	return plainDurations{l.Logger.ResetNamed(name)}
 }

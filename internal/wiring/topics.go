@@ -40,10 +40,10 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, creat
 		}
 	}
 	if err := inspect.CheckTopics(ctx, client, t); err != nil {
-		if create {
-			return err
+		if !create && strings.Contains(err.Error(), "does not exist") {
+			return fmt.Errorf("%w\n--create-topics makes those that do not exist at the start", err)
 		}
-		return fmt.Errorf("%w\nmissing topics are made by `cdr topics create`, or by --create-topics", err)
+		return err
 	}
 	findings, err := inspect.Topics(ctx, client, t)
 	if err != nil {

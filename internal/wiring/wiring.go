@@ -29,8 +29,11 @@ func Load(flags *config.Flags, environ []string) (*config.Config, error) {
 func Logger(w io.Writer, name string, c *config.Config, environ []string) hclog.Logger {
 	var noColor string
 	for _, pair := range environ {
-		if value, ok := strings.CutPrefix(pair, "NO_COLOR="); ok {
+		if value, ok := strings.CutPrefix(pair, "NO_COLOR="); ok && noColor == "" {
 			noColor = value
+		}
+		if pair == "TERM=dumb" {
+			noColor = pair
 		}
 	}
 	return cli.Log(w, name, c.Log.Level, c.Log.Format, noColor)

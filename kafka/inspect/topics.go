@@ -311,7 +311,7 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, t kafka.Topics) error {
 		}
 	}
 	if len(complaints) > 0 {
-		return fmt.Errorf("check topics: %w: %s", ErrTopics, strings.Join(complaints, "; "))
+		return fmt.Errorf("check topics: %w:\n%s", ErrTopics, strings.Join(complaints, "\n"))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,5 +44,21 @@ func TestAToolEndsWhenKafkaGoesAwayAtItsMidst(t *testing.T) {
 	<-tail.done
 	if code := tail.cmd.ProcessState.ExitCode(); code != kafkaAway || !strings.Contains(tail.said(), "no broker answers") {
 		t.Errorf("tail ends with %d", code)
+	}
+}
+
+func TestAStateDirectoryThatCannotBeWrittenEndsAtOnceInOneLine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, s.with(map[string]string{"STATE_DIR": filepath.Join(file, "state"), "INSTANCE": "one", "ADMIN_LISTEN": "",
+		"LOG_LEVEL": "error"}), "cdr", "run")
+	<-p.done
+	if said := p.said(); p.cmd.ProcessState.ExitCode() != 1 || strings.Count(said, "\n") != 1 ||
+		!strings.Contains(said, "state_dir") {
+		t.Errorf("it ends with %v and says\n%s", p.err, said)
 	}
 }
