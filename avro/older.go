@@ -98,7 +98,8 @@ func As(fingerprint string, rec *cdr.Record) (cdr.Record, error) {
 	return Decode(theirs)
 }
 
-// EncodeFor writes a record as a program writes it whose schema has this fingerprint: a release, or one that was learned.
+// EncodeFor writes a record as a program writes it whose schema has this fingerprint: a release, or one that was
+// learned.
 func EncodeFor(fingerprint string, rec *cdr.Record) ([]byte, error) {
 	ours, err := Encode(rec)
 	if err != nil || fingerprint == Fingerprint() {

@@ -9,13 +9,11 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,6 +44,8 @@ type TLS struct {
 	ServerName string // the name that must stand in the broker's certificate; the dialled host when empty
 
 	InsecureSkipVerify bool // trust anybody: for tests only
+
+	read atomic.Pointer[material]
 }
 
 // MaxMessageBytes is the largest record batch that our topics must take (max.message.bytes): one event has at most
@@ -83,17 +83,18 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 	}
 	opts = append(opts, kgo.ProducerBatchCompression(codec, kgo.NoCompression()))
 
-	tlsConfig, err := o.TLS.Config()
-	if err != nil {
-		return nil, err
-	}
 	switch {
-	case o.Dialer != nil && tlsConfig != nil:
-		opts = append(opts, kgo.Dialer(overTLS(o.Dialer, tlsConfig)))
+	case o.TLS != nil:
+		if err := o.TLS.renew(); err != nil {
+			return nil, err
+		}
+		dial := o.Dialer
+		if dial == nil {
+			dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+		}
+		opts = append(opts, kgo.Dialer(overTLS(dial, o.TLS.current)), kgo.WithHooks(speaksOverTLS{}))
 	case o.Dialer != nil:
 		opts = append(opts, kgo.Dialer(o.Dialer))
-	case tlsConfig != nil:
-		opts = append(opts, kgo.DialTLSConfig(tlsConfig))
 	}
 
 	if o.SASL != nil {
@@ -151,54 +152,4 @@ func codecOf(name string) (kgo.CompressionCodec, error) {
 		return kgo.NoCompression(), nil
 	}
 	return kgo.CompressionCodec{}, fmt.Errorf("compression %q is unknown: use zstd, lz4, snappy, gzip or none", name)
-}
-
-// Config reads the files; nil for none.
-func (t *TLS) Config() (*tls.Config, error) {
-	if t == nil {
-		return nil, nil
-	}
-	config := &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read tls ca file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read tls ca file: no certificate in %s", t.CAFile)
-		}
-	}
-	if (t.CertFile == "") != (t.KeyFile == "") {
-		return nil, errors.New("tls certificate and key belong together: give both files or none")
-	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read tls certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
-}
-
-// overTLS speaks TLS on the connections of a dialer. franz-go takes a dialer or a TLS configuration, not both.
-func overTLS(dial func(context.Context, string, string) (net.Conn, error),
-	config *tls.Config) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		config := config.Clone()
-		if config.ServerName == "" {
-			config.ServerName, _, _ = net.SplitHostPort(addr)
-		}
-		secure := tls.Client(conn, config)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			conn.Close()
-			return nil, err
-		}
-		return secure, nil
-	}
 }

@@ -93,7 +93,7 @@ const (
 // without TLS, or with it.
 func byProbe(ctx context.Context, cl *kgo.Client, err error) error {
 	mute := strings.Contains(err.Error(), "is TLS missing") // franz-go's mark of a port that never said a word of Kafka
-	config, _ := cl.OptValue(kgo.DialTLSConfig).(*tls.Config)
+	secure := usesTLS(cl)
 	brokers, _ := cl.OptValue(kgo.SeedBrokers).([]string)
 	if !loggingIn(cl) {
 		for _, broker := range cl.SeedBrokers() {
@@ -104,10 +104,10 @@ func byProbe(ctx context.Context, cl *kgo.Client, err error) error {
 	}
 	for _, address := range brokers {
 		switch {
-		case config != nil && speaksPlaintext(ctx, address):
+		case secure && speaksPlaintext(ctx, address):
 			return fmt.Errorf("the broker does not speak tls on port %s: leave tls out, or give the address of a port with tls",
 				address)
-		case config == nil && mute && speaksTLS(ctx, address):
+		case !secure && mute && speaksTLS(ctx, address):
 			return errWantsTLS
 		}
 	}

@@ -237,7 +237,10 @@ func (d *demoRun) play(ctx context.Context) error {
 	watching, enough := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- d.watch(watching) }()
-	defer func() { enough(); <-ended }()
+	defer func() {
+		enough()
+		_ = (<-ended) // what it did not read is missed below
+	}()
 	if err := d.keepEvents(); err != nil {
 		return err
 	}

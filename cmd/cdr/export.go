@@ -42,7 +42,8 @@ calls that were answered in that time (or began, when nobody answered), the newe
   cdr export verify records`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records", "sink.batch_delay", "sink.group",
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records",
+		"sink.batch_delay", "sink.group",
 		"export", "admin", "log")
 	f.bind(cmd)
 	s.bind(cmd)

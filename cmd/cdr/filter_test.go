@@ -13,10 +13,10 @@ func TestFiltersCombineAndTimeComesFirst(t *testing.T) {
 	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) janus.Micros { return janus.Micros(noon.Add(d).UnixMicro()) }
 	records := map[string]cdr.Record{
-		"long": {RecordType: cdr.Leg, Plugin: "janus.plugin.sip", CallingParty: "sip:alice@example.org", CalledParty: "sip:bob@b",
-			SIPCallID: "c1", Disposition: cdr.Answered, Emitter: "a", StartTime: at(-3 * time.Hour), EndTime: at(-time.Minute)},
-		"busy": {RecordType: cdr.Leg, Plugin: "janus.plugin.sip", CallingParty: "sip:carol@c", CalledParty: "sip:alice@example.org",
-			SIPCallID: "c2", Disposition: cdr.Busy, Emitter: "b", StartTime: at(-2 * time.Hour), EndTime: at(-2 * time.Hour)},
+		"long": {RecordType: cdr.Leg, Plugin: "janus.plugin.sip", CallingParty: "sip:alice@example.org",
+			CalledParty: "sip:bob@b", SIPCallID: "c1", Disposition: cdr.Answered, Emitter: "a", StartTime: at(-3 * time.Hour), EndTime: at(-time.Minute)},
+		"busy": {RecordType: cdr.Leg, Plugin: "janus.plugin.sip", CallingParty: "sip:carol@c",
+			CalledParty: "sip:alice@example.org", SIPCallID: "c2", Disposition: cdr.Busy, Emitter: "b", StartTime: at(-2 * time.Hour), EndTime: at(-2 * time.Hour)},
 		"room": {RecordType: cdr.Leg, Plugin: "janus.plugin.videoroom", DisplayName: "Alice", RoomID: "1234", OpaqueID: "o",
 			Disposition: cdr.Answered, Emitter: "a", StartTime: at(-10 * time.Minute), EndTime: at(-5 * time.Minute)},
 		"session": {RecordType: cdr.SessionSummary, Emitter: "a", StartTime: at(-3 * time.Hour), EndTime: at(0)},
@@ -68,7 +68,8 @@ func TestFiltersCombineAndTimeComesFirst(t *testing.T) {
 		"--dlq --party alice":                   "--dlq",
 		"--last 2h --since 2026-11-27":          "last since",
 	} {
-		if got := says(t, "", append([]string{"tail"}, strings.Fields(args)...)...); got.code == 0 || !strings.Contains(got.err, want) {
+		got := says(t, "", append([]string{"tail"}, strings.Fields(args)...)...)
+		if got.code == 0 || !strings.Contains(got.err, want) {
 			t.Errorf("tail %s: %+v, want %q", args, got, want)
 		}
 	}
@@ -82,8 +83,9 @@ func TestTheNewestCallIsFoundFirst(t *testing.T) {
 	s.happens("1.1-f_sip")
 	processor := s.start("run", "--admin-listen=")
 	processor.waitFor(t, "task started")
-	if got := s.says("tail", "--from", "earliest", "--outcome", "rejected", "--plugin", "sip", "--count", "1"); got.code != 0 {
-		t.Fatalf("%+v", got)
+	rejected := s.says("tail", "--from", "earliest", "--outcome", "rejected", "--plugin", "sip", "--count", "1")
+	if rejected.code != 0 {
+		t.Fatalf("%+v", rejected)
 	}
 	got := s.says("tail", "--last", "3650d", "--plugin", "sip", "--party", "alice", "--newest-first")
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")

@@ -71,7 +71,7 @@ func (s *site) amend() (made int) {
 		s.t.Fatal(err)
 	}
 	defer client.Close()
-	all, err := readRecords(s.ctx, o, client, "janus.cdr")
+	all, _, err := readRecords(s.ctx, o, client, "janus.cdr")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -31,7 +31,8 @@ instance name of its own, the same at each start.
 
 It waits for Kafka for as long as it takes. Ctrl-C and SIGTERM stop it in order: what was read is
 committed or left to the next start. A second signal stops it at once, and a kill -9 does no harm
-either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still waits for Kafka, else 0.`,
+either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still waits for Kafka, else 0.
+SIGHUP reads certificates and log.level again, for new connections.`,
 		Example: `  cdr run --kafka-brokers kafka-1:9092,kafka-2:9092
   cdr run --config januscdr.yaml --instance cdr-2
   JANUSCDR_LOG_LEVEL=debug cdr run --create-topics`,
@@ -59,6 +60,7 @@ either. SIGTERM always ends with exit code 0, Ctrl-C with 130 while it still wai
 			return err
 		}
 		o.Leave, o.AcceptLoss = leave, acceptLoss
+		wiring.OnHangup(cmd.Context(), log, flags, environ, o.Kafka)
 		err = run(cmd.Context(), c, o, create, change)
 		if errors.Is(err, context.Canceled) && cli.StoppedInOrder(cmd.Context()) {
 			return nil

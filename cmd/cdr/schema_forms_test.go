@@ -56,7 +56,8 @@ func TestTheSchemaComesOutOfTheProgram(t *testing.T) {
 		}
 	}
 	for _, database := range layout.Databases {
-		if table := said("table", database); !strings.Contains(table, `"record_id"`) || !strings.Contains(table, `"end_time"`) {
+		table := said("table", database)
+		if !strings.Contains(table, `"record_id"`) || !strings.Contains(table, `"end_time"`) {
 			t.Errorf("%s: %s", database, table)
 		}
 	}

@@ -64,7 +64,8 @@ make tables in the schema: the first of its search_path, which the URL can set.`
   cdr sink postgres --sink-postgres-url 'postgres://cdr@db.example/billing?search_path=calls' --once`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records", "sink.batch_delay", "sink.group",
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records",
+		"sink.batch_delay", "sink.group",
 		"sink.postgres.url", "sink.postgres.url_file", "admin", "log")
 	f.bind(cmd)
 	wait := patient(cmd)
@@ -102,7 +103,8 @@ Others may read the file at the same time. Of two sinks that write to one file, 
   cdr sink sqlite --sink-sqlite-file /var/lib/januscdr/calls.sqlite`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records", "sink.batch_delay", "sink.group",
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records",
+		"sink.batch_delay", "sink.group",
 		"sink.sqlite.file", "admin", "log")
 	f.bind(cmd)
 	wait := patient(cmd)

@@ -41,7 +41,6 @@ func newCallTable(t terminal, wide bool) *callTable {
 	start := func(form string) func(*cdr.Record) string {
 		return func(r *cdr.Record) string { return time.UnixMicro(int64(r.StartTime)).UTC().Format(form) }
 	}
-	outcome := func(r *cdr.Record) string { return outcomeColour(r) }
 	var columns []column
 	switch {
 	case width < mediumColumns:
@@ -49,7 +48,7 @@ func newCallTable(t terminal, wide bool) *callTable {
 			{title: "START UTC", width: 14, of: start("01-02 15:04:05")},
 			{title: "WHO", ofWidth: who},
 			{title: "KIND", width: 13, of: kind},
-			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcome},
+			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcomeColour},
 			{title: "DURATION", width: 10, right: true, of: duration},
 		}
 	case width < broadColumns:
@@ -57,7 +56,7 @@ func newCallTable(t terminal, wide bool) *callTable {
 			{title: "START UTC", width: 19, of: start(time.DateTime)},
 			{title: "WHO", ofWidth: who},
 			{title: "KIND", width: 17, of: kind},
-			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcome},
+			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcomeColour},
 			{title: "DURATION", width: 10, right: true, of: duration},
 			{title: "HOW IT ENDED", width: 27, of: ended},
 		}
@@ -66,7 +65,7 @@ func newCallTable(t terminal, wide bool) *callTable {
 			{title: "START UTC", width: 23, of: start("2006-01-02 15:04:05.000")},
 			{title: "WHO", ofWidth: who},
 			{title: "KIND", width: 24, of: kind},
-			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcome},
+			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcomeColour},
 			{title: "DURATION", width: 10, right: true, of: duration},
 			{title: "KNOWN", width: 9, of: func(r *cdr.Record) string { return words(r.Confidence.String()) }},
 			{title: "HOW IT ENDED", width: 34, of: ended},
@@ -107,13 +106,11 @@ func (t *callTable) header() string {
 func (t *callTable) row(r *cdr.Record) string {
 	cells := make([]string, len(t.columns))
 	for i, c := range t.columns {
-		text := ""
 		if c.ofWidth != nil {
-			text = c.ofWidth(r, c.width)
+			cells[i] = c.fit(c.ofWidth(r, c.width))
 		} else {
-			text = c.of(r)
+			cells[i] = c.fit(c.of(r))
 		}
-		cells[i] = c.fit(text)
 		if c.paint != nil {
 			cells[i] = t.terminal.paint(c.paint(r), cells[i])
 		}

@@ -122,7 +122,8 @@ func TestOnlyWhatWasAnsweredIsGreen(t *testing.T) {
 }
 
 func TestALengthIsReadAsPeopleSayIt(t *testing.T) {
-	for micros, want := range map[int64]string{0: "0.0 s", 8_025_442: "8.0 s", 61_000_000: "1:01", 3_725_400_000: "1:02:05"} {
+	for micros, want := range map[int64]string{0: "0.0 s", 8_025_442: "8.0 s", 61_000_000: "1:01",
+		3_725_400_000: "1:02:05"} {
 		r := cdr.Record{RecordType: cdr.Leg, AnswerTime: 1, Duration: micros, Confidence: cdr.Exact}
 		if got := duration(&r); got != want {
 			t.Errorf("%d us are %q, want %q", micros, got, want)

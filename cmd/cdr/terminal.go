@@ -42,7 +42,8 @@ func terminalOf(w io.Writer, environ []string) terminal {
 	return t
 }
 
-// Colours of the palette that each terminal has, so that they fit a dark and a light one: the terminal says what red is.
+// Colours of the palette that each terminal has, so that they fit a dark and a light one: the terminal says what red
+// is.
 const (
 	plainly = ""
 	bold    = "1"

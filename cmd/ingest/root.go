@@ -67,6 +67,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 			if err != nil {
 				return &cli.UsageError{Err: err}
 			}
+			wiring.OnHangup(cmd.Context(), log, flags, environ, o.Kafka)
 			return run(cmd.Context(), c, o, create)
 		}
 		if c.Origin("admin.listen").Kind == config.Default {
