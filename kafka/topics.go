@@ -171,8 +171,8 @@ func tooFewBrokers(ctx context.Context, admin *kadm.Client, replication int16) e
 		return fmt.Errorf("%d copies are more than there are brokers: set topics.replication to at most their number",
 			replication)
 	}
-	return fmt.Errorf("%d copies are wanted, and the cluster has %d of the brokers for that: set topics.replication to %d, "+
-		"or to -1 for the default of the brokers", replication, len(brokers), len(brokers))
+	return fmt.Errorf("%d copies are wanted, and the cluster has %d of the brokers for that: set topics.replication to "+
+		"%d, or to -1 for the default of the brokers", replication, len(brokers), len(brokers))
 }
 
 func (t Topics) names() (names []string) {

@@ -25,6 +25,6 @@ func Writable(dir string) error {
 	if errors.As(err, &path) {
 		err = path.Err
 	}
-	return fmt.Errorf("nothing can be written to the state directory %s: %w; set state_dir to a folder that this user may "+
-		"write to", dir, err)
+	return fmt.Errorf("nothing can be written to the state directory %s: %w; set state_dir to a folder that this user "+
+		"may write to", dir, err)
 }

@@ -236,10 +236,10 @@ func (d *demoRun) play(ctx context.Context) error {
 	}
 	watching, enough := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- d.watch(watching) }()
+	go func() { ended <- d.watch(watching) }() // what it did not read is missed below
 	defer func() {
 		enough()
-		_ = (<-ended) // what it did not read is missed below
+		<-ended
 	}()
 	if err := d.keepEvents(); err != nil {
 		return err

@@ -14,9 +14,11 @@ func TestFiltersCombineAndTimeComesFirst(t *testing.T) {
 	at := func(d time.Duration) janus.Micros { return janus.Micros(noon.Add(d).UnixMicro()) }
 	records := map[string]cdr.Record{
 		"long": {RecordType: cdr.Leg, Plugin: "janus.plugin.sip", CallingParty: "sip:alice@example.org",
-			CalledParty: "sip:bob@b", SIPCallID: "c1", Disposition: cdr.Answered, Emitter: "a", StartTime: at(-3 * time.Hour), EndTime: at(-time.Minute)},
+			CalledParty: "sip:bob@b", SIPCallID: "c1",
+			Disposition: cdr.Answered, Emitter: "a", StartTime: at(-3 * time.Hour), EndTime: at(-time.Minute)},
 		"busy": {RecordType: cdr.Leg, Plugin: "janus.plugin.sip", CallingParty: "sip:carol@c",
-			CalledParty: "sip:alice@example.org", SIPCallID: "c2", Disposition: cdr.Busy, Emitter: "b", StartTime: at(-2 * time.Hour), EndTime: at(-2 * time.Hour)},
+			CalledParty: "sip:alice@example.org", SIPCallID: "c2",
+			Disposition: cdr.Busy, Emitter: "b", StartTime: at(-2 * time.Hour), EndTime: at(-2 * time.Hour)},
 		"room": {RecordType: cdr.Leg, Plugin: "janus.plugin.videoroom", DisplayName: "Alice", RoomID: "1234", OpaqueID: "o",
 			Disposition: cdr.Answered, Emitter: "a", StartTime: at(-10 * time.Minute), EndTime: at(-5 * time.Minute)},
 		"session": {RecordType: cdr.SessionSummary, Emitter: "a", StartTime: at(-3 * time.Hour), EndTime: at(0)},

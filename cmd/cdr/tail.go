@@ -190,7 +190,8 @@ func (o *tailOptions) run(ctx context.Context, log hclog.Logger, w, notices io.W
 	log.Debug("watching", "topic", o.topic, "partitions", len(ranges))
 	if !o.once && o.terminal.is && !o.json {
 		fmt.Fprintf(notices,
-			"Waiting for what comes on %s, which has %s; --from earliest or --last 2h show those, Ctrl-C ends.\n", o.topic, count(int(waiting), "record"))
+			"Waiting for what comes on %s, which has %s; --from earliest or --last 2h show those, Ctrl-C ends.\n",
+			o.topic, count(int(waiting), "record"))
 	}
 	return o.show(ctx, reader, w)
 }

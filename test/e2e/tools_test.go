@@ -54,8 +54,8 @@ func TestAStateDirectoryThatCannotBeWrittenEndsAtOnceInOneLine(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, s.with(map[string]string{"STATE_DIR": filepath.Join(file, "state"), "INSTANCE": "one", "ADMIN_LISTEN": "",
-		"LOG_LEVEL": "error"}), "cdr", "run")
+	p := start(t, s.with(map[string]string{"STATE_DIR": filepath.Join(file, "state"), "INSTANCE": "one",
+		"ADMIN_LISTEN": "", "LOG_LEVEL": "error"}), "cdr", "run")
 	<-p.done
 	if said := p.said(); p.cmd.ProcessState.ExitCode() != 1 || strings.Count(said, "\n") != 1 ||
 		!strings.Contains(said, "state_dir") {
