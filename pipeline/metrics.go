@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,9 @@ import (
 // metrics are the counters of this room.
 type metrics struct {
 	records    *prometheus.CounterVec // by leg kind, or SESSION, and cause, in the words of the record
+	calls      *prometheus.CounterVec // that are charged, as they end
+	lasted     *prometheus.HistogramVec
+	delay      prometheus.Histogram
 	events     *prometheus.CounterVec // by type of event
 	inputs     *prometheus.CounterVec // by kind of input record
 	duplicates prometheus.Counter
@@ -81,6 +86,18 @@ func newMetrics(r prometheus.Registerer, b *board) *metrics {
 		Name: "januscdr_commit_seconds", Help: "Time of a committed transaction from begin to end.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 	})
+	m.calls = counters("calls_total", "Legs that are charged and have ended, by plugin, what became of them, and how far "+
+		"their times can be trusted.", "plugin", "disposition", "confidence")
+	m.lasted = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "januscdr_call_seconds", Help: "Durations of answered legs that are charged, by plugin.",
+		Buckets: []float64{1, 5, 15, 30, 60, 180, 300, 600, 1800, 3600, 7200, 14400},
+	}, []string{"plugin"})
+	m.delay = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "januscdr_record_delay_seconds",
+		Help:    "Time from the end of a leg, by the clock of its server, to the commit of its record.",
+		Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400},
+	})
+	r.MustRegister(m.lasted, m.delay)
 	m.last.Store(time.Now().UnixNano())
 	r.MustRegister(m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "januscdr_commit_age_seconds", Help: "Time since a transaction was committed last; at first, since the start.",
@@ -102,7 +119,38 @@ func (m *metrics) emitted(records []cdr.Record) {
 			kind = records[i].RecordType.String()
 		}
 		m.records.WithLabelValues(kind, records[i].CauseForRecordClosing.String()).Inc()
+		m.ended(&records[i])
 	}
+}
+
+// ended counts a call that is charged, as telephony asks for it: the answer-seizure ratio is the share of ANSWERED, the
+// money at risk what is not EXACT.
+func (m *metrics) ended(r *cdr.Record) {
+	if r.RecordType != cdr.Leg || !r.IsFinal || r.Revision > 0 {
+		return
+	}
+	m.delay.Observe(max(time.Since(time.UnixMicro(int64(r.EndTime))).Seconds(), 0))
+	if !r.Chargeable {
+		return
+	}
+	plugin := pluginLabel(r.Plugin)
+	m.calls.WithLabelValues(plugin, r.Disposition.String(), r.Confidence.String()).Inc()
+	if r.AnswerTime != 0 {
+		m.lasted.WithLabelValues(plugin).Observe(time.Duration(max(r.Duration, r.CumulativeDuration) *
+			int64(time.Microsecond)).Seconds())
+	}
+}
+
+// labelled are the plugins that have a label of their own; a name is what a server says it is, so all others share one.
+var labelled = []string{"audiobridge", "echotest", "nosip", "recordplay", "sip", "streaming", "textroom", "videocall",
+	"videoroom", "voicemail"}
+
+func pluginLabel(name string) string {
+	short := strings.TrimPrefix(name, "janus.plugin.")
+	if _, found := slices.BinarySearch(labelled, short); found {
+		return short
+	}
+	return "other"
 }
 
 // folded counts what a fold has done between two of its counts.
