@@ -76,6 +76,7 @@ walk "cdr explain SESSION" cdr explain "$session" "${of[@]}"
 walk "cdr explain --call-id …" cdr explain --call-id "$call" "$log"
 walk "cdr replay --verify" cdr replay "${of[@]}" --verify
 walk "cdr config print --describe" cdr config print --describe
+walk "ingest janus-config" ingest janus-config
 walk "ingest --stdin" ingest --stdin "${other[@]}"
 walk "cdr assemble events.jsonl" cdr assemble "$log"
 walk "cdr explain SESSION events.jsonl" cdr explain "$session" "$log"

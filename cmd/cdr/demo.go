@@ -235,8 +235,11 @@ func (d *demoRun) play(ctx context.Context) error {
 		return err
 	}
 	watching, enough := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- d.watch(watching) }() // what it did not read is missed below
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = d.watch(watching) // what it did not read is missed below
+	}()
 	defer func() {
 		enough()
 		<-ended

@@ -310,7 +310,11 @@ func CheckTopics(ctx context.Context, cl *kgo.Client, t kafka.Topics) error {
 			complaints = append(complaints, f.Reason+": "+f.Remedy)
 		}
 	}
-	if len(complaints) > 0 {
+	switch len(complaints) {
+	case 0:
+	case 1:
+		return fmt.Errorf("check topics: %w: %s", ErrTopics, complaints[0])
+	default:
 		return fmt.Errorf("check topics: %w:\n%s", ErrTopics, strings.Join(complaints, "\n"))
 	}
 	return nil
