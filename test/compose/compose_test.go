@@ -69,8 +69,9 @@ func TestTheProfileForBillingHasARegistryADatabaseAndTheSink(t *testing.T) {
 	if url := p.Services["cdr"].Environment["JANUSCDR_REGISTRY_URL"]; *url != "http://registry:8080/apis/ccompat/v7" {
 		t.Errorf("the registry is %s", *url)
 	}
-	for name, variable := range map[string]string{"registry": "REGISTRY_DATASOURCE_PASSWORD", "postgres": "POSTGRES_PASSWORD",
-		"sink": "JANUSCDR_SINK_POSTGRES_URL"} {
+	for name, variable := range map[string]string{
+		"registry": "REGISTRY_DATASOURCE_PASSWORD", "postgres": "POSTGRES_PASSWORD", "sink": "JANUSCDR_SINK_POSTGRES_URL",
+	} {
 		if value := p.Services[name].Environment[variable]; !strings.Contains(*value, "other") {
 			t.Errorf("%s has another password", name)
 		}
