@@ -184,8 +184,8 @@ func (h *handle) hangUp(t *testing.T) span {
 	return span{at, h.await(t, "hangup", "").seen.Add(slack)}
 }
 
-// released waits until Janus has let go of the PeerConnection that was hung up: it tells of the end before. An offer that
-// comes in between is answered, and the PeerConnection never comes up.
+// released waits until Janus has let go of the PeerConnection that was hung up: it tells of the end before. An offer
+// that comes in between is answered, and the PeerConnection never comes up.
 func (h *handle) released(t *testing.T) {
 	t.Helper()
 	b, err := json.Marshal(map[string]any{"janus": "handle_info", "transaction": "released", "admin_secret": adminSecret})
