@@ -184,7 +184,7 @@ func TestReadinessAndGaugesTellTheTruthWhileKafkaIsAway(t *testing.T) {
 	until(t, "each partition has found its worker", func(ctx context.Context) (bool, error) {
 		now := scrape(ctx, addresses[1])
 		for partition := range partitions { // one that moves to another worker once more has no series for a while
-			if now[fmt.Sprintf("januscdr_open_sessions{partition=%q}", strconv.Itoa(int(partition)))] == "" {
+			if now[fmt.Sprintf("januscdr_open_sessions{partition=%q}", strconv.Itoa(partition))] == "" {
 				return false, nil
 			}
 		}
