@@ -8,6 +8,7 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 demo=''
+# shellcheck disable=SC2317,SC2329 # called by the trap
 cleanup() {
 	if [[ $demo ]]; then kill "$demo" 2>/dev/null && wait "$demo" 2>/dev/null || true; fi
 	rm -rf "$work"
@@ -19,7 +20,9 @@ export GOFLAGS=-buildvcs=false JANUSCDR_LOG_LEVEL=error
 
 # What the README shows: code in the text, and blocks of shell.
 shown() {
+	# shellcheck disable=SC2016 # the backquotes are Markdown's
 	grep -oE '`(cdr|ingest|go) [^`]*`' README.md | tr -d '`'
+	# shellcheck disable=SC2016
 	sed -n '/^```sh$/,/^```$/p' README.md | grep -v '^```'
 }
 shown >"$work/shown"
