@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -109,9 +110,9 @@ func (speaksOverTLS) OnNewClient(*kgo.Client) {}
 
 // usesTLS tells whether a client of ours speaks over TLS.
 func usesTLS(cl *kgo.Client) bool {
-	hooks, _ := cl.OptValue(kgo.WithHooks).([]kgo.Hook)
-	for _, h := range hooks {
-		if _, ok := h.(speaksOverTLS); ok {
+	hooks := reflect.ValueOf(cl.OptValue(kgo.WithHooks)) // a slice of a type that is not exported
+	for i := 0; hooks.Kind() == reflect.Slice && i < hooks.Len(); i++ {
+		if _, ok := hooks.Index(i).Interface().(speaksOverTLS); ok {
 			return true
 		}
 	}
