@@ -506,6 +506,12 @@ func (l *leg) fields(c *codec) {
 	num(c, 56, &l.partStart)
 	num(c, 57, &l.partVolume)
 	num(c, 58, &l.cumulative)
+	l.evidenceFields(c)
+}
+
+// evidenceFields are the fields that came after the first format of a state: what proves the times of the leg, and what
+// it knows of others. Their tags go on from those before.
+func (l *leg) evidenceFields(c *codec) {
 	num(c, 60, &l.life)
 	num(c, 61, &l.lifeClock)
 	num(c, 62, &l.reported)
