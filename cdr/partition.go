@@ -62,7 +62,7 @@ type Due struct {
 
 // Partition folds one partition of the event log. It is not safe for use by several goroutines. Its host
 //
-//  1. opens it from the states that are left, recalls what was read last (Recall), and reads on at Next;
+//  1. opens it from the states that are left, reads again what it read last (PrimeWindow), and reads on at Next;
 //  2. applies each record of the log, in the order of the offsets;
 //  3. takes a Step, now and then, and makes all of it durable at once, with Next;
 //  4. says Committed, and goes on with 2.
