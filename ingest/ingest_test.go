@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -52,6 +53,9 @@ func open(t testing.TB, change func(*Options)) *site {
 		change(&s.options)
 	}
 	s.createTopics(s.options.Topics)
+	if s.options.Log == nil {
+		s.options.Log = toldWhenItFails(t)
+	}
 	server, err := New(s.options)
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +70,17 @@ func open(t testing.TB, change func(*Options)) *site {
 		}
 	})
 	return s
+}
+
+// toldWhenItFails is a log that is printed if the test fails.
+func toldWhenItFails(t testing.TB) hclog.Logger {
+	var text answers
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("ingest said:\n%s", text.String())
+		}
+	})
+	return hclog.New(&hclog.LoggerOptions{Output: &text, Level: hclog.Info})
 }
 
 func (s *site) startBroker(listen string) {

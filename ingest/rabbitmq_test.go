@@ -38,6 +38,19 @@ func amqpPublish(t testing.TB, channel *amqp.Channel, exchange, key, body string
 	}
 }
 
+// untilTaken declares a queue as we do and waits until it has a consumer. Before that, RabbitMQ may lose what is published
+// without a confirmation: the queue may be in the making by the other one who declares it.
+func (s *site) untilTaken(channel *amqp.Channel, queue string, durable bool, arguments amqp.Table) {
+	s.t.Helper()
+	if _, err := channel.QueueDeclare(queue, durable, false, false, false, arguments); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the queue has a consumer", func() bool {
+		q, err := channel.QueueDeclarePassive(queue, durable, false, false, false, nil)
+		return err == nil && q.Consumers > 0
+	})
+}
+
 // untilEmpty waits until no message waits in a queue to be taken.
 func (s *site) untilEmpty(channel *amqp.Channel, queue string, durable bool) {
 	s.t.Helper()
@@ -57,9 +70,7 @@ func TestMessagesOfRabbitMQ(t *testing.T) {
 	t.Run("stand in the log in their order", func(t *testing.T) {
 		s := openWith(t, &RabbitMQ{URL: url, Queue: "ordered"}, nil)
 		channel := amqpChannel(t, server.Address)
-		if _, err := channel.QueueDeclare("ordered", false, false, false, false, nil); err != nil { // as Janus does
-			t.Fatal(err)
-		}
+		s.untilTaken(channel, "ordered", false, nil)
 		var want []string
 		for n := range 500 {
 			want = append(want, attached(5, n))
@@ -93,10 +104,7 @@ func TestMessagesOfRabbitMQ(t *testing.T) {
 		s := openWith(t, &RabbitMQ{URL: url, Queue: "hostile", Kind: QueueQuorum},
 			func(o *Options) { o.BodyLimit, o.EventLimit, o.InflightMax = limit, 64<<10, 4*limit })
 		channel := amqpChannel(t, server.Address)
-		quorum := amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum}
-		if _, err := channel.QueueDeclare("hostile", true, false, false, false, quorum); err != nil {
-			t.Fatal(err)
-		}
+		s.untilTaken(channel, "hostile", true, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum})
 		for n, scene := range []struct {
 			name, body string
 			parked     []string
@@ -155,9 +163,7 @@ func TestMessagesOfRabbitMQ(t *testing.T) {
 		reached, release := s.cutProduce()
 		defer release()
 		channel := amqpChannel(t, server.Address)
-		if _, err := channel.QueueDeclare("unsafe", false, false, false, false, nil); err != nil {
-			t.Fatal(err)
-		}
+		s.untilTaken(channel, "unsafe", false, nil)
 		amqpPublish(t, channel, "", "unsafe", attached(5, 1))
 		<-reached
 		if err := s.server.Stop(); err != nil {
