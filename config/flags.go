@@ -14,12 +14,14 @@ type Flags struct {
 	set    *pflag.FlagSet
 	uses   []string
 	values map[string]string
+
+	defaults map[string]string // of this program, by key, where another one has another
 }
 
 // Bind adds --config and a flag for each key of the sections and keys in uses; without any, for all. What a flag says
 // is judged by Load, so that its complaint stands beside the others.
 func Bind(set *pflag.FlagSet, sectionsAndKeys ...string) *Flags {
-	f := &Flags{set: set, uses: sectionsAndKeys, values: map[string]string{}}
+	f := &Flags{set: set, uses: sectionsAndKeys, values: map[string]string{}, defaults: map[string]string{}}
 	set.String(FileFlag, "", "YAML `FILE` with the configuration (environment: "+FileVariable+")")
 	for _, u := range sectionsAndKeys {
 		if byName[u] == nil && !isSection(u) {
@@ -47,13 +49,25 @@ func Bind(set *pflag.FlagSet, sectionsAndKeys ...string) *Flags {
 	return f
 }
 
+// Default gives a key the default that this program has, in the notation of the environment.
+func (f *Flags) Default(key, value string) *Flags {
+	if byName[key] == nil {
+		panic("config: no key " + key)
+	}
+	f.defaults[key] = value
+	if flag := f.set.Lookup(FlagName(key)); flag != nil {
+		flag.DefValue = value // for the help
+	}
+	return f
+}
+
 // Load makes the configuration from what the flags said and from environ; see the function of the same name.
 func (f *Flags) Load(environ []string) (*Config, error) {
 	file, err := f.set.GetString(FileFlag)
 	if err != nil {
 		panic("config: " + err.Error())
 	}
-	return Load(Sources{File: file, Environ: environ, Flags: f.values, Uses: f.uses})
+	return Load(Sources{File: file, Environ: environ, Flags: f.values, Uses: f.uses, Defaults: f.defaults})
 }
 
 // flagValue keeps what a flag says as it is.
@@ -68,6 +82,9 @@ func (v *flagValue) String() string {
 	}
 	if said, ok := v.flags.values[v.key.name]; ok {
 		return said
+	}
+	if own, ok := v.flags.defaults[v.key.name]; ok {
+		return own
 	}
 	return v.key.shownDefault()
 }

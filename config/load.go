@@ -30,6 +30,8 @@ type Sources struct {
 	// Uses has the sections and keys that the program uses; nil means all. Secrets are read, and files looked at,
 	// for these only, because another program's may well be out of reach here. Everything else is checked for all.
 	Uses []string
+	// Defaults are those of the program, by key, where they are others than those of the table.
+	Defaults map[string]string
 }
 
 // Load makes the configuration from its sources, or returns all complaints, each a *Complaint, joined by errors.Join.
@@ -39,10 +41,14 @@ func Load(s Sources) (*Config, error) {
 
 	machineDefaults(c)
 	for _, k := range table {
-		if k.def == "" {
+		def, own := s.Defaults[k.name]
+		if !own {
+			def = k.def
+		}
+		if def == "" {
 			continue
 		}
-		if err := k.set(k.at(c), said{text: k.def}); err != nil {
+		if err := k.set(k.at(c), said{text: def}); err != nil {
 			panic("config: default of " + k.name + ": " + err.Error())
 		}
 	}

@@ -386,7 +386,7 @@ var table = []*key{
 		about: "terms that must hold for a record that is copied: chargeable, !end_missing, record_type=LEG, disposition!=BUSY; empty: all"},
 
 	{name: "admin.listen", def: "127.0.0.1:8091", at: func(c *Config) any { return &c.Admin.Listen },
-		about: "address of /healthz, /readyz and /metrics; empty: none"},
+		about: "address of /healthz, /readyz and /metrics; empty: none; ingest has 127.0.0.1:8089 by default"},
 	{name: "log.level", def: "info", words: []string{"trace", "debug", "info", "warn", "error", "off"},
 		at:    func(c *Config) any { return &c.Log.Level },
 		about: "what is logged: this and what is graver"},

@@ -38,6 +38,7 @@ type Event struct {
 	Value    []byte     // the bytes that Janus wrote
 	Type     janus.Type // for the count
 	Emitter  string     // whose sign of life it is
+	Begins   bool       // it says that a session was created
 	Everyone bool       // it concerns sessions of other partitions too: each gets a copy
 }
 
@@ -45,6 +46,7 @@ type Event struct {
 type sorter struct {
 	parser     janus.Parser
 	eventLimit int64
+	emitters   *emitters // nil: nobody asks
 }
 
 // sort decides what becomes of a body: sent are its bytes as they came, body the same decompressed.
@@ -85,7 +87,11 @@ func (s *sorter) sort(from Sender, sent, body []byte) *Batch {
 			b.Parked = append(b.Parked, park(CodeEventLimit, why, from, key, bytes))
 			continue
 		}
-		b.Events = append(b.Events, Event{Key: key, Value: bytes, Type: e.Type, Emitter: emitter,
+		if s.emitters != nil {
+			s.emitters.notice(emitter, from, len(sent) != len(body), e)
+		}
+		_, begins := e.Body.(*janus.SessionCreated)
+		b.Events = append(b.Events, Event{Key: key, Value: bytes, Type: e.Type, Emitter: emitter, Begins: begins,
 			Everyone: e.Reach() == janus.ReachEveryone})
 	}
 	return b

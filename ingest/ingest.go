@@ -63,6 +63,8 @@ type Options struct {
 
 	Log        hclog.Logger          // nil: silent
 	Registerer prometheus.Registerer // nil: no metrics
+
+	emitters *emitters // that the receiver and the publisher know together
 }
 
 func (o Options) withDefaults() Options {
@@ -79,6 +81,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
+	}
+	if o.emitters == nil {
+		o.emitters = newEmitters(o.Log)
 	}
 	return o
 }
@@ -151,6 +156,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("make ingest: %w", err)
 	}
 	s := &Server{options: o, log: o.Log, publisher: publisher, ended: make(chan error, len(o.Sources)+1)}
+	newEmitterMetrics(o.Registerer, o.emitters)
 	if o.Spool == nil {
 		s.receiver = newReceiver(o, publisher)
 		return s, nil
@@ -220,6 +226,7 @@ func (s *Server) open() (pairs [][]any, err error) {
 		}
 	}
 	s.working.Go(func() { s.publisher.keepAlive(alive) })
+	s.working.Go(func() { s.options.emitters.watch(alive) })
 	s.working.Go(func() { s.publisher.contact.Watch(alive, s.publisher.client, s.log) })
 	take, stopTake := context.WithCancel(context.Background())
 	s.stopTake = stopTake

@@ -215,3 +215,48 @@ func (m *publisherMetrics) event(t janus.Type) {
 	}
 	m.other.Inc()
 }
+
+// othersName is the label of the emitters that are not known by name. No name of a server begins so by chance.
+const othersName = "_others"
+
+// emitterMetrics are the numbers of each emitter, asked for at each scrape. A name is what a sender says it is, so
+// there are at most maxKnown of them; the rest is one.
+type emitterMetrics struct {
+	emitters               *emitters
+	seen, events, sessions *prometheus.Desc
+}
+
+func newEmitterMetrics(reg prometheus.Registerer, all *emitters) {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(metricName("emitter_"+name), help, []string{"emitter"}, nil)
+	}
+	if reg == nil {
+		return
+	}
+	reg.MustRegister(&emitterMetrics{all,
+		desc("last_event_timestamp_seconds", "When the last event of a Janus server came, by our clock."),
+		desc("events_total", "Events of a Janus server that Kafka has acknowledged."),
+		desc("sessions_total", "Sessions that a Janus server has created, by the events that Kafka has acknowledged."),
+	})
+}
+
+func (m *emitterMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.seen, m.events, m.sessions} {
+		to <- d
+	}
+}
+
+func (m *emitterMetrics) Collect(to chan<- prometheus.Metric) {
+	names, counts, others := m.emitters.snapshot()
+	for i, c := range append(counts, others) {
+		name := othersName
+		if i < len(names) {
+			name = names[i]
+		}
+		if !c.seen.IsZero() {
+			to <- prometheus.MustNewConstMetric(m.seen, prometheus.GaugeValue, float64(c.seen.UnixMilli())/1000, name)
+		}
+		to <- prometheus.MustNewConstMetric(m.events, prometheus.CounterValue, float64(c.events), name)
+		to <- prometheus.MustNewConstMetric(m.sessions, prometheus.CounterValue, float64(c.sessions), name)
+	}
+}

@@ -51,6 +51,7 @@ type KafkaPublisher struct {
 	inflight   *semaphore.Weighted // bytes on their way, so that a batch is handed over as a whole or not at all
 	size       int64               // of inflight
 	alive      *alive
+	emitters   *emitters
 	metrics    *publisherMetrics
 	log        hclog.Logger
 }
@@ -84,7 +85,7 @@ func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 	return &KafkaPublisher{
 		client: client, contact: o.Kafka.Contact, events: o.Topics.Events, dlq: o.Topics.DLQ, partitions: o.Topics.Partitions,
 		inflight: semaphore.NewWeighted(o.InflightMax), size: o.InflightMax,
-		alive: newAlive(), metrics: newPublisherMetrics(o.Registerer, o.Kafka.Contact), log: o.Log,
+		alive: newAlive(), emitters: o.emitters, metrics: newPublisherMetrics(o.Registerer, o.Kafka.Contact), log: o.Log,
 	}, nil
 }
 
@@ -148,13 +149,19 @@ func (p *KafkaPublisher) OnDone(b *Batch, f func(error)) {
 // acknowledged counts what is safe now, and takes note of the emitters that live.
 func (p *KafkaPublisher) acknowledged(b *Batch) {
 	now := time.Now()
-	last := ""
-	for i, e := range b.Events {
-		p.metrics.event(e.Type)
-		if !b.delivery.fromSpool && (i == 0 || e.Emitter != last) { // what waited is no sign of life of now
-			p.alive.saw(e.Emitter, now)
-			last = e.Emitter
+	for start := 0; start < len(b.Events); { // those of one emitter together
+		emitter, sessions, end := b.Events[start].Emitter, int64(0), start
+		for ; end < len(b.Events) && b.Events[end].Emitter == emitter; end++ {
+			p.metrics.event(b.Events[end].Type)
+			if b.Events[end].Begins {
+				sessions++
+			}
 		}
+		if !b.delivery.fromSpool { // what waited is no sign of life of now
+			p.alive.saw(emitter, now)
+		}
+		p.emitters.acknowledged(emitter, int64(end-start), sessions)
+		start = end
 	}
 	for _, parked := range b.Parked {
 		p.metrics.parked.WithLabelValues(string(parked.Code)).Inc()

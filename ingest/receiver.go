@@ -62,7 +62,7 @@ func newReceiver(o Options, p Publisher) *Receiver {
 		rules:     newRules(o.Rules),
 		reader:    &reader{limit: o.BodyLimit, budget: newBudget(o.InflightMax, m.inflight)},
 		seen:      newRetransmissions(),
-		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit} }},
+		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit, emitters: o.emitters} }},
 		delivery:  o.Delivery,
 		tap:       o.Tap,
 		admitted:  make(chan struct{}),

@@ -229,6 +229,7 @@ const (
 	entryEmitter  = "emitter"  // whose sign of life an event is
 	entryAssigned = "assigned" // the emitter's name by a rule
 	entryEveryone = "everyone" // the event concerns sessions of other partitions too
+	entryBegins   = "begins"   // the event says that a session was created
 )
 
 func entriesOf(b *Batch, now time.Time) []spool.Entry {
@@ -241,6 +242,9 @@ func entriesOf(b *Batch, now time.Time) []spool.Entry {
 		}
 		if e.Everyone {
 			headers = append(headers, spool.Header{Name: entryEveryone})
+		}
+		if e.Begins {
+			headers = append(headers, spool.Header{Name: entryBegins})
 		}
 		entries = append(entries, spool.Entry{Key: e.Key, Value: e.Value, Headers: headers, Partition: -1, Arrived: now})
 	}
@@ -286,6 +290,8 @@ func eventOf(entry spool.Entry) (e Event, assigned string) {
 			assigned = string(h.Value)
 		case entryEveryone:
 			e.Everyone = true
+		case entryBegins:
+			e.Begins = true
 		}
 	}
 	return e, assigned

@@ -43,7 +43,7 @@ bills reads that topic.`,
 	add("bring", newSink(environ), newExport(environ), newCopy(environ))
 	add("look", newCheck(environ), newTail(environ), newSum(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newSchema(environ), newConfig(environ),
-		wiring.Healthcheck("cdr", environ), newVersion())
+		wiring.Healthcheck("cdr", environ, config.Bind), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
 }

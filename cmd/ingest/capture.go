@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"januscdr/config"
 	"januscdr/ingest"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
@@ -176,7 +175,7 @@ Events are never held up by it: what the disk does not take in time is left out 
   ingest capture --ingest-listen :8090 events.jsonl`,
 		Args: cobra.ExactArgs(1),
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics", "ingest", "spool", "admin", "log")
+	flags := bind(cmd.Flags(), "kafka", "topics", "ingest", "spool", "admin", "log")
 	cmd.Flags().BoolVar(&create, "create-topics", false, "make topics that are missing")
 	cmd.Flags().BoolVar(&redact, "redact", false, "replace what tells of persons")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -6,7 +6,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"januscdr/config"
 	"januscdr/ingest"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
@@ -25,7 +24,7 @@ Words in capitals are to be replaced. Nothing is connected or opened.`,
   ingest janus-config --ingest-listen "" --ingest-websocket-listen 127.0.0.1:8092`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "ingest")
+	flags := bind(cmd.Flags(), "ingest")
 	cmd.Flags().StringVar(&host, "host", "HOST", "name or address by which Janus reaches ingest")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := wiring.Load(flags, environ)

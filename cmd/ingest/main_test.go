@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/config"
@@ -552,5 +553,33 @@ func TestTheHelpSaysEachThingOnce(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "Exit codes:"); n != 1 {
 		t.Errorf("the exit codes stand %d times in\n%s", n, &out)
+	}
+}
+
+// Both are started without a word on one machine.
+func TestIngestAndTheProcessorDoNotWantTheSamePort(t *testing.T) {
+	flags := bind(pflag.NewFlagSet("ingest", pflag.ContinueOnError))
+	c, err := flags.Load(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := config.Load(config.Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Admin.Listen != adminListen || c.Admin.Listen == other.Admin.Listen || c.Admin.Listen == c.Ingest.Listen {
+		t.Errorf("ingest %s, cdr %s, events %s", c.Admin.Listen, other.Admin.Listen, c.Ingest.Listen)
+	}
+	for _, command := range []string{"", "healthcheck"} {
+		var out bytes.Buffer
+		root := newRoot(nil)
+		root.SetOut(&out)
+		cli.Run(t.Context(), root, append(strings.Fields(command), "--help"), &out)
+		if !strings.Contains(out.String(), `(default `+adminListen+`)`) {
+			t.Errorf("ingest %s --help does not say the port:\n%s", command, &out)
+		}
+	}
+	if c, err = flags.Load([]string{"JANUSCDR_ADMIN_LISTEN=:1"}); err != nil || c.Admin.Listen != ":1" {
+		t.Errorf("%v, %v", c.Admin.Listen, err)
 	}
 }

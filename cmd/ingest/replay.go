@@ -19,7 +19,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"januscdr/config"
 	"januscdr/ingest"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
@@ -304,7 +303,7 @@ remember its session. It ends with the files: with 0 if all is safe.`,
   ingest replay captures/`,
 		Args: cobra.ExactArgs(1),
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics", "ingest.body_limit", "ingest.event_limit",
+	flags := bind(cmd.Flags(), "kafka", "topics", "ingest.body_limit", "ingest.event_limit",
 		"ingest.inflight_limit", "ingest.delivery_timeout", "ingest.auth", "log")
 	cmd.Flags().BoolVar(&create, "create-topics", false, "make topics that are missing")
 	cmd.Flags().StringVar(&to, "to", "", "URL of an ingest; with ingest.auth.user and its password, if they are set")

@@ -4,12 +4,21 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"januscdr/config"
 	"januscdr/ingest"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 )
+
+// adminListen is where health and metrics of ingest are by default: a processor beside it has another port.
+const adminListen = "127.0.0.1:8089"
+
+// bind is config.Bind with the defaults of ingest.
+func bind(set *pflag.FlagSet, sectionsAndKeys ...string) *config.Flags {
+	return config.Bind(set, sectionsAndKeys...).Default("admin.listen", adminListen)
+}
 
 // newRoot has all commands; the root itself receives events. The environment is given, so that tests have one of their
 // own.
@@ -49,7 +58,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
   ingest --stdin < events.jsonl            write the events of a file
   ingest healthcheck --ready               ask the one that runs whether it works`,
 	}
-	flags := config.Bind(root.Flags(), "kafka", "topics", "ingest", "spool", "admin", "log")
+	flags := bind(root.Flags(), "kafka", "topics", "ingest", "spool", "admin", "log")
 	root.Flags().BoolVar(&create, "create-topics", false, "make topics that are missing")
 	root.Flags().BoolVar(&stdin, "stdin", false, "take events from standard input, a line each, not by HTTP")
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -84,7 +93,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 		return cmd.Context().Err() // it is done only if nobody stopped it
 	}
 	root.AddCommand(newJanusConfig(environ), newReplay(environ), newCapture(environ),
-		wiring.Healthcheck("ingest", environ), newVersion())
+		wiring.Healthcheck("ingest", environ, bind), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
 }
