@@ -70,6 +70,7 @@ walk "cdr topics check" cdr topics check "${other[@]}"
 walk "ingest --kafka-brokers … --ingest-listen 127.0.0.1:8090 --spool-dir /var/lib/januscdr-spool" \
 	timeout --foreground --preserve-status 3 ingest --kafka-brokers "$broker" "${other[@]:2}" --ingest-listen 127.0.0.1:0 \
 	--admin-listen "" --spool-dir "$work/spool"
+walk "cdr play http://127.0.0.1:8090/events" cdr play "http://$events/events" --speed 0
 walk "cdr run --kafka-brokers … --state-dir /var/lib/januscdr" timeout --foreground --preserve-status 5 \
 	cdr run "${other[@]}" --state-dir "$work/state" --instance readme --admin-listen ""
 walk "cdr tail --json" cdr tail "${of[@]}" --json --once --from earliest

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +41,14 @@ type demoOptions struct {
 	admin      string
 }
 
+// Where the demo is if nobody says otherwise.
+const (
+	demoDir    = "januscdr-data"
+	demoBroker = "127.0.0.1:19092"
+	demoIngest = "127.0.0.1:8090"
+	demoAdmin  = "127.0.0.1:8091"
+)
+
 // demoRecordings are those that show most: SIP calls of every outcome, a video room, calls that end badly.
 var demoRecordings = []string{"1.1-f_sip", "1.1-c_videoroom", "1.1-b_abnormal_ends"}
 
@@ -66,23 +73,18 @@ The embedded broker is for trying out and for tests; production runs on a real K
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.dir, "dir", "januscdr-data", "where broker, states and log are kept")
+	f.StringVar(&o.dir, "dir", demoDir, "where broker, states and log are kept")
 	f.Float64Var(&o.speed, "speed", 20, "how many times faster than recorded to play; 0: without pauses")
 	f.StringSliceVar(&o.recordings, "recording", demoRecordings, "which recordings to play, one after the other")
 	f.BoolVar(&wide, "wide", false, "all columns, however narrow the terminal is")
 	f.BoolVar(&o.exit, "exit", false, "end by itself when the calls are shown")
-	f.StringVar(&o.broker, "broker-listen", "127.0.0.1:19092", "`host:port` of the embedded broker; port 0: any")
-	f.StringVar(&o.ingest, "ingest-listen", "127.0.0.1:8090", "`host:port` where events are taken; port 0: any")
-	f.StringVar(&o.admin, "admin-listen", "127.0.0.1:8091", "`host:port` of health and metrics; port 0: any")
+	f.StringVar(&o.broker, "broker-listen", demoBroker, "`host:port` of the embedded broker; port 0: any")
+	f.StringVar(&o.ingest, "ingest-listen", demoIngest, "`host:port` where events are taken; port 0: any")
+	f.StringVar(&o.admin, "admin-listen", demoAdmin, "`host:port` of health and metrics; port 0: any")
+	completeRecordings(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		known := strings.Join(recordings.Names(), " ")
-		for _, r := range o.recordings {
-			if !strings.Contains(" "+known+" ", " "+r+" ") {
-				return cli.Misused("--recording: there is no recording %q; there are: %s", r, known)
-			}
-		}
-		if o.speed < 0 {
-			return cli.Misused("--speed: %g is not possible; 1 is as recorded, 0 is without pauses", o.speed)
+		if err := checkPlay(o.recordings, o.speed); err != nil {
+			return err
 		}
 		screen := newScreen(cmd.OutOrStdout(), environ)
 		screen.wide = wide

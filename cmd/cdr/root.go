@@ -39,7 +39,7 @@ bills reads that topic.`,
 			root.AddCommand(cmd)
 		}
 	}
-	add("work", newDemo(environ), newRun(environ), newAssemble(environ))
+	add("work", newDemo(environ), newPlay(environ), newRun(environ), newAssemble(environ))
 	add("bring", newSink(environ), newExport(environ), newCopy(environ))
 	add("look", newCheck(environ), newTail(environ), newSum(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newSchema(environ), newConfig(environ),

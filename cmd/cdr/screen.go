@@ -147,16 +147,17 @@ func (s *screen) end(o demoOptions, events, health, session string) {
 	}
 	cdr, config, file := s.program, shell(o.configFile()), shell(o.eventFile())
 	if session != "" {
-		try("what happened in a call, and why its record says so", "%s explain %s %s", cdr, session, file)
+		try("what happened in a call, and why its record says so", "%s explain %s %s --config %s", cdr, session, file, config)
 	}
 	if o.exit {
-		try("the records of all these events, without Kafka", "%s assemble %s", cdr, file)
-		try("the same, and it stays up to look around", "%s demo --dir %s", cdr, shell(o.dir))
+		try("the records of all these events, without Kafka", "%s assemble %s --config %s", cdr, file, config)
+		try("the same, and it stays up to look around", "%s demo%s", cdr, o.again())
 		return
 	}
 	try("the records", "%s tail --config %s --from earliest --once", cdr, config)
 	try("all that they say", "%s tail --config %s --from earliest --once --json", cdr, config)
 	try("would the same records come again?", "%s replay --config %s --verify", cdr, config)
+	try("the same calls once more, as calls of now", "%s play --fresh --speed 0 %s", cdr, events)
 	try("post an event", "curl -sS -d '%s' %s", demoEvent(), events)
 	try("post what is none, and see where it went",
 		"curl -sS -d 'not JSON' %s; %s tail --config %s --dlq --from earliest --once", events, cdr, config)
@@ -167,13 +168,30 @@ func (s *screen) end(o demoOptions, events, health, session string) {
 
 // invocation is how the user starts this program again.
 func invocation() string {
-	if strings.Contains(os.Args[0], "go-build") {
+	if strings.Contains(os.Args[0], "go-build") { // by go run
+		if _, err := os.Stat("cmd/cdr"); err != nil {
+			return "go run januscdr/cmd/cdr"
+		}
 		return "go run ./cmd/cdr"
 	}
 	if path, err := exec.LookPath(filepath.Base(os.Args[0])); err == nil && path == os.Args[0] {
 		return filepath.Base(path)
 	}
 	return shell(os.Args[0])
+}
+
+// again are the flags by which the demo is started once more as it was, but for --exit.
+func (o demoOptions) again() (flags string) {
+	for _, f := range []struct{ name, is, usual string }{
+		{"dir", o.dir, demoDir}, {"broker-listen", o.broker, demoBroker}, {"ingest-listen", o.ingest, demoIngest},
+		{"admin-listen", o.admin, demoAdmin},
+		{"recording", strings.Join(o.recordings, ","), strings.Join(demoRecordings, ",")},
+	} {
+		if f.is != f.usual {
+			flags += " --" + f.name + " " + shell(f.is)
+		}
+	}
+	return flags
 }
 
 // shell is a word as a shell takes it for one.
