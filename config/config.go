@@ -134,6 +134,8 @@ type Ingest struct {
 	EventLimit      Size
 	DeliveryTimeout time.Duration
 	InflightLimit   Size
+	MinRate         Size // a second
+	MaxConnections  int
 	TLS             Certificate
 	Auth            Auth
 	Senders         []Sender

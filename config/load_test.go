@@ -61,7 +61,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
 			EmitterSilence: 25 * time.Hour, SessionSilence: 168 * time.Hour, StubRetention: 10 * time.Minute, Address: "emit", DisplayName: "emit", VanishedClient: "held"},
 		Ingest: Ingest{Listen: "127.0.0.1:8090", Path: "/events", BodyLimit: 32 << 20, EventLimit: 1 << 20,
-			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20,
+			DeliveryTimeout: 8 * time.Second, InflightLimit: 256 << 20, MinRate: 1 << 10, MaxConnections: 3000,
 			WebSocket: IngestWebSocket{Path: "/events"},
 			RabbitMQ:  IngestRabbitMQ{User: "guest", Queue: "janus-events", QueueKind: "janus", ExchangeType: "fanout"},
 			MQTT:      IngestMQTT{ClientID: "januscdr", Topics: []string{"/janus/events/#"}, QoS: 1}},

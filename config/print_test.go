@@ -98,6 +98,8 @@ ingest:
   event_limit: 1MiB # default
   delivery_timeout: 8s # default
   inflight_limit: 256MiB # default
+  min_rate: 1KiB # default
+  max_connections: 3000 # default
   tls:
     cert_file: "" # default
     key_file: "" # default

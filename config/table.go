@@ -231,7 +231,14 @@ var table = []*key{
 	{name: "ingest.inflight_limit", def: "256MiB", min: 2 << 10, max: 1 << 40,
 		at: func(c *Config) any { return &c.Ingest.InflightLimit },
 		about: "bodies held in memory at a time, decompressed, and the same again of records on their way to Kafka; what " +
-			"comes beyond is left without an answer"},
+			"comes beyond is left without an answer; one sender has half of it, and strangers a quarter where senders can be known"},
+	{name: "ingest.min_rate", def: "1KiB", max: 1 << 30, at: func(c *Config) any { return &c.Ingest.MinRate },
+		about: "a body that comes by HTTP with fewer bytes a second is left without an answer, after 3s; 0B: it has the time of " +
+			"ingest.delivery_timeout"},
+	{name: "ingest.max_connections", def: "3000", min: 8, max: 1000000,
+		at: func(c *Config) any { return &c.Ingest.MaxConnections },
+		about: "connections by HTTP at a time; beyond, the oldest of the stranger who has most makes room for the next; the " +
+			"process must be allowed some hundred more descriptors"},
 	{name: "ingest.tls.cert_file", file: true, at: func(c *Config) any { return &c.Ingest.TLS.CertFile },
 		about: "PEM file of the certificate that senders are shown, with those between it and its authority; empty: plain " +
 			"HTTP; read again when it was renewed"},

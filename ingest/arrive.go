@@ -14,16 +14,16 @@ const (
 // arrive reads a stream to its end, or until so many bytes have come, in memory by what has come and not by what is
 // promised: who announces much and sends little takes little from the others. That is firstRoom or roomFactor times
 // what has come, whichever is more. The end of a stream before the end of what it holds is an error of the stream.
-func (rd *reader) arrive(ctx context.Context, b *received, stream io.Reader, most int64) ([]byte, error) {
+func (c *claim) arrive(ctx context.Context, stream io.Reader, most int64) ([]byte, error) {
 	room := min(firstRoom, most)
-	if err := rd.hold(ctx, b, room); err != nil {
+	if err := c.take(ctx, room); err != nil {
 		return nil, err
 	}
 	got := make([]byte, 0, room)
 	for int64(len(got)) < most {
 		if int64(len(got)) == room {
 			larger := min(roomFactor*room, most)
-			if err := rd.hold(ctx, b, larger-room); err != nil {
+			if err := c.take(ctx, larger-room); err != nil {
 				return nil, err
 			}
 			moved := make([]byte, len(got), larger)

@@ -39,7 +39,7 @@ func BenchmarkIngestBody(b *testing.B) {
 					r := httptest.NewRequest(http.MethodPost, "/events", bytes.NewReader(body))
 					i := sent.Add(1) // the body of another sender is no repetition
 					r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1000", i>>16&255, i>>8&255, i&255)
-					if !s.web.receive(r).Safe() {
+					if !s.web.receive(http.NewResponseController(httptest.NewRecorder()), r).Safe() {
 						b.Error("no answer")
 						return
 					}

@@ -11,48 +11,18 @@ import (
 	"hash"
 	"io"
 	"strings"
-	"sync/atomic"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 )
 
 // drainLimit bounds how much is read of a body over the limit, so that its sender hears an answer and does not send it
 // again. What comes after that is not hashed.
 const drainLimit = 1 << 30
 
-// budget bounds the bytes of all bodies that are held.
-type budget struct {
-	free  *semaphore.Weighted
-	held  atomic.Int64
-	gauge prometheus.Gauge
-}
-
-func newBudget(size int64, gauge prometheus.Gauge) *budget {
-	return &budget{free: semaphore.NewWeighted(size), gauge: gauge}
-}
-
-// take waits for so many bytes, in the order of asking, as long as the context lives.
-func (b *budget) take(ctx context.Context, n int64) error {
-	if b.free.Acquire(ctx, n) != nil {
-		return errBusy
-	}
-	b.gauge.Set(float64(b.held.Add(n)))
-	return nil
-}
-
-func (b *budget) give(n int64) {
-	b.gauge.Set(float64(b.held.Add(-n)))
-	b.free.Release(n)
-}
-
-var errBusy = errors.New("too many bytes of bodies are held already")
-
 // incoming is a body as its source has it: as a whole, or to be read from a stream.
 type incoming struct {
 	whole  []byte // nil when it is a stream, or empty
 	stream io.Reader
-	length int64 // negative when a stream does not say
+	length int64  // negative when a stream does not say
+	cut    func() // makes a read of the stream end at once, from another goroutine; nil: it cannot be cut
 }
 
 // received is a body that was taken in.
@@ -62,26 +32,36 @@ type received struct {
 	hash   [sha256.Size]byte
 	length int64
 	parked *DeadLetter // it will never do: sent is not to be looked into
-	held   int64       // of the budget, to be given back
 }
 
 // reader takes bodies in.
 type reader struct {
 	limit  int64
 	budget *budget
+	turns  *turns
 }
 
-// read takes in a body, in memory that it asks the budget for; the caller gives received.held back, also after an
-// error. An error means that the body did not come as a whole, or that there is no room: it must come again.
-func (rd *reader) read(ctx context.Context, from Sender, encoding string, in *incoming) (b received, err error) {
-	if err := rd.readSent(ctx, from, in, &b); err != nil || b.parked != nil {
+// read takes in a body, in memory that it claims; the caller closes the claim, also after an error. An error means that
+// the body did not come as a whole, or that there is no room: it must come again.
+func (rd *reader) read(ctx context.Context, from Sender, encoding string, in *incoming, c *claim) (received, error) {
+	b, err := rd.readEncoded(ctx, from, encoding, in, c)
+	if err != nil {
+		return received{}, err
+	}
+	return b, c.came()
+}
+
+func (rd *reader) readEncoded(
+	ctx context.Context, from Sender, encoding string, in *incoming, c *claim,
+) (b received, err error) {
+	if err := rd.readSent(ctx, from, in, c, &b); err != nil || b.parked != nil {
 		return b, err
 	}
 	switch encoding := strings.ToLower(strings.TrimSpace(encoding)); encoding {
 	case "", "identity":
 		b.plain = b.sent
 	case "gzip", "x-gzip":
-		return b, rd.inflate(ctx, from, &b)
+		return b, rd.inflate(ctx, from, c, &b)
 	default:
 		why := fmt.Sprintf("content encoding %q is unknown: use gzip or none", encoding)
 		parked := park(CodeEncoding, why, from, nil, b.sent)
@@ -91,20 +71,20 @@ func (rd *reader) read(ctx context.Context, from Sender, encoding string, in *in
 }
 
 // readSent takes the bytes as they come. A body that says it is over the limit is never held.
-func (rd *reader) readSent(ctx context.Context, from Sender, in *incoming, b *received) error {
+func (rd *reader) readSent(ctx context.Context, from Sender, in *incoming, c *claim, b *received) error {
 	digest := sha256.New()
 	switch {
 	case in.length > rd.limit:
-		if err := rd.hold(ctx, b, maxHead); err != nil {
+		if err := c.take(ctx, maxHead); err != nil {
 			return err
 		}
 		stream := in.stream
 		if stream == nil {
 			stream = bytes.NewReader(in.whole)
 		}
-		return rd.overLimit(stream, from, b, nil, digest)
+		return rd.drain(ctx, stream, from, c, b, nil, digest)
 	case in.stream == nil:
-		if err := rd.hold(ctx, b, in.length); err != nil {
+		if err := c.take(ctx, in.length); err != nil {
 			return err
 		}
 		b.sent = in.whole
@@ -113,7 +93,7 @@ func (rd *reader) readSent(ctx context.Context, from Sender, in *incoming, b *re
 		if most < 0 { // it does not say: whatever it is allowed, and a byte that tells whether it is more
 			most = rd.limit + 1
 		}
-		sent, err := rd.arrive(ctx, b, in.stream, most)
+		sent, err := c.arrive(ctx, in.stream, most)
 		switch {
 		case errors.Is(err, errBusy):
 			return err
@@ -122,14 +102,31 @@ func (rd *reader) readSent(ctx context.Context, from Sender, in *incoming, b *re
 		case int64(len(sent)) < in.length:
 			return fmt.Errorf("read body: %w", io.ErrUnexpectedEOF)
 		case int64(len(sent)) > rd.limit:
-			return rd.overLimit(in.stream, from, b, sent, digest)
+			return rd.drain(ctx, in.stream, from, c, b, sent, digest)
 		}
 		b.sent = sent
 	}
+	done, err := rd.turns.take(ctx, c.of, int64(len(b.sent)))
+	if err != nil {
+		return err
+	}
+	defer done()
 	digest.Write(b.sent)
 	digest.Sum(b.hash[:0])
 	b.length = int64(len(b.sent))
 	return nil
+}
+
+// drain is overLimit, of one body of a sender at a time: to read on costs time of the processors.
+func (rd *reader) drain(
+	ctx context.Context, rest io.Reader, from Sender, c *claim, b *received, begun []byte, digest hash.Hash,
+) error {
+	done, err := rd.turns.alone(ctx, c.of)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return rd.overLimit(rest, from, b, begun, digest)
 }
 
 // overLimit hashes the rest of a body that is too large, keeps its beginning only, and parks it.
@@ -160,17 +157,22 @@ func (rd *reader) overLimit(rest io.Reader, from Sender, b *received, begun []by
 
 // inflate decompresses what was sent. The last four bytes of a gzip stream say how long it will be, modulo 2^32; as a
 // guess that saves reserving the limit for each body, and a wrong guess costs a second pass.
-func (rd *reader) inflate(ctx context.Context, from Sender, b *received) error {
+func (rd *reader) inflate(ctx context.Context, from Sender, c *claim, b *received) error {
 	guess := int64(0)
 	if n := len(b.sent); n >= 4 {
 		guess = min(int64(binary.LittleEndian.Uint32(b.sent[n-4:])), rd.limit)
 	}
-	if err := rd.hold(ctx, b, guess); err != nil {
+	if err := c.take(ctx, guess); err != nil {
 		return err
 	}
+	done, err := rd.turns.take(ctx, c.of, guess)
+	if err != nil {
+		return err
+	}
+	defer done()
 	plain, err := gunzip(b.sent, guess)
 	if errors.Is(err, errTooLong) && guess < rd.limit {
-		if err := rd.hold(ctx, b, rd.limit-guess); err != nil {
+		if err := c.take(ctx, rd.limit-guess); err != nil {
 			return err
 		}
 		plain, err = gunzip(b.sent, rd.limit)
@@ -187,15 +189,6 @@ func (rd *reader) inflate(ctx context.Context, from Sender, b *received) error {
 		parked = park(CodeGzip, fmt.Sprintf("decompress body: %v", err), from, nil, b.sent)
 	}
 	b.parked = &parked
-	return nil
-}
-
-// hold takes more of the budget for a body.
-func (rd *reader) hold(ctx context.Context, b *received, n int64) error {
-	if err := rd.budget.take(ctx, n); err != nil {
-		return err
-	}
-	b.held += n
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -9,22 +10,22 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/net/netutil"
 )
 
 // What holds when an option is zero, and bounds that are no options.
 const (
-	defaultListen  = "127.0.0.1:8090"
-	defaultPath    = "/events"
-	maxConnections = 3000 // below 4096, a usual bound on descriptors, with room for Kafka's and the spool's
-	maxHeader      = 64 << 10
-	headerTimeout  = 5 * time.Second
-	idleTimeout    = 2 * time.Minute  // Janus opens a connection per request; this is for others
-	janusTimeout   = 10 * time.Second // of sampleevh, for a request
+	defaultListen = "127.0.0.1:8090"
+	defaultPath   = "/events"
+	defaultConns  = 3000 // below 4096, a usual bound on descriptors, with room for Kafka's and the spool's
+	maxHeader     = 16 << 10
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute  // Janus opens a connection per request; this is for others
+	janusTimeout  = 10 * time.Second // of sampleevh, for a request
 )
 
 // HTTP receives what Janus' sampleevh posts: one event, or an array of up to 100, plain or gzipped; a new connection
@@ -44,6 +45,8 @@ type HTTP struct {
 	// Nil: there are no more.
 	Users func() map[string]string
 	TLS   *tls.Config // nil: plain HTTP. A proxy in front must not do this: its 502 counts as delivered
+
+	MaxConnections int // at a time, 3000 when 0; beyond, one makes room for the next: see guard
 
 	receiver   *Receiver
 	paths      map[string]bool
@@ -73,6 +76,9 @@ func (h *HTTP) Check(o Options) (complaints []error) {
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Errorf(format, args...)) }
 	if !strings.HasPrefix(h.path(), "/") {
 		complain("path %q does not begin with a slash", h.Path)
+	}
+	if h.MaxConnections < 0 {
+		complain("%d connections are not possible", h.MaxConnections)
 	}
 	if h.User == "" && h.Password != "" {
 		complain("a password without a user: Janus sends both or none")
@@ -123,9 +129,12 @@ func (h *HTTP) Serve(ctx context.Context) error {
 		WriteTimeout:      delivery + headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withGuarded,
 		ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
-	limited := netutil.LimitListener(h.listener, maxConnections)
+	var limited net.Listener = newGuard(h.listener, cmp.Or(h.MaxConnections, defaultConns),
+		func(a netip.Addr) party { return h.receiver.rules.party(Sender{Source: h.Name(), Address: a}) },
+		h.receiver.connections, h.Name())
 	if h.TLS != nil {
 		limited = tls.NewListener(limited, h.TLS)
 	}
@@ -152,10 +161,11 @@ func (h *HTTP) Serve(ctx context.Context) error {
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost { // no Janus, so an answer loses nothing
 		w.Header().Set("Allow", http.MethodPost)
+		w.Header().Set("Connection", "close")
 		http.Error(w, "januscdr takes events by POST", http.StatusMethodNotAllowed)
 		return
 	}
-	if h.receive(r).Safe() {
+	if h.receive(http.NewResponseController(w), r).Safe() {
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusOK)
 		return
@@ -163,7 +173,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hangUp(w)
 }
 
-func (h *HTTP) receive(r *http.Request) Outcome {
+func (h *HTTP) receive(c *http.ResponseController, r *http.Request) Outcome {
 	from, refused := h.sender(r)
 	if refused != "" {
 		return h.receiver.Refuse(from, refused)
@@ -171,7 +181,16 @@ func (h *HTTP) receive(r *http.Request) Outcome {
 	// A client that closes its half after the body still waits for the answer, and the context of its request has ended:
 	// the delivery timeout bounds the time instead, and what breaks off is an error of the body.
 	ctx := context.WithoutCancel(r.Context())
-	return h.receiver.ReceiveStream(ctx, from, r.Header.Get("Content-Encoding"), r.Body, r.ContentLength)
+	if conn := guardedOf(ctx); conn != nil {
+		if of := h.receiver.rules.party(from); of.known {
+			conn.prove(of)
+		}
+		ctx = conn.alive
+	}
+	delivery := h.receiver.delivery
+	body := &pace{in: r.Body, deadline: c.SetReadDeadline, end: time.Now().Add(delivery),
+		grace: min(slowGrace, delivery/2), rate: h.receiver.minRate}
+	return h.receiver.ReceiveStream(ctx, from, r.Header.Get("Content-Encoding"), body, r.ContentLength)
 }
 
 // sender tells who sends a request. A refusal says why; none is empty.
@@ -192,6 +211,11 @@ func (h *HTTP) sender(r *http.Request) (Sender, Refusal) {
 }
 
 // authenticates tells whether a sender must give a password.
+// knows tells whether a sender can show who it is.
+func (h *HTTP) knows() bool {
+	return h.authenticates() || h.TLS != nil && h.TLS.ClientAuth >= tls.VerifyClientCertIfGiven
+}
+
 func (h *HTTP) authenticates() bool { return h.User != "" || h.Users != nil }
 
 // allows tells whether it is the password of the user. It takes the same time whatever is wrong, but for whether there

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type Options struct {
 	Rules       []SenderRule  // names for senders; the first that fits counts
 	BodyLimit   int64         // bytes of a body as sent, and decompressed; 32 MiB when 0
 	EventLimit  int64         // bytes of one event; 1 MiB when 0
+	MinRate     int64         // bytes a second, below which the body of a request is left after 3 s; 0: none
 	Delivery    time.Duration // from the beginning of a body to its outcome; 8 s when 0
 	InflightMax int64         // bytes of bodies held at a time, and of records on their way to Kafka; 256 MiB when 0
 
@@ -88,6 +90,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// anyKnown tells whether there is a way to tell senders from strangers.
+func (o Options) anyKnown() bool {
+	return len(o.Rules) > 0 || slices.ContainsFunc(o.Sources, func(s Source) bool {
+		k, ok := s.(interface{ knows() bool })
+		return ok && k.knows()
+	})
+}
+
 // check says all that is wrong with the options at once.
 func (o Options) check() error {
 	var complaints []error
@@ -104,6 +114,9 @@ func (o Options) check() error {
 	if o.InflightMax < 2*o.BodyLimit {
 		complain("%d bytes in flight are not enough for one body of %d and its decompressed form",
 			o.InflightMax, o.BodyLimit)
+	}
+	if o.MinRate < 0 {
+		complain("a minimum rate of %d bytes a second is not possible", o.MinRate)
 	}
 	if o.Delivery < 0 {
 		complain("delivery timeout of %v is not possible", o.Delivery)

@@ -567,27 +567,17 @@ func TestASenderThatBreaksOffLeavesNothing(t *testing.T) {
 func TestABodyThatFindsNoRoomIsLeftWithoutAnAnswer(t *testing.T) {
 	const limit = 1 << 20
 	s := open(t, func(o *Options) {
-		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, time.Second
+		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, 300*time.Millisecond
 	})
-	for range 2 { // two senders that are slow to send the last byte
-		conn, err := net.Dial("tcp", s.web.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", limit,
-			strings.Repeat(" ", limit-1))
+	all := s.server.receiver.reader.budget.open(party{"another", true}, nil)
+	if err := all.take(t.Context(), 2*limit+1); err != nil {
+		t.Fatal(err)
 	}
-	s.until("they hold all the room", func() bool { return s.count("inflight_bytes", "") == 2*limit })
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	if err := s.server.receiver.reader.budget.take(ctx, 1); !errors.Is(err, errBusy) {
-		t.Fatalf("got %v, want no room", err)
+	s.unanswered([]byte(attached(1, 1)))
+	if got := s.count("refused_total", "busy"); got != 1 {
+		t.Errorf("counted %v, want 1", got)
 	}
-	s.until("slow senders are left after the delivery timeout", func() bool {
-		return s.count("bodies_total",
-			"aborted") == 2
-	})
+	all.close()
 	s.accepted([]byte(attached(1, 1)))
 }
 

@@ -39,7 +39,7 @@ type taken struct {
 	parked *DeadLetter   // it will never do, and this goes to the dead letter topic in its place
 	done   func(Outcome) // called once, when it is safe or we have to leave it; nil: nobody asks
 	room   int64         // of the lane
-	held   int64         // of the budget
+	claim  *claim        // of what all sources share; nil for a body that the lane has room for
 }
 
 // newLane makes a lane and begins to work on it. Bodies in hand are given up when the context ends; until then close
@@ -94,12 +94,13 @@ func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap fun
 	}
 	t := taken{from: from, body: body, room: min(int64(len(body)), laneBytes)}
 	if int64(len(body)) > small {
-		if err := l.receiver.reader.budget.take(ctx, limit); err != nil {
+		t.claim = l.receiver.reader.budget.open(l.receiver.rules.party(from), nil)
+		if err := t.claim.take(ctx, limit); err != nil {
+			t.claim.close()
 			return err
 		}
-		t.held = limit
 		if err := l.more(&t, in, limit); err != nil {
-			l.receiver.reader.budget.give(t.held)
+			t.claim.close()
 			return fmt.Errorf("read body: %w", err)
 		}
 	}
@@ -107,7 +108,7 @@ func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap fun
 		t.body = unwrap(t.body)
 	}
 	if err := l.add(ctx, t); err != nil {
-		l.receiver.reader.budget.give(t.held)
+		t.claim.close()
 		return err
 	}
 	return nil
@@ -188,7 +189,7 @@ func (l *lane) deliver(hand context.Context, group []taken) {
 	}
 	for i := range group {
 		l.room.Release(group[i].room)
-		l.receiver.reader.budget.give(group[i].held)
+		group[i].claim.close()
 	}
 }
 

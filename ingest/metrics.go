@@ -30,6 +30,7 @@ const (
 	RefusedPath        Refusal = "path"        // nobody may send to there
 	RefusedCredentials Refusal = "credentials" // wrong or missing
 	RefusedBusy        Refusal = "busy"        // too many bytes of bodies held already
+	RefusedSlow        Refusal = "slow"        // it came slower than Options.MinRate
 	RefusedBuffer      Refusal = "buffer"      // too many bytes on their way to Kafka already
 	RefusedKafka       Refusal = "kafka"       // Kafka refused
 	RefusedTimeout     Refusal = "timeout"     // Kafka did not acknowledge in time
@@ -41,8 +42,8 @@ const (
 var (
 	fates = []bodyFate{fateAcknowledged, fateRepeated, fateUnacknowledged, fateRefused, fateAborted,
 		fateLost}
-	refusals = []Refusal{RefusedPath, RefusedCredentials, RefusedBusy, RefusedBuffer, RefusedKafka, RefusedTimeout,
-		RefusedSpool, RefusedStarting, RefusedStopping}
+	refusals = []Refusal{RefusedPath, RefusedCredentials, RefusedBusy, RefusedSlow, RefusedBuffer,
+		RefusedKafka, RefusedTimeout, RefusedSpool, RefusedStarting, RefusedStopping}
 )
 
 func metricName(n string) string { return "januscdr_ingest_" + n }
@@ -92,6 +93,25 @@ func (m *receiverMetrics) lose(source string, bodies int) {
 
 func (m *receiverMetrics) refuse(source string, why Refusal) {
 	m.refused.WithLabelValues(source, string(why)).Inc()
+}
+
+// guardMetrics are the numbers of connections, by source.
+type guardMetrics struct {
+	open  *prometheus.GaugeVec
+	ended *prometheus.CounterVec
+}
+
+func newGuardMetrics(reg prometheus.Registerer) *guardMetrics {
+	m := &guardMetrics{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metricName("connections"),
+			Help: "Connections of senders that are open."}, []string{"source"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricName("connections_ended_total"),
+			Help: "Connections that were ended to make room for others."}, []string{"source"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.open, m.ended)
+	}
+	return m
 }
 
 // spoolMetrics are the numbers of the spool, asked for at each scrape.

@@ -43,6 +43,7 @@ type Receiver struct {
 	seen      *retransmissions
 	sorters   sync.Pool
 	delivery  time.Duration
+	minRate   int64
 	admitted  chan struct{} // closed when bodies may be looked at
 	stopping  chan struct{} // closed when we are told to stop
 	failure   lastFailure
@@ -50,6 +51,8 @@ type Receiver struct {
 	metrics   *receiverMetrics
 	log       hclog.Logger
 	throttled *throttledLog
+
+	connections *guardMetrics
 }
 
 // retryPublish is the pause after Kafka refused a body, before it is asked again for the same sender.
@@ -60,16 +63,20 @@ func newReceiver(o Options, p Publisher) *Receiver {
 	return &Receiver{
 		publisher: p,
 		rules:     newRules(o.Rules),
-		reader:    &reader{limit: o.BodyLimit, budget: newBudget(o.InflightMax, m.inflight)},
+		reader: &reader{limit: o.BodyLimit, turns: newTurns(),
+			budget: newBudget(o.InflightMax, 2*o.BodyLimit+1, o.anyKnown(), m.inflight)},
 		seen:      newRetransmissions(),
 		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit, emitters: o.emitters} }},
 		delivery:  o.Delivery,
+		minRate:   o.MinRate,
 		tap:       o.Tap,
 		admitted:  make(chan struct{}),
 		stopping:  make(chan struct{}),
 		metrics:   m,
 		log:       o.Log,
 		throttled: newThrottledLog(o.Log),
+
+		connections: newGuardMetrics(o.Registerer),
 	}
 }
 
@@ -95,7 +102,11 @@ func (r *Receiver) Receive(ctx context.Context, from Sender, encoding string, bo
 func (r *Receiver) ReceiveStream(
 	ctx context.Context, from Sender, encoding string, body io.Reader, length int64,
 ) Outcome {
-	return r.receive(ctx, from, encoding, &incoming{stream: body, length: length})
+	in := &incoming{stream: body, length: length}
+	if c, ok := body.(interface{ cut() }); ok {
+		in.cut = c.cut
+	}
+	return r.receive(ctx, from, encoding, in)
 }
 
 func (r *Receiver) receive(ctx context.Context, from Sender, encoding string, in *incoming) Outcome {
@@ -105,11 +116,16 @@ func (r *Receiver) receive(ctx context.Context, from Sender, encoding string, in
 	if why := r.held(ctx); why != "" {
 		return r.Refuse(from, why)
 	}
-	body, err := r.reader.read(ctx, from, encoding, in)
-	defer func() { r.reader.budget.give(body.held) }()
+	claim := r.reader.budget.open(r.rules.party(from), in.cut)
+	defer claim.close()
+	body, err := r.reader.read(ctx, from, encoding, in, claim)
 	switch {
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy) || err != nil && claim.wasCut():
+		claim.close()
+		r.rest(ctx)
 		return r.Refuse(from, RefusedBusy)
+	case errors.Is(err, errSlow):
+		return r.Refuse(from, RefusedSlow)
 	case err != nil:
 		r.metrics.body(from.Source, fateAborted)
 		r.throttled.warn("body did not come as a whole", from, "error", err)
@@ -124,7 +140,7 @@ func (r *Receiver) receive(ctx context.Context, from Sender, encoding string, in
 	for {
 		pending, isNew := r.seen.begin(identity, body.hash)
 		if isNew {
-			return r.deliver(ctx, from, body, func(o Outcome) { r.seen.end(identity, body.hash, pending, o) })
+			return r.deliver(ctx, from, body, claim.of, func(o Outcome) { r.seen.end(identity, body.hash, pending, o) })
 		}
 		select {
 		case <-pending.done:
@@ -137,6 +153,14 @@ func (r *Receiver) receive(ctx context.Context, from Sender, encoding string, in
 		case <-ctx.Done():
 			return r.unacknowledged(from, errUnacknowledged)
 		}
+	}
+}
+
+// rest lets a body without room be left when its time is over: at once would burn the tries of its sender.
+func (r *Receiver) rest(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-r.stopping:
 	}
 }
 
@@ -157,7 +181,9 @@ func (r *Receiver) held(ctx context.Context) Refusal {
 
 // deliver publishes a body until it is safe or time is over. The end is told when the fate of all records is known,
 // which can be later.
-func (r *Receiver) deliver(ctx context.Context, from Sender, body received, end func(Outcome)) Outcome {
+func (r *Receiver) deliver(
+	ctx context.Context, from Sender, body received, who party, end func(Outcome),
+) Outcome {
 	batch := &Batch{} // until it is sorted: the end is told even if that panics
 	defer func() {
 		r.publisher.OnDone(batch, func(err error) {
@@ -171,9 +197,14 @@ func (r *Receiver) deliver(ctx context.Context, from Sender, body received, end 
 	if body.parked != nil {
 		batch = &Batch{Emitter: from.emitter, Parked: []DeadLetter{*body.parked}}
 	} else {
+		done, err := r.reader.turns.take(ctx, who, int64(len(body.plain)))
+		if err != nil {
+			return r.Refuse(from, RefusedBusy)
+		}
 		sorter := r.sorters.Get().(*sorter)
 		batch = sorter.sort(from, body.sent, body.plain)
 		r.sorters.Put(sorter)
+		done()
 	}
 	for {
 		err := r.publisher.Publish(ctx, batch)

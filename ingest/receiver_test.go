@@ -119,13 +119,14 @@ func TestSourcesShareTheBoundOnWhatIsHeld(t *testing.T) {
 		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, 200*time.Millisecond
 	})
 	budget := s.server.receiver.reader.budget
-	if err := budget.take(t.Context(), 2*limit); err != nil { // by another source
+	other := budget.open(party{"another", true}, nil)
+	if err := other.take(t.Context(), 2*limit+1); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := h.give(t.Context(), "", attached(1, 1)), (Outcome{Result: TryAgain, Reason: "busy"}); got != want {
 		t.Errorf("while all is held: %+v, want %+v", got, want)
 	}
-	budget.give(2 * limit)
+	other.close()
 	if got := h.give(t.Context(), "", attached(1, 1)); got.Result != Delivered {
 		t.Errorf("afterwards: %+v", got)
 	}

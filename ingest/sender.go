@@ -126,6 +126,33 @@ func (r *rules) emitter(from Sender) string {
 	return ""
 }
 
+// party is as whom a sender shares room with others.
+func (r *rules) party(from Sender) party {
+	switch {
+	case from.User != "":
+		return party{"user " + from.User, true}
+	case from.Certificate != "":
+		return party{"certificate " + from.Certificate, true}
+	}
+	if emitter := r.emitter(from); emitter != "" {
+		return party{"emitter " + emitter, true}
+	}
+	if !from.Address.IsValid() { // it is we who connect, or a pipe
+		return party{from.Source, true}
+	}
+	return stranger(from.Address)
+}
+
+// stranger is whoever sends from an address; of IPv6 from a network, of which one host has all addresses.
+func stranger(address netip.Addr) party {
+	if address.Is6() {
+		if network, err := address.Prefix(64); err == nil {
+			return party{name: network.String()}
+		}
+	}
+	return party{name: address.String()}
+}
+
 // remote is the address of a peer without its port, zero if it is none.
 func remote(address string) netip.Addr {
 	host, _, err := net.SplitHostPort(address)

@@ -54,7 +54,7 @@ SIGHUP reads certificates and log.level again, for new connections.`,
 			return err
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		boundMemory(environ, memoryLimits, log)
+		wiring.BoundMemory(environ, 0, log)
 		o, err := pipelineOptions(c, log)
 		if err != nil {
 			return err

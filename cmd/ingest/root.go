@@ -67,6 +67,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 			return err
 		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "ingest", c, environ)
+		wiring.BoundMemory(environ, memoryOf(c), log)
 		if !stdin {
 			sources, err := sources(c, log)
 			if err != nil {

@@ -97,6 +97,12 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 	return err
 }
 
+// memoryOf is what receiving takes at the worst: bodies, what of them is on its way to Kafka, and connections.
+func memoryOf(c *config.Config) int64 {
+	const itself, connection = 64 << 20, 32 << 10
+	return 2*int64(c.Ingest.InflightLimit) + itself + connection*int64(c.Ingest.MaxConnections)
+}
+
 // options are those of the room, from the configuration.
 func options(c *config.Config, sources []ingest.Source, log hclog.Logger) (ingest.Options, error) {
 	o := ingest.Options{
@@ -107,6 +113,7 @@ func options(c *config.Config, sources []ingest.Source, log hclog.Logger) (inges
 		EventLimit:  int64(c.Ingest.EventLimit),
 		Delivery:    c.Ingest.DeliveryTimeout,
 		InflightMax: int64(c.Ingest.InflightLimit),
+		MinRate:     int64(c.Ingest.MinRate),
 		Log:         log,
 	}
 	for _, s := range c.Ingest.Senders {

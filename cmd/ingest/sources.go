@@ -25,6 +25,7 @@ func sources(c *config.Config, log hclog.Logger) (all []ingest.Source, err error
 	if in.Listen != "" {
 		web := &ingest.HTTP{
 			Listen: in.Listen, Path: in.Path, User: in.Auth.User, Password: in.Auth.Password, TLS: shown,
+			MaxConnections: in.MaxConnections,
 		}
 		if file := in.Auth.UsersFile; file != "" {
 			if web.Users, err = wiring.Users(file, log); err != nil {

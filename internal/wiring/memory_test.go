@@ -1,4 +1,4 @@
-package main
+package wiring
 
 import (
 	"os"
@@ -25,18 +25,21 @@ func TestMemoryIsBoundedByWhatTheContainerHas(t *testing.T) {
 	for name, in := range map[string]struct {
 		environ []string
 		file    string
+		most    int64
 		limit   int64
 		percent int
 	}{
-		"a container":          {nil, "1073741824\n", 1 << 30 / 100 * heapPercent, collectAt},
-		"no limit":             {nil, "max\n", limit, collectAt},
-		"no limit, version 1":  {nil, "9223372036854771712\n", limit, collectAt},
-		"somebody said a size": {[]string{"GOMEMLIMIT=1GiB"}, "1048576\n", limit, collectAt},
-		"somebody said a pace": {[]string{"GOGC=100"}, "max", limit, 100},
+		"a container":          {nil, "1073741824\n", 0, 1 << 30 / 100 * heapPercent, collectAt},
+		"no limit":             {nil, "max\n", 0, limit, collectAt},
+		"no limit, version 1":  {nil, "9223372036854771712\n", 0, limit, collectAt},
+		"a bound of our own":   {nil, "max\n", 1 << 29, 1 << 29, collectAt},
+		"the lower one":        {nil, "1073741824\n", 1 << 29, 1 << 29, collectAt},
+		"somebody said a size": {[]string{"GOMEMLIMIT=1GiB"}, "1048576\n", 0, limit, collectAt},
+		"somebody said a pace": {[]string{"GOGC=100"}, "max", 0, limit, 100},
 	} {
 		debug.SetGCPercent(100)
 		debug.SetMemoryLimit(limit)
-		boundMemory(in.environ, file(in.file), hclog.NewNullLogger())
+		boundMemory(in.environ, in.most, file(in.file), hclog.NewNullLogger())
 		if got := debug.SetMemoryLimit(-1); got != in.limit {
 			t.Errorf("%s: limit %d, want %d", name, got, in.limit)
 		}

@@ -1,4 +1,4 @@
-package main
+package wiring
 
 import (
 	"os"
@@ -17,8 +17,13 @@ const (
 	heapPercent = 80 // of what the process may use; files that are mapped, stacks and buffers need the rest
 )
 
-// boundMemory makes the collector of garbage keep to what the process may use, unless GOGC or GOMEMLIMIT say how.
-func boundMemory(environ []string, files []string, log hclog.Logger) {
+// BoundMemory makes the collector of garbage keep to what the process may use, unless GOGC or GOMEMLIMIT say how: to
+// what its container has, and to most bytes if that is not 0.
+func BoundMemory(environ []string, most int64, log hclog.Logger) {
+	boundMemory(environ, most, memoryLimits, log)
+}
+
+func boundMemory(environ []string, most int64, files []string, log hclog.Logger) {
 	said := func(name string) bool {
 		for _, v := range environ {
 			if value, ok := strings.CutPrefix(v, name+"="); ok && value != "" {
@@ -33,8 +38,13 @@ func boundMemory(environ []string, files []string, log hclog.Logger) {
 	if said("GOMEMLIMIT") {
 		return
 	}
-	if limit, ok := memoryLimit(files); ok {
-		debug.SetMemoryLimit(limit / 100 * heapPercent)
+	limit, ok := memoryLimit(files)
+	limit = limit / 100 * heapPercent
+	if most > 0 && (!ok || most < limit) {
+		limit, ok = most, true
+	}
+	if ok {
+		debug.SetMemoryLimit(limit)
 		log.Debug("memory is bounded", "limit_mib", limit>>20)
 	}
 }
