@@ -25,8 +25,8 @@ func TestThePageFitsPhonesAndScreens(t *testing.T) {
 		}
 		return n
 	}
-	for _, scene := range scenes[1:2] {
-		s := tell(t, scene.recording, Query{OpaqueID: scene.opaque})
+	for _, scene := range scenes[2:3] {
+		s := tell(t, scene.recording, scene.of)
 		s.Headline, s.Handles[0].OpaqueID = s.Headline+" "+long, long
 		page, err := Page(s)
 		if err != nil {

@@ -10,6 +10,16 @@ import (
 
 // Tell makes the story of one session, of the inputs of its partition. All incarnations of the session id are in it.
 func Tell(ctx context.Context, o Options, inputs Inputs, emitter string, session janus.SessionID) (*Story, error) {
+	b, err := collect(ctx, o, inputs, emitter, session)
+	if err != nil {
+		return nil, err
+	}
+	return b.write(), nil
+}
+
+// collect folds the inputs and collects what concerns one session.
+func collect(ctx context.Context, o Options, inputs Inputs, emitter string,
+	session janus.SessionID) (*storyBuilder, error) {
 	emitter, _ = janus.EmitterName(emitter)
 	b := newStoryBuilder(o, emitter, session)
 	err := follow(ctx, o, inputs, listener{
@@ -19,7 +29,7 @@ func Tell(ctx context.Context, o Options, inputs Inputs, emitter string, session
 		return nil, err
 	}
 	b.flush(nil)
-	return b.write(), nil
+	return b, nil
 }
 
 // storyBuilder listens to a fold and collects what concerns one session: the events of the session, and what was
@@ -43,6 +53,8 @@ type storyBuilder struct {
 	timeline timeline
 	parts    parts
 	notes    notes
+	kept     []*legState // that are told; nil: all
+	calls    []*legState // of them, those that were asked for
 }
 
 func newStoryBuilder(o Options, emitter string, session janus.SessionID) *storyBuilder {
@@ -221,5 +233,8 @@ func (b *storyBuilder) learn(e *janus.Event, group []conclusion) {
 	for i := range group {
 		b.notes.conclusion(&group[i])
 		b.parts.conclusion(&group[i])
+		if e != nil && b.ours {
+			b.parts.callOf(&group[i], e)
+		}
 	}
 }

@@ -45,7 +45,7 @@ func tellLines(t *testing.T, name string, lines [][]byte, q Query) *Story {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Tell(t.Context(), options(name), recorded(lines), found.Emitter, found.Session)
+	s, err := TellOf(t.Context(), options(name), recorded(lines), found, q)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	maxSessions = 1 << 20
 	maxFound    = 1000
+	maxPartly   = 1 << 16 // handles of which some terms hold, but not all
 	maxOutcomes = 8
 	maxNear     = 3
 	maxEmitters = 20
@@ -23,8 +24,8 @@ const (
 // Find looks through one partition for the sessions that fit a query.
 func Find(ctx context.Context, o Options, inputs Inputs, q Query) (*Survey, error) {
 	s := &search{
-		query: q, id: q.Session(), partition: o.Source.Partition, survey: &Survey{Query: q},
-		all: map[sessionRef]*sighting{}, found: map[sessionRef]*Found{},
+		query: q, id: q.Session(), terms: q.terms(), partition: o.Source.Partition, survey: &Survey{Query: q},
+		all: map[sessionRef]*sighting{}, found: map[sessionRef]*Found{}, partly: map[handleRef]uint{},
 	}
 	s.query.ID = strings.ToLower(q.ID)
 	s.query.Emitter, _ = janus.EmitterName(q.Emitter)
@@ -38,11 +39,18 @@ func Find(ctx context.Context, o Options, inputs Inputs, q Query) (*Survey, erro
 type search struct {
 	query     Query
 	id        janus.SessionID // that the query names, or 0
+	terms     []term
 	partition int32
 	parser    janus.Parser
 	survey    *Survey
 	all       map[sessionRef]*sighting
 	found     map[sessionRef]*Found
+	partly    map[handleRef]uint // terms that hold, as bits
+}
+
+type handleRef struct {
+	sessionRef
+	handle janus.HandleID
 }
 
 type sessionRef struct {
@@ -75,9 +83,35 @@ func (s *search) input(in cdr.Input) {
 		return
 	}
 	s.count(at, e)
-	if why := s.query.fitsEvent(e, s.id); why != "" {
-		s.note(at, why, true)
+	if s.fits(at, e) {
+		s.note(at, true)
 	}
+}
+
+// fits tells whether an event is of the session that is named, and what is known of its handle meets all terms. A
+// session that is found by the digits of a hash is found by its record.
+func (s *search) fits(at sessionRef, e *janus.Event) bool {
+	if s.query.ID != "" && (s.id == 0 || e.Session != s.id) {
+		return false
+	}
+	if len(s.terms) == 0 {
+		return true
+	}
+	bits := held(s.terms, e)
+	if bits == 0 {
+		return false
+	}
+	at.emitter = strings.Clone(at.emitter)
+	ref := handleRef{at, e.Handle}
+	bits |= s.partly[ref]
+	if bits == 1<<len(s.terms)-1 {
+		delete(s.partly, ref)
+		return true
+	}
+	if len(s.partly) < maxPartly {
+		s.partly[ref] = bits
+	}
+	return false
 }
 
 // ofEmitter tells whether the sessions of an emitter are looked for.
@@ -97,15 +131,15 @@ func (s *search) count(at sessionRef, e *janus.Event) {
 	}
 }
 
-// note takes up a session that fits, the first time with the reason.
-func (s *search) note(at sessionRef, why string, exact bool) {
+// note takes up a session that fits.
+func (s *search) note(at sessionRef, exact bool) {
 	f := s.found[at]
 	if f == nil {
 		if len(s.found) == maxFound {
 			return
 		}
 		at.emitter = strings.Clone(at.emitter)
-		f = &Found{Emitter: at.emitter, Session: at.session, Partition: s.partition, Why: why}
+		f = &Found{Emitter: at.emitter, Session: at.session, Partition: s.partition}
 		s.found[at] = f
 	}
 	f.exact = f.exact || exact
@@ -117,8 +151,8 @@ func (s *search) conclusion(c cdr.Conclusion) {
 		return
 	}
 	at := sessionRef{c.Emitter, c.Session}
-	if why := s.query.fitsRecord(c.Record); why != "" {
-		s.note(at, why, s.query.ID == "")
+	if fits, bySession := s.query.fitsRecord(s.terms, c.Record); fits {
+		s.note(at, bySession)
 	}
 	f := s.found[at]
 	if f != nil && c.Record.RecordType == cdr.Leg && c.Record.IsFinal && len(f.Outcomes) < maxOutcomes {

@@ -102,8 +102,10 @@ func (b *storyBuilder) noticed() notices {
 	if b.story.Open && !b.options.Ends {
 		n.say("The session is open where the log ends: records may still come.")
 	}
-	n.ofEvents(&b.notes)
-	n.ofHandles(&b.parts, b.story.Open)
+	if b.kept == nil {
+		n.ofEvents(&b.notes)
+		n.ofHandles(&b.parts, b.story.Open)
+	}
 	for _, r := range b.parts.records {
 		if r.IsFinal {
 			n.ofRecord(r, b.parts.recordName(r))

@@ -40,6 +40,7 @@ type legState struct {
 	start, answer, end janus.Micros
 	endBounded         bool        // it may have ended before that
 	record             *cdr.Record // the final one
+	call               string      // Call-ID, of what SIP said of it
 }
 
 // handle finds a handle; nil when there is none.
@@ -127,6 +128,14 @@ func (p *parts) conclusion(c *conclusion) {
 		if c.Rule >= cdr.RuleLegOpenedByOffer && c.Rule <= cdr.RuleLegStartMoved {
 			p.leg(c).start = c.At
 		}
+	}
+}
+
+// callOf notes which SIP call a conclusion from an event is about.
+func (p *parts) callOf(c *conclusion, e *janus.Event) {
+	b, ok := e.Body.(*janus.PluginEvent)
+	if ok && b.CallID != "" && c.LegKind == cdr.SIPCall && c.Handle == e.Handle {
+		p.leg(c).call = strings.Clone(b.CallID)
 	}
 }
 

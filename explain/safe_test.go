@@ -59,7 +59,7 @@ func TestNamesThatClientsChooseSteerNeitherTerminalNorBrowser(t *testing.T) {
 		}
 		s := tellLines(t, name, lines, Query{ID: "1621078475626805"})
 		forms := written(t, s)
-		plain := strings.Count(string(recordedPage(t, "1.1-c_videoroom", "bill-2024-A17")), "<")
+		plain := strings.Count(string(recordedPage(t, "1.1-c_videoroom", Query{OpaqueID: "bill-2024-A17"})), "<")
 		if got := strings.Count(forms["page"], "<"); got != plain && len(name) < 512 { // a longer one is noticed in the page
 			t.Errorf("%.40q: the page has %d tags, not %d", name, got, plain)
 		}
@@ -148,9 +148,9 @@ func mustPage(t *testing.T, s *Story) []byte {
 	return b
 }
 
-func recordedPage(t *testing.T, recording, opaque string) []byte {
+func recordedPage(t *testing.T, recording string, of Query) []byte {
 	t.Helper()
-	return mustPage(t, tell(t, recording, Query{OpaqueID: opaque}))
+	return mustPage(t, tell(t, recording, of))
 }
 
 func TestSecretsAreNeverShown(t *testing.T) {
@@ -183,7 +183,7 @@ func TestThePageRefersToNothing(t *testing.T) {
 	const attributes = "href|src|srcset|action|data|poster|background|xlink:href"
 	reference := regexp.MustCompile(`(?i)(?:\b(?:` + attributes + `)\s*=\s*"([^"]*)"|url\(([^)]*)\)|@import\s+(\S+))`)
 	for _, scene := range scenes {
-		page := string(recordedPage(t, scene.recording, scene.opaque))
+		page := string(recordedPage(t, scene.recording, scene.of))
 		ids := map[string]bool{}
 		for _, m := range regexp.MustCompile(`\bid="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 			if ids[m[1]] {
@@ -213,7 +213,7 @@ func TestThePageRefersToNothing(t *testing.T) {
 // The page has one first heading, no level is skipped, each figure has words, and all that opens closes.
 func TestThePageIsInOrder(t *testing.T) {
 	for _, scene := range scenes {
-		if err := inOrder(recordedPage(t, scene.recording, scene.opaque)); err != nil {
+		if err := inOrder(recordedPage(t, scene.recording, scene.of)); err != nil {
 			t.Errorf("%s: %v", scene.name, err)
 		}
 	}

@@ -13,6 +13,7 @@ type Story struct {
 	Events   int          `json:"events"`
 	Open     bool         `json:"open"` // the session is open where the log ends
 	Headline string       `json:"headline"`
+	Left     string       `json:"left_out,omitempty"` // what of the session is not told
 	Outcomes []Outcome    `json:"outcomes"`
 	Handles  []Handle     `json:"handles"`
 	Timeline []Entry      `json:"timeline"`

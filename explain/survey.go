@@ -18,7 +18,6 @@ type Found struct {
 	Partition int32
 	First     janus.Micros // timestamp of its first event
 	Events    int
-	Why       string   // what of it fits
 	Outcomes  []string // what came of it, one line a leg, maxOutcomes at most
 
 	exact bool // it is the session itself that fits, not the hash of something of it
@@ -58,8 +57,11 @@ func (s *Survey) One() (Found, error) {
 	case 0:
 		return Found{}, errors.New(s.nothing())
 	}
-	lines := []string{fmt.Sprintf("%d sessions fit %s; name one by its id%s:", len(s.Found), s.Query, s.hint())}
-	for i, f := range s.Found {
+	lines := []string{fmt.Sprintf("%d sessions fit %s; name one by its id%s, newest first:", len(s.Found), s.Query,
+		s.hint())}
+	newest := slices.Clone(s.Found)
+	slices.Reverse(newest)
+	for i, f := range newest {
 		if i == maxListed {
 			lines = append(lines, fmt.Sprintf("  and %d more", len(s.Found)-i))
 			break

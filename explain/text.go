@@ -72,6 +72,9 @@ func (p *printer) title(text, aside string) {
 func (p *printer) head(s *Story) {
 	p.block("", 0, bold, "Session "+s.Session+" on "+s.Emitter)
 	p.block("", 0, "", s.Headline)
+	if s.Left != "" {
+		p.block("", 0, yellow, s.Left)
+	}
 	p.block("", 0, dim, fmt.Sprintf("%s, offsets %d to %d of %s", many(s.Events, "event", "events"), s.From.First,
 		s.From.Last, s.From.Name))
 	for _, h := range s.Handles {

@@ -27,6 +27,9 @@ func (b *storyBuilder) write() *Story {
 	b.writeBars()
 	b.writeRecords()
 	b.writeOutcomes()
+	if b.kept != nil {
+		s.Headline = b.callHeadline()
+	}
 	if s.Headline == "" {
 		s.Headline = fmt.Sprintf("%s: %s; the session is open where the log ends",
 			dateTime(s.Begin), many(len(b.parts.handles), "handle", "handles"))
@@ -88,13 +91,19 @@ func (b *storyBuilder) writeBars() {
 			view.Bar.End = p.life().End
 		}
 		for _, l := range p.legs {
-			if l.handle == h.id && l.start != 0 {
+			if l.handle == h.id && l.start != 0 && b.tells(l) {
 				view.Legs = append(view.Legs, p.legBar(l))
 			}
 		}
 		s.Handles = append(s.Handles, view)
 	}
+	if b.kept != nil {
+		b.narrowBars()
+	}
 }
+
+// tells tells whether a leg is told.
+func (b *storyBuilder) tells(l *legState) bool { return b.kept == nil || slices.Contains(b.kept, l) }
 
 // legBar is the time of a leg as a bar: that of its record, or what is known where it has none yet.
 func (p *parts) legBar(l *legState) Bar {
@@ -133,6 +142,25 @@ func (b *storyBuilder) writeRecords() {
 	}
 }
 
+// callHeadline says what came of the calls that were asked for. What carried a call is none by itself.
+func (b *storyBuilder) callHeadline() string {
+	calls := slices.DeleteFunc(slices.Clone(b.calls), func(l *legState) bool { return l.kind == cdr.PeerConnection })
+	if len(calls) == 0 {
+		calls = b.calls
+	}
+	l := calls[0]
+	text := dateTime(l.start) + ": "
+	if l.record != nil {
+		text += outcome(l.record)
+	} else {
+		text += b.parts.legName(l.handle, l.kind, l.index) + l.soFar()
+	}
+	if n := len(calls) - 1; n > 0 {
+		text += fmt.Sprintf("; and %d more", n)
+	}
+	return text
+}
+
 // headline says what came of a session, by its record.
 func (b *storyBuilder) headline(r *cdr.Record) string {
 	text := dateTime(r.StartTime)
@@ -149,6 +177,9 @@ func (b *storyBuilder) writeOutcomes() {
 	legs := slices.Clone(b.parts.legs)
 	slices.SortStableFunc(legs, func(x, y *legState) int { return cmp.Compare(x.start, y.start) })
 	for _, l := range legs {
+		if !b.tells(l) {
+			continue
+		}
 		name := b.parts.legName(l.handle, l.kind, l.index)
 		switch {
 		case l.record != nil:

@@ -21,7 +21,8 @@ import (
 
 // explainOptions are the flags of `cdr explain`.
 type explainOptions struct {
-	query   explain.Query
+	filter  recordFilter
+	query   explain.Query // that the filter and the arguments make
 	html    string
 	json    bool
 	from    string
@@ -33,13 +34,17 @@ func newExplain(environ []string) *cobra.Command {
 	o := explainOptions{}
 	cmd := &cobra.Command{
 		Use:   "explain [SESSION] [FILE]",
-		Short: "Tell what happened in one session, and why its records say so",
+		Short: "Tell what happened in one session or call, and why its records say so",
 		Long: `Tells the story of one session: its events in plain words, what was concluded at each and why, the
 records that came of it, how sure they are, and what is worth noticing. SESSION is a session id, or the
-first digits of a record_id, cdr_id or session_uid. --opaque-id, --call-id or --room find it too; where
-several sessions fit, they are listed.
+first digits of a record_id, cdr_id or session_uid; of a record_id or cdr_id, its call is told.
 
-FILE has one event per line, plain or gzip, as for "cdr assemble"; - is standard input. Without FILE the
+--call-id, --opaque-id, --party, --room, --plugin, --outcome and --emitter find it, too: all that are
+given must hold for one leg. Where several sessions fit, they are listed, newest first. With --call-id,
+--party or --outcome the calls that fit are told, and not the others of their session.
+
+FILE has one event per line, plain or gzip, as for "cdr assemble"; - is standard input. With one of these
+flags a lone argument is the FILE (--session names the session then). Without FILE the
 events come from Kafka: the partition of the session is read from --from to its end and folded again,
 in no consumer group, and nothing is changed. --since, --until and --last bound what is read, by when it
 came to Kafka: what is looked for by a room is found sooner. The policy must be the one that the processors have.
@@ -48,16 +53,13 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 		Example: `  cdr explain 5133196797721488 events.jsonl
   cdr explain 6fa9306f71a8 --html call.html
   cdr explain --opaque-id sip-acct-77 events.jsonl.gz
-  cdr explain --room 1234 --last 2h
+  cdr explain --party alice --outcome busy --last 2h
   cdr explain --call-id 46a3ba0d-5fe5-1240-a69e-4a2e6a0871bc --json`,
 		Args: cobra.MaximumNArgs(2),
 	}
 	flags := config.Bind(cmd.Flags(), "kafka", "topics.events", "policy", "ingest.event_limit", "log")
 	f := cmd.Flags()
-	f.StringVar(&o.query.Emitter, "emitter", "", "the server, where several have a session with that id")
-	f.StringVar(&o.query.OpaqueID, "opaque-id", "", "the session with a handle of this `opaque id`")
-	f.StringVar(&o.query.CallID, "call-id", "", "the session with a SIP call of this `Call-ID`")
-	f.StringVar(&o.query.Room, "room", "", "a session in this `room`")
+	o.filter.bind(cmd)
 	f.StringVar(&o.html, "html", "", "write a page to this `file` instead of text; - is standard output")
 	f.BoolVar(&o.json, "json", false, "write JSON instead of text")
 	f.StringVar(&o.from, "from", "earliest", "where to begin on Kafka: earliest or an `offset`")
@@ -66,14 +68,12 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 	o.when.bind(cmd)
 	wait := patient(cmd)
 	cmd.RunE = wait.run(func(cmd *cobra.Command, args []string) error {
-		if o.query.OpaqueID == "" && o.query.CallID == "" && o.query.Room == "" && len(args) > 0 {
-			o.query.ID, args = strings.ToLower(args[0]), args[1:]
-		}
-		if err := errors.Join(o.query.Check(), o.when.parse(time.Now())); err != nil {
+		args, err := o.meant(args)
+		if err := errors.Join(err, o.when.parse(time.Now())); err != nil {
 			return &cli.UsageError{Err: err}
 		}
 		if len(args) > 1 {
-			return cli.Misused("name a session or --opaque-id, --call-id or --room, and one file at most")
+			return cli.Misused("name a session once, and one file at most")
 		}
 		begin, err := parseFrom(o.from, "earliest")
 		if err != nil {
@@ -109,6 +109,20 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 	return cmd
 }
 
+// meant makes the query of the flags and the arguments, and returns the arguments that are left. With a flag that says
+// what is looked for, a lone argument is the file.
+func (o *explainOptions) meant(args []string) ([]string, error) {
+	err := o.filter.check()
+	f := &o.filter
+	o.query = explain.Query{ID: f.session, Emitter: f.emitter, OpaqueID: f.opaque, CallID: f.call, Room: f.room,
+		Plugin: f.plugin, Party: f.party, Outcome: f.outcome}
+	if o.query.ID == "" && (len(args) == 2 || len(args) == 1 && o.query == (explain.Query{Emitter: f.emitter})) {
+		o.query.ID, args = args[0], args[1:]
+	}
+	o.query.ID = strings.ToLower(o.query.ID)
+	return args, errors.Join(err, o.query.Check())
+}
+
 // ofFile makes the story of a session in a file.
 func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain.Options,
 	limit int) (*explain.Story, error) {
@@ -140,7 +154,7 @@ func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain
 		return nil, err
 	}
 	file.complain = io.Discard // once is enough
-	return explain.Tell(cmd.Context(), options, file.inputs, found.Emitter, found.Session)
+	return explain.TellOf(cmd.Context(), options, file.inputs, found, o.query)
 }
 
 // keepInput copies an input into a file that is removed by the caller.

@@ -61,8 +61,7 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 		return nil, err
 	}
 	span := log.span(found.Partition, begin)
-	story, err := explain.Tell(ctx, log.options(found.Partition), log.inputs(found.Partition, begin), found.Emitter,
-		found.Session)
+	story, err := explain.TellOf(ctx, log.options(found.Partition), log.inputs(found.Partition, begin), found, o.query)
 	if err == nil && span.From > 0 {
 		story.Noticed = append(story.Noticed,
 			fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", span.From))

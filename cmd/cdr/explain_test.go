@@ -92,7 +92,7 @@ func TestOneOfSeveralServersIsNamed(t *testing.T) {
 	events := file(t, "1.1-f_sip")
 	both := events + strings.ReplaceAll(events, "janus-par-01", "janus-lon-02")
 	if got := says(t, both, "explain", sipSession, "-"); got.code != cli.Failed ||
-		!strings.Contains(got.err, "2 sessions fit id "+sipSession+"; name one by its id and --emitter:") {
+		!strings.Contains(got.err, "2 sessions fit id "+sipSession+"; name one by its id and --emitter, newest first:") {
 		t.Errorf("%+v", got)
 	}
 	got := says(t, both, "explain", sipSession, "-", "--emitter", "janus-lon-02")
@@ -143,7 +143,8 @@ func TestWhoAsksForNothingOrForTooMuchIsTold(t *testing.T) {
 	for line, want := range map[string]string{
 		"explain":                         "say which session",
 		"explain abc -":                   "at least 6 digits",
-		"explain --room 1 a b":            "one file at most",
+		"explain --room 1 1 b c":          "takes other arguments",
+		"explain --session 1 a b":         "one file at most",
 		"explain 1 --room 1":              "", // 1 is the file
 		"explain 1 - --html x --json":     "none of the others can be",
 		"explain abcdef --from 17":        "an offset belongs to one partition",
@@ -207,5 +208,28 @@ func TestAStoryIsToldFromThePartitionOfTheSession(t *testing.T) {
 	// Nothing was written, and no group was made.
 	if got := s.says("tail", "--from", "earliest", "--once"); got.out != "" {
 		t.Errorf("records: %s", got.out)
+	}
+}
+
+func TestTheFlagsOfExplainAreThoseOfTail(t *testing.T) {
+	events := file(t, "1.1-f_sip")
+	busy := says(t, events, "explain", "--outcome", "busy", "--party", "dave", "-")
+	if busy.code != cli.OK || !strings.Contains(busy.out, "sip:dave@127.0.0.1:5072 was busy") ||
+		!strings.Contains(busy.out, "Left out: 12 other legs") || strings.Contains(busy.out, "carol") {
+		t.Errorf("%+v", busy)
+	}
+	for _, args := range [][]string{{"--session", sipSession, "--outcome", "busy", "-"},
+		{sipSession, "-", "--outcome", "busy"}, {"--plugin", "sip", "--emitter", "janus-par-01", "--outcome", "BUSY", "-"}} {
+		if got := says(t, events, append([]string{"explain"}, args...)...); got != busy {
+			t.Errorf("%q: another story: %+v", args, got)
+		}
+	}
+	if got := says(t, events, "explain", "--outcome", "buzy", "-"); got.code != cli.Usage ||
+		!strings.Contains(got.err, "did you mean busy?") {
+		t.Errorf("%+v", got)
+	}
+	if got := says(t, events, "explain", "--outcome", "missed", "-"); got.code != cli.Failed ||
+		!strings.Contains(got.err, `no session fits outcome "MISSED"`) {
+		t.Errorf("%+v", got)
 	}
 }
