@@ -23,7 +23,7 @@ func NewFold(policy Policy, source Source) (*Fold, error) {
 }
 
 // OpenFold goes on from states, which are the fold's from now on: those that another one left (States), or a changelog.
-// The repetitions of records before Next are known when these were recalled.
+// The repetitions of records before Next are known when these were given to PrimeWindow.
 func OpenFold(policy Policy, source Source, states MemoryStates) (*Fold, error) {
 	p, err := Open(policy, source, states)
 	if err != nil {

@@ -199,7 +199,7 @@ func (p *Partition) Next() int64 {
 
 // PrimeWindow notes a record before Next, so that a repetition of it that is still to come is known for one: what repetitions
 // are told by is not among the states. It comes after Open and before the first Apply, with the last WindowSize records
-// before Next, or as many as there are, in the order of their offsets. Whoever leaves it out, or recalls fewer, counts
+// before Next, or as many as there are, in the order of their offsets. Whoever leaves it out, or notes fewer, counts
 // repetitions as events of their own (event_count instead of duplicate_count); what they say changes nothing twice.
 func (p *Partition) PrimeWindow(in Input) {
 	if in.Kind == KindEvent || in.Kind == KindCopy {

@@ -36,7 +36,7 @@ func (c *Config) check(use []string) (complaints []error) {
 	c.checkTimes(complain)
 	c.checkRules(complain)
 	c.checkIngest(complain)
-	c.checkSources(complain, use)
+	c.checkSources(complain)
 	c.checkNames(complain)
 	c.checkStateDir(complain, use)
 	c.readFiles(complain, use)
@@ -336,13 +336,9 @@ func (c *Config) checkIngest(complain complain) {
 	c.checkSenders(complain)
 }
 
-// checkSources wants what belongs together, and one way in at least.
-func (c *Config) checkSources(complain complain, use []string) {
+// checkSources wants what belongs together.
+func (c *Config) checkSources(complain complain) {
 	in := c.Ingest
-	if uses(use, "ingest.listen") && in.Listen == "" && in.WebSocket.Listen == "" && in.RabbitMQ.URL == "" &&
-		len(in.MQTT.Brokers)+len(in.Nanomsg.Connect)+len(in.Nanomsg.Listen) == 0 && in.GELF == (IngestGELF{}) {
-		complain("ingest.listen", "it is empty, and there is no other way in", "write host:port, or :port for all interfaces")
-	}
 	if !strings.HasPrefix(in.WebSocket.Path, "/") {
 		complain("ingest.websocket.path", fmt.Sprintf("%q is not a path", in.WebSocket.Path), "begin it with a slash: /events")
 	}

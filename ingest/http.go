@@ -258,3 +258,5 @@ var (
 	_ Source       = (*HTTP)(nil)
 	_ http.Handler = (*HTTP)(nil)
 )
+
+var _ Source = (*HTTP)(nil)

@@ -258,3 +258,5 @@ var (
 	_ Source       = (*WebSocket)(nil)
 	_ http.Handler = (*WebSocket)(nil)
 )
+
+var _ Source = (*WebSocket)(nil)

@@ -1,7 +1,10 @@
 package janus
 
 import (
+	"cmp"
+	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -63,15 +66,7 @@ func TestEachRecordedPluginEventStandsInTheTableWithItsMembers(t *testing.T) {
 				continue
 			}
 			seen[event] = true
-			for member, set := range map[string]bool{
-				"room": body.Room.Known(), "id": body.ID.Known(), "feed": body.Feed.Known(), "private_id": body.PrivateID != 0,
-				"streams": body.Streams != 0, "username": body.Username != "", "display": body.Display != "",
-				"displayname": body.DisplayName != "", "identity": body.Identity != "", "caller": body.Caller != "",
-				"callee": body.Callee != "", "call-id": body.CallID != "", "referred_by": body.ReferredBy != "",
-				"code": body.Code != 0, "reason": body.Reason != "", "reason_header": body.ReasonText != "", "reason_header_protocol": body.ReasonProtocol != "", "reason_header_cause": body.ReasonCause != "",
-				"sip":  body.SIP != "",
-				"type": body.SDPType != "", "master_id": body.MasterID != 0, "helper": body.Helper, "setup": body.Setup,
-			} {
+			for member, set := range members(body) {
 				if set && !slices.ContainsFunc(known, func(r row) bool { return slices.Contains(r.members, member) }) {
 					t.Errorf("%s: the table has no %s for %s", name, member, event)
 				}
@@ -80,5 +75,61 @@ func TestEachRecordedPluginEventStandsInTheTableWithItsMembers(t *testing.T) {
 	}
 	if len(seen) < 40 {
 		t.Errorf("the recordings have %d events of plugins only", len(seen))
+	}
+}
+
+// keys of members that are not named like their field.
+var keys = map[string]string{
+	"PrivateID": "private_id", "CallID": "call-id", "ReferredBy": "referred_by", "ReasonText": "reason_header",
+	"ReasonProtocol": "reason_header_protocol", "ReasonCause": "reason_header_cause", "SDPType": "type",
+	"MasterID": "master_id",
+}
+
+// members are the keys of all that the event can have in data, and whether this one has it. Its name, and the feeds of
+// its streams, are none.
+func members(body *PluginEvent) map[string]bool {
+	all := map[string]bool{}
+	v := reflect.ValueOf(body).Elem()
+	for i := range v.NumField() {
+		switch field := v.Type().Field(i).Name; field {
+		case "Plugin", "Name", "Key", "Feeds":
+		default:
+			set := !v.Field(i).IsZero()
+			if id, ok := v.Field(i).Interface().(ID); ok {
+				set = id.Known()
+			}
+			all[cmp.Or(keys[field], strings.ToLower(field))] = set
+		}
+	}
+	return all
+}
+
+func TestEachMemberOfAPluginEventIsReadAndStandsInTheTable(t *testing.T) {
+	rows := table(t)
+	var p Parser
+	read := func(member string) bool {
+		for _, value := range []string{`"a"`, `7`, `true`, `[{}]`} {
+			e, err := p.Parse(fmt.Appendf(nil,
+				`{"type":64,"timestamp":1700000000000000,"event":{"plugin":"p","data":{%q:%s}}}`, member, value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if members(e.Body.(*PluginEvent))[member] {
+				return true
+			}
+		}
+		return false
+	}
+	for member := range members(&PluginEvent{}) {
+		if !read(member) {
+			t.Errorf("pluginBody reads no %q", member)
+		}
+		stands := false
+		for _, all := range rows {
+			stands = stands || slices.ContainsFunc(all, func(r row) bool { return slices.Contains(r.members, member) })
+		}
+		if !stands {
+			t.Errorf("the table has no event with %q", member)
+		}
 	}
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,4 +123,32 @@ func sameShape(a, b any) bool {
 		return ok
 	}
 	return a == b
+}
+
+// harmless are members of what plugins tell that name nobody, or only by a URI, which is replaced wherever it stands.
+const harmless = "call-id code feed helper id identity master_id private_id reason reason_header reason_header_cause " +
+	"reason_header_protocol room setup sip streams type"
+
+func TestWhatAPluginTellsOfPersonsHasAStandIn(t *testing.T) {
+	page, err := os.ReadFile("../../janus/EVENTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	member, aside := regexp.MustCompile(`[a-z][a-z_-]+`), regexp.MustCompile(`\(.*?\)`)
+	seen := 0
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 7 || strings.HasPrefix(cells[1], "-") || strings.TrimSpace(cells[1]) == "Plugin" {
+			continue
+		}
+		for _, m := range member.FindAllString(aside.ReplaceAllString(cells[3], ""), -1) {
+			seen++
+			if named[m] == "" && !slices.Contains(strings.Fields(harmless), m) {
+				t.Errorf("may %s of %s name a person? Say so in named, or here", m, cells[2])
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d members were found", seen)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	"januscdr/internal/wiring"
 )
 
-// sources are those that the configuration asks for.
+// sources are those that the configuration asks for, one at least.
 func sources(c *config.Config, log hclog.Logger) (all []ingest.Source, err error) {
 	in := c.Ingest
 	var shown *tls.Config
@@ -56,6 +57,10 @@ func sources(c *config.Config, log hclog.Logger) (all []ingest.Source, err error
 	}
 	if g := in.GELF; g.TCP != "" || g.UDP != "" {
 		all = append(all, &ingest.GELF{TCP: g.TCP, UDP: g.UDP})
+	}
+	if len(all) == 0 {
+		return nil, errors.New("ingest.listen: it is empty, and there is no other way in: " +
+			"write host:port, or :port for all interfaces")
 	}
 	return all, nil
 }

@@ -28,14 +28,11 @@ func TestEachWayInIsOpenedWhenItIsToldWhere(t *testing.T) {
 		}
 		c, err := config.Load(config.Sources{Flags: flags})
 		if err != nil {
-			if scene.want != "" {
-				t.Errorf("%s: %v", scene.flags, err)
-			}
-			continue
+			t.Fatal(err)
 		}
 		all, err := sources(c, hclog.NewNullLogger())
-		if err != nil {
-			t.Fatal(err)
+		if (err != nil) != (scene.want == "") {
+			t.Errorf("%s: %v", scene.flags, err)
 		}
 		var got []string
 		for _, s := range all {
