@@ -73,8 +73,7 @@ func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 		kgo.RecordDeliveryTimeout(max(o.Delivery, time.Second)), // the shortest that franz-go takes
 		kgo.ProduceRequestTimeout(min(max(o.Delivery, time.Second), 5*time.Second)),
 		kgo.RequestTimeoutOverhead(3*time.Second), // a broker that hangs is left early enough to try another
-		kgo.DialTimeout(3*time.Second),
-		kgo.RetryBackoffFn(retryPause), // senders wait: a leader that moved must be found soon
+		kgo.RetryBackoffFn(retryPause),            // senders wait: a leader that moved must be found soon
 		kgo.MetadataMinAge(500*time.Millisecond),
 		kgo.ProducerLinger(0),                 // a sender has one body in flight: to wait for more would only slow it down
 		kgo.MaxBufferedRecords(math.MaxInt32), // inflight below is the bound: it takes whole batches

@@ -25,6 +25,7 @@ func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 	brokers, _ := cl.OptValue(kgo.SeedBrokers).([]string)
 	seeds := cl.SeedBrokers()
 	ids := make([]string, len(seeds))
+	others := make([]error, len(seeds))
 	var asked sync.WaitGroup
 	for i, seed := range seeds {
 		asked.Go(func() {
@@ -33,10 +34,17 @@ func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 			answer, err := seed.Request(ctx, ask)
 			if response, ok := answer.(*kmsg.MetadataResponse); err == nil && ok && response.ClusterID != nil {
 				ids[i] = *response.ClusterID
+			} else if errors.Is(err, ErrOtherCluster) {
+				others[i] = err
 			}
 		})
 	}
 	asked.Wait()
+	for _, other := range others {
+		if other != nil {
+			return "", fmt.Errorf("look at the cluster: %w: %w: name the brokers of one cluster", ErrTwoClusters, other)
+		}
+	}
 	first := -1
 	for i := range ids {
 		switch {

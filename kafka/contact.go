@@ -2,11 +2,13 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // AwayAfter is how long no broker has answered when Kafka counts as away. A member of a group hears from a broker each
@@ -19,17 +21,41 @@ const (
 	probeLimit = 5 * time.Second
 )
 
-// Contact notes when a broker answered last, whatever it was asked. All clients that are made with it write to the same
-// one. The zero value is ready for use; no broker has answered yet.
-type Contact struct{ last atomic.Int64 }
+// Contact notes when a broker of our cluster answered last, whatever it was asked, and which cluster that is. All
+// clients that are made with it write to the same one. The zero value is ready for use; no broker has answered yet.
+type Contact struct {
+	last atomic.Int64
+	home home
+}
 
 var _ kgo.HookBrokerRead = (*Contact)(nil)
 
-// OnBrokerRead is called by the clients for each answer.
-func (c *Contact) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+// OnBrokerRead is called by the clients for each answer. Those at the beginning of a connection can be another
+// cluster's.
+func (c *Contact) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	switch kmsg.Key(key) {
+	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate:
+		return
+	}
 	if err == nil {
 		c.last.Store(time.Now().UnixNano())
 	}
+}
+
+// Away says in a line that no broker answers, and for how long; and if it is so, that another cluster does at their
+// address. Empty: it was reached within AwayAfter, and no other cluster answered since.
+func (c *Contact) Away() string {
+	silence, ever := c.Silence()
+	switch stranger := c.home.strange(); {
+	case !ever:
+		return "kafka has not answered yet"
+	case stranger != nil && silence >= probeAfter:
+		return fmt.Sprintf("kafka has not answered for %v: %v at its address; nothing is written to it",
+			silence.Round(time.Second), stranger)
+	case silence >= AwayAfter:
+		return fmt.Sprintf("kafka has not answered for %v", silence.Round(time.Second))
+	}
+	return ""
 }
 
 // Silence is how long ago a broker answered last; false when none ever did.

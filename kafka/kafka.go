@@ -33,7 +33,9 @@ type Options struct {
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	Log    hclog.Logger // nil: silent
 
-	Contact *Contact // hears of each answer of a broker; nil: nobody wants to know
+	// Contact hears of each answer of a broker, and holds which cluster it is: all clients that are made with it speak to
+	// the one that answered first, and to no other. Nil: each client for itself.
+	Contact *Contact
 }
 
 // TLS says whom to trust and how to show who we are. Files are PEM.
@@ -83,19 +85,22 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 	}
 	opts = append(opts, kgo.ProducerBatchCompression(codec, kgo.NoCompression()))
 
-	switch {
-	case o.TLS != nil:
+	dial := o.Dialer
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	if o.TLS != nil {
 		if err := o.TLS.renew(); err != nil {
 			return nil, err
 		}
-		dial := o.Dialer
-		if dial == nil {
-			dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
-		}
-		opts = append(opts, kgo.Dialer(overTLS(dial, o.TLS.current)), kgo.WithHooks(speaksOverTLS{}))
-	case o.Dialer != nil:
-		opts = append(opts, kgo.Dialer(o.Dialer))
+		dial = overTLS(dial, o.TLS.current)
+		opts = append(opts, kgo.WithHooks(speaksOverTLS{}))
 	}
+	began := &home{}
+	if o.Contact != nil {
+		began = &o.Contact.home
+	}
+	opts = append(opts, kgo.Dialer(toHome(dial, began, id, o.SASL != nil, o.logger())))
 
 	if o.SASL != nil {
 		mechanism, err := o.SASL.mechanism()

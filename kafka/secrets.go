@@ -17,8 +17,9 @@ import (
 // Certificates are renewed while a process runs. Connections that are open stay, each new one takes what
 // was read last.
 
-// dialTimeout is how long a connection over TLS may take to be opened, without the handshake.
-const dialTimeout = 5 * time.Second
+// dialTimeout is how long a connection may take to be opened, without the handshake of TLS: a broker that hangs is left
+// early enough to try another.
+const dialTimeout = 3 * time.Second
 
 // material is what the files of TLS hold.
 type material struct {
@@ -80,8 +81,7 @@ func (t *TLS) current() *tls.Config {
 }
 
 // overTLS speaks TLS on the connections of a dialer.
-func overTLS(dial func(context.Context, string, string) (net.Conn, error),
-	current func() *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+func overTLS(dial dialer, current func() *tls.Config) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {

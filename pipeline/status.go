@@ -51,19 +51,14 @@ type Details struct {
 type Status struct {
 	Ready      bool              // see Processor.Ready
 	Partitions []PartitionStatus // in order; those of this process only
-	// Silence is how long no broker has answered; -1 when none ever did.
-	Silence time.Duration
-	Reached bool // a broker has answered within kafka.AwayAfter
+	Away       string            // since when, and why, Kafka counts as away; empty: it is there
 }
 
 // Status tells how things are.
 func (p *Processor) Status() Status {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()
-	s := Status{Ready: p.board.ready(), Silence: -1, Reached: p.board.contact.Reached()}
-	if silence, ever := p.board.contact.Silence(); ever {
-		s.Silence = silence
-	}
+	s := Status{Ready: p.board.ready(), Away: p.board.contact.Away()}
 	for _, partition := range slices.Sorted(maps.Keys(p.board.partitions)) {
 		s.Partitions = append(s.Partitions, *p.board.partitions[partition])
 	}
@@ -101,7 +96,7 @@ func (b *board) ready() bool {
 			return false
 		}
 	}
-	return len(b.joined) > 0 && b.contact.Reached()
+	return len(b.joined) > 0 && b.contact.Away() == ""
 }
 
 // heard is when a broker answered last: what was known then of the end of the log was true.

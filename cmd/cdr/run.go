@@ -139,19 +139,11 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 	}, err
 }
 
-// away says that Kafka does not answer, and how long it has not; -1: it never did.
-func away(silence time.Duration) string {
-	if silence < 0 {
-		return "kafka has not answered yet"
-	}
-	return fmt.Sprintf("kafka has not answered for %v", silence.Round(time.Second))
-}
-
 // readiness is what a load balancer or a rolling restart wants to know of the processor.
 func readiness(s pipeline.Status) admin.Readiness {
 	r := admin.Readiness{Ready: s.Ready}
-	if !s.Reached {
-		r.Reasons = append(r.Reasons, away(s.Silence))
+	if s.Away != "" {
+		r.Reasons = append(r.Reasons, s.Away)
 	}
 	for _, p := range s.Partitions {
 		switch p.State {

@@ -127,19 +127,22 @@ func TestTheBoundsOfTheConfigurationAreThoseOfTheFold(t *testing.T) {
 }
 
 func TestReadinessSaysWhatBecomesOfEachPartition(t *testing.T) {
-	none, err := json.Marshal(readiness(pipeline.Status{Reached: true}))
+	none, err := json.Marshal(readiness(pipeline.Status{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	some, err := json.Marshal(readiness(pipeline.Status{Ready: true, Reached: true, Partitions: []pipeline.PartitionStatus{
+	some, err := json.Marshal(readiness(pipeline.Status{Ready: true, Partitions: []pipeline.PartitionStatus{
 		{Partition: 3, Worker: 1, State: pipeline.Running, Position: 17, Lag: 2, OpenSessions: 5, Restored: 9, ToRestore: 9},
 	}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	away, err := json.Marshal(readiness(pipeline.Status{Silence: 70 * time.Second, Partitions: []pipeline.PartitionStatus{
-		{Partition: 3, State: pipeline.Lost, Position: 17, Lag: 2, OpenSessions: 5},
-	}}))
+	away, err := json.Marshal(readiness(pipeline.Status{
+		Away: "kafka has not answered for 1m10s",
+		Partitions: []pipeline.PartitionStatus{
+			{Partition: 3, State: pipeline.Lost, Position: 17, Lag: 2, OpenSessions: 5},
+		},
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

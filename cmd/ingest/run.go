@@ -63,8 +63,8 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 					r.Reasons = []string{notPrepared}
 				case ctx.Err() != nil:
 					r.Reasons = []string{"it stops"}
-				case !spools && !o.Kafka.Contact.Reached():
-					r.Reasons = []string{away(o.Kafka.Contact)}
+				case !spools && o.Kafka.Contact.Away() != "":
+					r.Reasons = []string{o.Kafka.Contact.Away()}
 				case failure != "":
 					r.Reasons = []string{failure}
 				default:
@@ -168,19 +168,10 @@ func detailsOf(s spool.Stats, prepared bool, contact *kafka.Contact) details {
 	switch {
 	case !prepared:
 		d.Kafka = notPrepared
-	case !contact.Reached():
-		d.Kafka = away(contact)
+	default:
+		d.Kafka = contact.Away()
 	}
 	return d
-}
-
-// away says that Kafka does not answer, and how long it has not.
-func away(contact *kafka.Contact) string {
-	silence, ever := contact.Silence()
-	if !ever {
-		return "kafka has not answered yet"
-	}
-	return fmt.Sprintf("kafka has not answered for %v", silence.Round(time.Second))
 }
 
 const notPrepared = "kafka has not answered yet, or its topics are not checked"

@@ -29,6 +29,7 @@ const partitions = 5
 // A site is one deployment: topics and a group of its own, and the settings that its processes share.
 type site struct {
 	settings map[string]string
+	brokers  []string
 	topics   kafka.Topics
 	group    string
 	client   *kgo.Client
@@ -45,7 +46,7 @@ func newSiteOn(t *testing.T, brokers []string) *site {
 	t.Helper()
 	name := fmt.Sprintf("e2e-%08x", rand.Uint32())
 	s := &site{
-		group: name,
+		group: name, brokers: brokers,
 		topics: kafka.Topics{
 			Events: name + ".events", CDR: name + ".cdr", State: name + ".state", DLQ: name + ".dlq",
 			Partitions: partitions, Replication: -1,
@@ -228,7 +229,7 @@ func (s *site) records(t *testing.T) map[string]record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := kafka.NewReader(kafka.Options{Brokers: brokers}, s.topics.CDR, whole)
+	reader, err := kafka.NewReader(kafka.Options{Brokers: s.brokers}, s.topics.CDR, whole)
 	if err != nil {
 		t.Fatal(err)
 	}
