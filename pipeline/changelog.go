@@ -24,12 +24,16 @@ import (
 // A state store has all of them but barriers. In its database the letter 's' stands before each, and the letter 'm'
 // alone is the key of its checkpoint.
 const (
-	barrierKey = "b"
-	originKey  = "o"
+	positionKind = 'p'
+	barrierKey   = "b"
+	originKey    = "o"
 )
 
 // isBarrier tells a barrier from what belongs to the fold.
 func isBarrier(key []byte) bool { return string(key) == barrierKey }
+
+// isPosition tells the record that says how far the fold has come.
+func isPosition(key []byte) bool { return len(key) > 0 && key[0] == positionKind }
 
 // Barrier tells whether a record of the changelog is the barrier of a restore, and whose: the transactional id of the
 // worker that was given the partition, GROUP-INSTANCE-NUMBER.
@@ -37,22 +41,30 @@ func Barrier(r *kgo.Record) (worker string, ok bool) {
 	return string(r.Value), isBarrier(r.Key)
 }
 
-// checkpoint is what the state store keeps for us: up to where in the changelog it is told, and since when.
+// checkpoint is what the state store keeps for us: up to where in the changelog it is told, in which of its histories,
+// and since when.
 type checkpoint struct {
 	next int64 // offset in the changelog partition from which on to replay
 	at   time.Time
+	// epoch of a leader of the partition that had all of it: not a later one than that of the record before next, and
+	// mostly that. -1 when it is not known. See regrown.
+	epoch int32
 }
 
-const checkpointVersion = 1
+const (
+	checkpointVersion = 2
+	checkpointNoEpoch = 1 // the version before, which had none
+)
 
 func (c checkpoint) bytes() []byte {
 	b := binary.AppendUvarint([]byte{checkpointVersion}, uint64(c.next))
-	return binary.AppendVarint(b, c.at.UnixMilli())
+	b = binary.AppendVarint(b, c.at.UnixMilli())
+	return binary.AppendVarint(b, int64(c.epoch))
 }
 
 // readCheckpoint returns false for what is none of ours: then everything is to be replayed.
 func readCheckpoint(b []byte) (checkpoint, bool) {
-	if len(b) == 0 || b[0] != checkpointVersion {
+	if len(b) == 0 || b[0] != checkpointVersion && b[0] != checkpointNoEpoch {
 		return checkpoint{}, false
 	}
 	next, n := binary.Uvarint(b[1:])
@@ -63,7 +75,16 @@ func readCheckpoint(b []byte) (checkpoint, bool) {
 	if m <= 0 {
 		return checkpoint{}, false
 	}
-	return checkpoint{next: int64(next), at: time.UnixMilli(at)}, true
+	c := checkpoint{next: int64(next), at: time.UnixMilli(at), epoch: -1}
+	if b[0] == checkpointNoEpoch {
+		return c, true
+	}
+	epoch, m := binary.Varint(b[1+n+m:])
+	if m <= 0 || int64(int32(epoch)) != epoch {
+		return checkpoint{}, false
+	}
+	c.epoch = int32(epoch)
+	return c, true
 }
 
 // maxCheckpointAge is half of how long the changelog keeps deletions: an older store could miss one and bring a closed
@@ -76,6 +97,7 @@ const clockSlack = time.Hour
 
 // tooOld tells whether the changelog may have forgotten deletions since a checkpoint of that age.
 func tooOld(age time.Duration) bool {
+	//mutant:checkpoint-of-the-future
 	return age > maxCheckpointAge || age < -clockSlack
 }
 

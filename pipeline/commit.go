@@ -44,6 +44,7 @@ type txnClient interface {
 	AbortBufferedRecords(context.Context) error
 	EndTransaction(context.Context, kgo.TransactionEndTry) error
 
+	PartitionLeader(topic string, partition int32) (leader, epoch int32, err error)
 	GroupMetadata() (member string, generation int32)
 	Request(context.Context, kmsg.Request) (kmsg.Response, error) // of offsets, see fence
 }
@@ -77,6 +78,7 @@ type taskCommit struct {
 	task     *task
 	step     cdr.Step
 	position *kgo.Record // of the changelog; it has an offset once it is acknowledged
+	epoch    int32       // of the leader of the changelog partition, before anything is written
 }
 
 // commit lets the world see what the tasks have folded, then remembers it. The order is the meaning:
@@ -162,7 +164,7 @@ func (c *committer) gather(tasks []*task) (batch []*taskCommit, records []*kgo.R
 		if len(step.Changes) == 0 {
 			continue
 		}
-		tc := &taskCommit{task: t, step: step}
+		tc := &taskCommit{task: t, step: step, epoch: c.epoch(t)}
 		batch = append(batch, tc)
 		for i := range step.Records {
 			r, err := c.record(t.partition, &step.Records[i])
@@ -180,6 +182,16 @@ func (c *committer) gather(tasks []*task) (batch []*taskCommit, records []*kgo.R
 		}
 	}
 	return batch, records, nil
+}
+
+// epoch is that of the leader of a changelog partition, as far as we know. Asked before anything is written, it is not
+// a later one than that of the leader who takes it: brokers do not say in answer to a message which one it has.
+func (c *committer) epoch(t *task) int32 {
+	_, epoch, err := c.client.PartitionLeader(c.topics.State, t.partition)
+	if err != nil { // of a client that has written nothing so far, or the leader is away
+		return t.changelog.epoch
+	}
+	return max(epoch, t.changelog.epoch)
 }
 
 func (c *committer) state(partition int32, key, value []byte) *kgo.Record {
@@ -279,13 +291,13 @@ func (c *committer) applyCommitted(batch []*taskCommit) error {
 	for _, tc := range batch {
 		t := tc.task
 		//mutant:checkpoint-of-commit
-		at := checkpoint{next: tc.position.Offset + 1, at: now}
+		at := checkpoint{next: tc.position.Offset + 1, at: now, epoch: tc.epoch}
 		if err := t.store.Remember(ofChanges(tc.step.Changes), at.bytes()); err != nil {
 			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, tc.step.Next, err)
 		}
 		c.hooks.at(AfterRemember)
 		t.fold.Committed()
-		t.changelog.next, t.positionKey = at.next, tc.position.Key
+		t.changelog.next, t.changelog.epoch, t.positionKey = at.next, at.epoch, tc.position.Key
 		t.due = t.fold.Due()
 		m.emitted(tc.step.Records)
 		m.states.Add(float64(len(tc.step.Changes)))

@@ -33,6 +33,7 @@ type script struct {
 	member     string
 	later      string // the member id after the first offsets, if it is another
 	generation int32
+	epoch      int32 // of the leaders of the changelog
 
 	begin   error
 	refuse  func(*kgo.Record) error // the answer to a message
@@ -68,6 +69,10 @@ func (s *script) GroupMetadata() (string, int32) {
 		return s.later, s.generation
 	}
 	return s.member, s.generation
+}
+
+func (s *script) PartitionLeader(string, int32) (leader, epoch int32, err error) {
+	return 1, s.epoch, nil
 }
 
 func (s *script) BeginTransaction() error {
@@ -277,8 +282,12 @@ var write = []string{
 func TestACommitWritesAllOfATaskWithThePositionLastAndIsRememberedAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
+	d.script.epoch = 6
 	d.hooks.crash = func(point CrashPoint) {
-		if point == AfterEnd { // the last moment before
+		switch point {
+		case AfterProduce:
+			d.script.epoch = 7 // nobody says whether it was there before what was written
+		case AfterEnd: // the last moment before
 			d.nothingIsRemembered(t)
 		}
 	}
@@ -299,8 +308,8 @@ func TestACommitWritesAllOfATaskWithThePositionLastAndIsRememberedAfterTheEnd(t 
 		if len(states) < 3 || string(last[0].Key) != "p" {
 			t.Fatalf("partition %d: %d states, the last one %q, want the position", task.partition, len(states), last[0].Key)
 		}
-		if at, ok := readCheckpoint(task.store.Checkpoint()); !ok || at.next != last[0].Offset+1 {
-			t.Errorf("partition %d: the store is told up to %v, want %d", task.partition, at, last[0].Offset+1)
+		if at, ok := readCheckpoint(task.store.Checkpoint()); !ok || at.next != last[0].Offset+1 || at.epoch != 6 {
+			t.Errorf("partition %d: the store is told up to %v, want %d of epoch 6", task.partition, at, last[0].Offset+1)
 		}
 		for _, r := range states {
 			if value, err := task.store.Get(r.Key); err != nil || !bytes.Equal(value, r.Value) {

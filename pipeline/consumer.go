@@ -288,6 +288,11 @@ func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *re
 		return nil
 	case c.classify.permanent(outcome.err) != nil:
 		return c.classify.permanent(outcome.err)
+	case errors.Is(outcome.err, errHanging): // another process would fare no better
+		c.log.Error("a partition stands still, see docs/operations.md, hanging transaction", "partition", partition,
+			"error", outcome.err)
+		c.startRestore(ctx, partition, attempt.place, attempt.tries)
+		return nil
 	case attempt.tries >= restoreTries:
 		return outcome.err
 	}
@@ -305,6 +310,8 @@ func (c *consumer) handOver() error {
 	known := c.client.CommittedOffsets()[topic]
 	for partition, t := range c.restored {
 		if _, ok := known[partition]; !ok {
+			//mutant:says-that-it-waits
+			c.waitsForOffset(t)
 			continue // the client is still asking the group for its offset, and would forget ours
 		}
 		if group, ok := c.member.inbox.groupOffset(partition); ok && group != t.fold.Next() {
@@ -326,6 +333,22 @@ func (c *consumer) handOver() error {
 		c.log.Info("task started", "partition", partition, "position", t.next(), "open_sessions", t.fold.OpenSessions())
 	}
 	return nil
+}
+
+// waitsForOffset says that a restored task cannot begin, when that lasts: the client asks the group for an offset, and
+// the group gives none while a transaction has one in hand. One that nobody ends keeps it so for ever.
+func (c *consumer) waitsForOffset(t *task) {
+	now := time.Now()
+	if t.waits.IsZero() {
+		t.waits, t.said = now, now
+	}
+	if now.Sub(t.said) < stuckAfter {
+		return
+	}
+	t.said = now
+	c.log.Warn("task waits for the group's offset: a transaction is open on it, or its coordinator does not answer; if "+
+		"it lasts, see docs/operations.md, hanging transaction", "partition", t.partition, "group", c.group,
+		"waited", now.Sub(t.waits).Round(time.Second))
 }
 
 // drop ends a task, or the restore of one: the partition is not ours any more.

@@ -81,6 +81,9 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		m.inbox.put(event{lost: partitions[m.topic]})
 	}
+	// A member that says nothing is thrown out, as another by its id, before the group goes on without it.
+	//mutant:time-to-join
+	timeToJoin := m.sessionTimeout + rebalanceTime
 	client, err := kgo.NewClient(append(append(opts, offsets.opts()...),
 		kgo.WithContext(lives),
 		kgo.DisableAutoCommit(), // offsets go with the transactions
@@ -94,8 +97,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(m.sessionTimeout),
 		kgo.HeartbeatInterval(min(time.Second, m.sessionTimeout/4)), // by them members hear that partitions move
-		// A member that says nothing is thrown out, as another by its id, before the group goes on without it.
-		kgo.RebalanceTimeout(m.sessionTimeout+rebalanceTime),
+		kgo.RebalanceTimeout(timeToJoin),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // out of range stops us, it never skips

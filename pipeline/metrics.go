@@ -34,6 +34,8 @@ type metrics struct {
 	restores   *prometheus.CounterVec // by kind
 	restored   prometheus.Counter
 	broken     prometheus.Counter
+	regrown    prometheus.Counter
+	hanging    prometheus.Counter
 	mismatches prometheus.Counter
 	lost       prometheus.Counter
 }
@@ -76,6 +78,10 @@ func newMetrics(r prometheus.Registerer, b *board) *metrics {
 		restores: counters("restores_total", "Restores finished, warm (from a kept state store) or cold.", "kind"),
 		restored: counter("restored_records_total", "Changelog records read by restores."),
 		broken:   counter("stores_broken_total", "State stores that were moved aside and built anew."),
+		regrown: counter("changelog_regrown_total", "Restores that found that Kafka had lost the end of a changelog, and "+
+			"that it had grown again."),
+		hanging: counter("restores_hanging_total", "Restores that gave up waiting for a transaction that nobody ends, and "+
+			"began again."),
 		mismatches: counter("position_mismatches_total", "Restores whose position was not the group's committed offset; "+
 			"the position wins."),
 		lost: counter("lost_events_total", "Events that were deleted before they were read, where going on without "+

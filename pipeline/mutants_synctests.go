@@ -184,10 +184,10 @@ func (r *restorer) endOfWhatIsStable(ctx context.Context, partition int32) (int6
 //
 //mutant:trusts-the-checkpoint
 func (r *restorer) trustsTheCheckpoint(
-	ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger,
+	ctx context.Context, partition int32, store *statestore.Store, barrier int64, turn *turn, log hclog.Logger,
 ) (logSpan, error) {
 	if _, ok := readCheckpoint(store.Checkpoint()); !ok {
-		return r.replay(ctx, partition, store, barrier, log)
+		return r.replay(ctx, partition, store, barrier, turn, log)
 	}
 	first, err := r.logStart(ctx, r.topics.State, partition)
 	return logSpan{first: first, next: barrier + 1}, err

@@ -90,6 +90,7 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 			return err
 		}
 	}
+	//mutant:fence-tried
 	if err := c.tryFence(ctx, id, epoch, batch); err != nil {
 		return err
 	}
@@ -107,6 +108,7 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 			// The next generation has begun, and its answer is on the way to us.
 			//mutant:refused-generation
 			wait = c.generationAfter(ctx, at.generation, until)
+		//mutant:refused-rebalance
 		case errors.Is(refused, kerr.RebalanceInProgress): // Apache Kafka takes them meanwhile, others may not
 			wait = pause(ctx, refusedPause)
 		default:

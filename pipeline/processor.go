@@ -40,6 +40,7 @@ type Options struct {
 	TransactionTimeout time.Duration // 10 s: when the brokers give up a transaction of a dead process
 	SessionTimeout     time.Duration // 30 s: when the group gives the partitions of a dead process to others
 	RewriteAfter       int64         // 200 000 records: then an embedded broker's changelog is rewritten
+	Restores           int           // 4: how many partitions are restored at once
 
 	// Leave makes a stop leave the group, so that others take over at once: for scaling in. Without it, a restart within
 	// the session timeout moves nothing.
@@ -83,6 +84,7 @@ const (
 	defaultTxnTimeout     = 10 * time.Second
 	defaultSessionTimeout = 30 * time.Second
 	defaultRewriteAfter   = 200_000
+	defaultRestores       = 4
 )
 
 // Processor runs the workers of one process.
@@ -108,6 +110,9 @@ func New(o Options) (*Processor, error) {
 	}
 	if o.CommitBytes <= 0 {
 		o.CommitBytes = defaultCommitBytes
+	}
+	if o.Restores <= 0 {
+		o.Restores = defaultRestores
 	}
 	if o.RewriteAfter <= 0 {
 		o.RewriteAfter = defaultRewriteAfter

@@ -581,15 +581,3 @@ func TestAWaitForATickIsAMinuteUnlessADeadlineIsNearer(t *testing.T) {
 		t.Errorf("a tick %v after the last one, want a second", at.Sub(seen))
 	}
 }
-
-func TestACheckpointIsReadAsItWasWritten(t *testing.T) {
-	want := checkpoint{next: 1 << 40, at: time.UnixMilli(1_700_000_000_123)}
-	if got, ok := readCheckpoint(want.bytes()); !ok || got.next != want.next || !got.at.Equal(want.at) {
-		t.Fatalf("got %+v, %v; want %+v", got, ok, want)
-	}
-	for _, b := range [][]byte{nil, {}, {2, 1, 1}, {1}, {1, 0x80}, {1, 5}} {
-		if _, ok := readCheckpoint(b); ok {
-			t.Errorf("%v was taken for a checkpoint", b)
-		}
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,6 +24,7 @@ import (
 //	append a barrier to the changelog                        all that earlier owners wrote lies before it, or is aborted
 //	replay the changelog into the store                      from its checkpoint; from the start of the log where it has
 //	    until a record at the barrier or beyond comes        none, or one that the log or its deletions do not reach
+//	                                                         (replaystart.go)
 //	claim the changelog                                      it is of our event log, and no other group works on it
 //	open the fold on the store                               makes no sense: move the store aside, and once more
 //	check that the event log has the position
@@ -35,7 +35,6 @@ import (
 // that waits for it.
 
 const (
-	stuckAfter    = 5 * time.Second // without a record: say who holds the changelog
 	progressEvery = 5 * time.Second
 	maxRestarts   = 3 // of one restore, because the log start moved
 	asideAttempts = 2
@@ -58,6 +57,7 @@ type restorer struct {
 
 	slots map[int32]chan struct{} // of the process: who has that of a partition may open its store
 	limit chan struct{}           // of the process: bounds restores at once
+	waits time.Duration           // for an open transaction, at most; see hanging.go
 
 	metrics *metrics
 	board   workerBoard
@@ -88,19 +88,18 @@ func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logge
 			free()
 		}
 	}()
-	select {
-	case r.limit <- struct{}{}:
-		defer func() { <-r.limit }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	turn := &turn{limit: r.limit}
+	if err := turn.take(ctx); err != nil {
+		return nil, err
 	}
+	defer turn.give()
 
 	for attempt := 1; ; attempt++ {
 		store, err := r.openStore(partition, log)
 		if err != nil {
 			return nil, err
 		}
-		t, err := r.restoreInto(ctx, partition, store, log)
+		t, err := r.restoreInto(ctx, partition, store, turn, log)
 		if err == nil {
 			t.releaseSlot = free
 			return t, nil
@@ -134,7 +133,7 @@ func (r *restorer) openStore(partition int32, log hclog.Logger) (*statestore.Sto
 }
 
 func (r *restorer) restoreInto(
-	ctx context.Context, partition int32, store *statestore.Store, log hclog.Logger,
+	ctx context.Context, partition int32, store *statestore.Store, turn *turn, log hclog.Logger,
 ) (*task, error) {
 	began := time.Now()
 	//mutant:barrier
@@ -144,7 +143,7 @@ func (r *restorer) restoreInto(
 	}
 	r.hooks.at(AfterBarrier)
 	//mutant:replay
-	span, err := r.replay(ctx, partition, store, barrier, log)
+	span, err := r.replay(ctx, partition, store, barrier, turn, log)
 	if err != nil {
 		return nil, err
 	}
@@ -189,10 +188,10 @@ func (r *restorer) barrier(ctx context.Context, partition int32) (int64, error) 
 // barrier is delivered: if compaction took ours, there is a later one. It does not stop at an offset without a record:
 // the last stable offset can lie before what is committed, and the mark of a transaction can vanish.
 func (r *restorer) replay(
-	ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger,
+	ctx context.Context, partition int32, store *statestore.Store, barrier int64, turn *turn, log hclog.Logger,
 ) (logSpan, error) {
 	for restart := 0; ; restart++ {
-		span, err := r.replayFrom(ctx, partition, store, barrier, log)
+		span, err := r.replayFrom(ctx, partition, store, barrier, turn, log)
 		if !errors.Is(err, kafka.ErrOutOfRange) || restart == maxRestarts {
 			return span, err
 		}
@@ -201,38 +200,14 @@ func (r *restorer) replay(
 }
 
 func (r *restorer) replayFrom(
-	ctx context.Context, partition int32, store *statestore.Store, barrier int64, log hclog.Logger,
+	ctx context.Context, partition int32, store *statestore.Store, barrier int64, turn *turn, log hclog.Logger,
 ) (logSpan, error) {
 	topic := r.topics.State
 	first, err := r.logStart(ctx, topic, partition)
 	if err != nil {
 		return logSpan{}, err
 	}
-	from, kind := first, "cold"
-	if c, ok := readCheckpoint(store.Checkpoint()); ok {
-		switch age := time.Since(c.at); {
-		case c.next > barrier:
-			return logSpan{}, fmt.Errorf("restore partition %d: %w: the state store knows %s up to offset %d, but the log "+
-				"ends at %d: if the topic was emptied on purpose, delete the state directory %s and the topics, and start anew",
-				partition, ErrAhead, topic, c.next, barrier, r.storeOptions(partition).Dir)
-		case c.next < first:
-			log.Info("state store is older than the changelog and starts empty", "checkpoint", c.next, "log_start", first)
-			//mutant:older-than-the-changelog
-			err = store.Reset()
-		case tooOld(age):
-			log.Info("state store is older than deletions are kept and starts empty", "age", age.Round(time.Minute))
-			err = store.Reset()
-		default:
-			from, kind = c.next, "warm"
-		}
-	} else if has, failed := hasStates(store); failed != nil {
-		err = failed
-	} else if has {
-		// States of a first write that was cut off, or those of another version: what the changelog has deleted and
-		// forgotten since would come back to life.
-		log.Info("state store has no checkpoint that we know and starts empty")
-		err = store.Reset()
-	}
+	from, kind, err := r.replayStart(ctx, partition, store, first, barrier, log)
 	if err != nil {
 		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
@@ -243,33 +218,26 @@ func (r *restorer) replayFrom(
 		return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 	}
 	defer reader.Close()
-	progress := r.progress(partition, from, barrier, log)
+	progress := r.progress(partition, from, barrier, turn, log)
 	defer progress.done()
+	epoch := int32(-1)
 	for at := from; at <= barrier; {
 		//mutant:read-changelog
 		records, err := progress.next(ctx, reader, at)
 		if err != nil {
 			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 		}
-		at = records[len(records)-1].Offset + 1
-		if err := store.Remember(ofRecords(records), checkpoint{next: at, at: time.Now()}.bytes()); err != nil {
+		last := records[len(records)-1]
+		at, epoch = last.Offset+1, last.LeaderEpoch
+		told := checkpoint{next: at, at: time.Now(), epoch: epoch}
+		if err := store.Remember(ofRecords(records), told.bytes()); err != nil {
 			return logSpan{}, fmt.Errorf("restore partition %d: %w", partition, err)
 		}
 		r.hooks.at(AfterReplay)
 		progress.read(len(records), at)
 	}
 	r.metrics.restores.WithLabelValues(kind).Inc()
-	return logSpan{first: first, next: barrier + 1}, nil
-}
-
-// hasStates tells whether a store has a state.
-func hasStates(store *statestore.Store) (bool, error) {
-	one := errors.New("one is enough")
-	err := store.Scan(nil, func([]byte, []byte) error { return one })
-	if errors.Is(err, one) {
-		return true, nil
-	}
-	return store.Checkpoint() != nil, err
+	return logSpan{first: first, next: barrier + 1, epoch: epoch}, nil
 }
 
 // checkStartOffset finds out where the task starts to read, and that it can.
@@ -380,6 +348,7 @@ func (r *restorer) offsetOf(
 // progress tells how a restore goes on.
 type progress struct {
 	r         *restorer
+	turn      *turn
 	partition int32
 	log       hclog.Logger
 	from      int64
@@ -389,9 +358,9 @@ type progress struct {
 	logged    time.Time
 }
 
-func (r *restorer) progress(partition int32, from, barrier int64, log hclog.Logger) *progress {
+func (r *restorer) progress(partition int32, from, barrier int64, turn *turn, log hclog.Logger) *progress {
 	now := time.Now()
-	p := &progress{r: r, partition: partition, log: log, from: from, barrier: barrier, began: now, logged: now}
+	p := &progress{r: r, turn: turn, partition: partition, log: log, from: from, barrier: barrier, began: now, logged: now}
 	p.show(from)
 	return p
 }
@@ -415,44 +384,6 @@ func (p *progress) read(n int, at int64) {
 	left := time.Duration(float64(took) * float64(p.barrier+1-at) / float64(max(at-p.from, 1)))
 	p.log.Info("restoring", "records", p.records, "records_per_second", int64(float64(p.records)/took.Seconds()),
 		"percent", 100*(at-p.from)/max(p.barrier+1-p.from, 1), "left", left.Round(time.Second))
-}
-
-// next reads on, and while nothing comes, says who holds the partition.
-func (p *progress) next(ctx context.Context, reader *kafka.Reader, at int64) ([]*kgo.Record, error) {
-	for {
-		wait, cancel := context.WithTimeout(ctx, stuckAfter)
-		records, err := reader.Next(wait)
-		cancel()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-			return records, err
-		}
-		p.log.Warn("restore waits for an open transaction, or for kafka", "offset", at, "barrier", p.barrier,
-			"transactions", p.openTransactions(ctx))
-	}
-}
-
-// openTransactions names the transactions that are open in the changelog partition: readers of what is committed wait
-// for them.
-func (p *progress) openTransactions(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, stuckAfter)
-	defer cancel()
-	topic := p.r.topics.State
-	var set kadm.TopicsSet
-	set.Add(topic, p.partition)
-	producers, err := p.r.admin.DescribeProducers(ctx, set)
-	if err != nil {
-		return "cannot be listed: " + err.Error()
-	}
-	var open []string
-	producers.EachProducer(func(d kadm.DescribedProducer) {
-		if d.CurrentTxnStartOffset >= 0 {
-			open = append(open, fmt.Sprintf("producer %d since offset %d", d.ProducerID, d.CurrentTxnStartOffset))
-		}
-	})
-	if len(open) == 0 {
-		return "none"
-	}
-	return strings.Join(open, ", ")
 }
 
 func (p *progress) done() {

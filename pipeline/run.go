@@ -16,10 +16,7 @@ import (
 	"januscdr/statestore"
 )
 
-const (
-	restoresAtOnce = 4               // in one process
-	joinsAtMost    = 5 * time.Second // a stop waits so long for the group
-)
+const joinsAtMost = 5 * time.Second // a stop waits so long for the group
 
 // run is one run of a Processor: what it knows of the cluster, what its workers share, and the workers. It is made when
 // the brokers have told of the topics, and is worth nothing when its work has ended.
@@ -41,7 +38,7 @@ func (p *Processor) newRun(plain *kgo.Client, cluster clusterInfo) *run {
 	r := &run{
 		opts: p.opts, log: p.log, metrics: p.metrics, board: p.board,
 		cluster: cluster, plain: plain, admin: kadm.NewClient(plain),
-		slots: map[int32]chan struct{}{}, restores: make(chan struct{}, restoresAtOnce),
+		slots: map[int32]chan struct{}{}, restores: make(chan struct{}, p.opts.Restores),
 	}
 	for partition := range cluster.partitions {
 		r.slots[partition] = make(chan struct{}, 1)
@@ -82,7 +79,7 @@ func (r *run) newWorker(number int) *worker {
 		storeOptions: func(partition int32) statestore.Options {
 			return storeOptions(o, r.cluster, partition, r.log.Named("statestore").With("partition", partition))
 		},
-		plain: r.plain, admin: r.admin, slots: r.slots, limit: r.restores,
+		plain: r.plain, admin: r.admin, slots: r.slots, limit: r.restores, waits: hangingAfter(o.TransactionTimeout),
 		metrics: r.metrics, board: board, hooks: o.hooks,
 	}
 	return w

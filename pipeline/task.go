@@ -26,13 +26,20 @@ type task struct {
 	positionKey []byte  // of the last position in it; nil before the first commit
 	liveStates  int64   // states at the last rewrite
 
+	waits time.Time // since when it waits to be handed over; zero when it does not
+	said  time.Time // when that was said last
+
 	seen   time.Time // when the last record was read
 	ticked time.Time // when the last tick was appended
 	due    cdr.Due
 }
 
-// logSpan is about how much of a changelog partition there is to read: for rewriting it on the embedded broker.
-type logSpan struct{ first, next int64 }
+// logSpan is about how much of a changelog partition there is to read, for rewriting it on the embedded broker, and a
+// leader that had all of it.
+type logSpan struct {
+	first, next int64
+	epoch       int32 // as in a checkpoint
+}
 
 // next is the offset to read next.
 func (t *task) next() int64 {
