@@ -81,7 +81,7 @@ func Walk(start *World, rng *rand.Rand, steps int) *Story {
 
 // heal ends all faults and takes every step that can be taken, the workers in turn, and says what is wrong then.
 func (m *World) heal() string {
-	m.budget = Budget{}
+	m.budget, m.older = Budget{}, false
 	for range 10_000 {
 		moved := false
 		for _, choice := range m.Choices() {

@@ -25,10 +25,20 @@ type Mutants struct {
 	TaskKeptWhenTaken  bool // and used again when the partition comes back
 	TimerWithoutTick   bool // time passes in the worker, not in the log
 	OutputOutside      bool // of the transaction
+	FenceNotTried      bool // whether the brokers refuse anybody's offsets is not looked at
+	OldIsYoung         bool // a store is kept though deletions that it has not were forgotten
+	FutureIsYoung      bool // the same, when the clock was wrong by which its age is told
+	EpochNotCompared   bool // a store is kept though the changelog that it is of was cut, and grew again
 }
 
 // Budget bounds what may go wrong in a run.
-type Budget struct{ Kills, Rebalances, Lost, Refused, Timers int8 }
+type Budget struct {
+	Kills, Rebalances, Lost, Refused, Timers int8
+	Older                                    int8 // brokers that fence nobody
+	Cleaned                                  int8 // deletions that the changelog forgets
+	Clocks                                   int8 // that were wrong
+	Elections                                int8 // of leaders that lack the last transaction
+}
 
 const (
 	names = 2
@@ -65,11 +75,12 @@ const (
 	aborted
 )
 
-// entry is a message: of the changelog a state, the position or a barrier, of the output a record.
+// entry is a message: of the changelog a state, the position, a barrier, or what was cleaned away; of the output a record.
 type entry struct {
-	kind   byte // s, p, b; r for a record
+	kind   byte // s, p, b, x; r for a record
 	key, n int8
 	by     int8 // whose transaction; -1 outside of any
+	epoch  int8 // of the leader who took it
 	status status
 }
 
@@ -118,6 +129,9 @@ type store struct {
 	state      counts
 	next       int8
 	checkpoint int8 // of the changelog; -1 for none
+	epoch      int8 // of the leader who had all of it
+	old        bool // the changelog has forgotten deletions since
+	future     bool // the clock was wrong by which it was written
 }
 
 // World is a moment.
@@ -128,6 +142,8 @@ type World struct {
 	out        []entry
 	generation int8
 	owner      int8
+	older      bool // the brokers fence nobody
+	epoch      int8 // of the leader of the changelog
 	epochs     [names]int8
 	members    [names]int8 // names of the workers in the group: who was thrown out comes back under a new one
 	workers    [names]worker
@@ -175,10 +191,12 @@ func (m *World) key() string {
 	put(int8(len(m.todo)), int8(len(m.changelog)), int8(len(m.out)))
 	for _, log := range [][]entry{m.changelog, m.out} {
 		for _, e := range log {
-			put(int8(e.kind), e.key, e.n, e.by, int8(e.status))
+			put(int8(e.kind), e.key, e.n, e.by, e.epoch, int8(e.status))
 		}
 	}
 	put(m.generation, m.owner, m.budget.Kills, m.budget.Rebalances, m.budget.Lost, m.budget.Refused, m.budget.Timers)
+	put(m.budget.Older, m.budget.Cleaned, m.budget.Clocks, m.budget.Elections, m.epoch)
+	bit(m.older)
 	put(m.epochs[:]...)
 	put(m.members[:]...)
 	for i := range m.workers {
@@ -190,7 +208,9 @@ func (m *World) key() string {
 		}
 		for _, s := range []store{w.seen, w.disk} {
 			put(s.state[:]...)
-			put(s.next, s.checkpoint)
+			put(s.next, s.checkpoint, s.epoch)
+			bit(s.old)
+			bit(s.future)
 		}
 		for _, d := range w.dirty {
 			bit(d)
@@ -216,8 +236,8 @@ func (w *worker) apply(input int8) {
 }
 
 // settle lets the store know what is committed.
-func (w *worker) settle(checkpoint int8) {
-	w.seen = store{w.state, w.next, checkpoint}
+func (w *worker) settle(checkpoint, epoch int8) {
+	w.seen = store{state: w.state, next: w.next, checkpoint: checkpoint, epoch: epoch}
 	w.pending, w.dirty, w.changed = nil, [keys]bool{}, false
 }
 
@@ -241,6 +261,12 @@ func (m *World) fenced(w *worker) bool { return w.epoch != m.epochs[w.id] }
 
 // removed tells whether the group has given the partition away since the worker heard of it, be it to the worker itself.
 func (m *World) removed(w *worker) bool { return w.generation != m.generation }
+
+// write appends to the changelog.
+func (m *World) write(e entry) {
+	e.epoch = m.epoch
+	m.changelog = append(m.changelog, e)
+}
 
 // message is an entry of the transaction of a worker.
 func (w *worker) message(e entry) entry {

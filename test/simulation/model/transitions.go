@@ -60,6 +60,126 @@ var outside = []struct {
 			m.input = append(m.input, tick)
 		},
 	},
+	{
+		"the brokers fence nobody",
+		func(m *World) bool { return m.budget.Older > 0 && m.generation == 0 }, // from the beginning
+		func(m *World) {
+			m.budget.Older--
+			m.older = true
+		},
+	},
+	{"the changelog forgets a deletion", mayClean, (*World).clean},
+	{
+		"a leader is elected that lacks the last transaction",
+		func(m *World) bool { return m.budget.Elections > 0 && m.lastTransaction() >= 0 },
+		(*World).elect,
+	},
+}
+
+// deletion is where the changelog has one that can be forgotten: nobody is reading it now, and what is open lies behind.
+// -1 for none.
+func (m *World) deletion() int {
+	for i, e := range m.changelog[:m.stable()] {
+		if e.kind == 's' && e.n == 0 && e.status == committed {
+			for _, w := range m.workers {
+				if w.phase == restoring && int(w.at) <= i {
+					return -1
+				}
+			}
+			return i
+		}
+	}
+	return -1
+}
+
+func mayClean(m *World) bool { return m.budget.Cleaned > 0 && m.deletion() >= 0 }
+
+// clean lets the changelog forget a deletion, and what was deleted. Stores that have not heard of it are old.
+func (m *World) clean() {
+	m.budget.Cleaned--
+	at := m.deletion()
+	key := m.changelog[at].key
+	for i := range m.changelog[:at+1] {
+		if e := &m.changelog[i]; e.kind == 's' && e.key == key {
+			e.kind = 'x'
+		}
+	}
+	for i := range m.workers {
+		for _, s := range []*store{&m.workers[i].seen, &m.workers[i].disk} {
+			s.old = s.old || s.checkpoint >= 0 && int(s.checkpoint) <= at
+		}
+	}
+}
+
+// lastTransaction is where the last committed one begins in the changelog; -1 for none.
+func (m *World) lastTransaction() int {
+	begins, by, found := -1, int8(0), false
+	for i, e := range slices.Backward(m.changelog) {
+		switch {
+		case e.status != committed || e.by < 0 && e.kind != 'p':
+		case e.kind == 'p' && found && e.by == by:
+			return begins
+		case e.kind == 'p' && !found:
+			begins, by, found = i, e.by, true
+		case found && e.by == by:
+			begins = i
+		}
+	}
+	return begins
+}
+
+// elect cuts the last transaction off, the states and the records, and all behind. Clients are refused then, as what they
+// write does not follow what the leader has.
+func (m *World) elect() {
+	m.budget.Elections--
+	m.epoch++
+	m.changelog = m.changelog[:m.lastTransaction()]
+	var position int8
+	for _, e := range m.changelog {
+		if e.kind == 'p' && e.status == committed {
+			position = e.n
+		}
+	}
+	records, state := 0, counts{}
+	for _, input := range m.input[:position] {
+		var out []output
+		state, out = fold(state, input)
+		records += len(out)
+	}
+	m.out = slices.DeleteFunc(m.out, func(e entry) bool { return e.status != committed })[:records]
+	for i := range m.workers {
+		if w := &m.workers[i]; w.phase > up {
+			w.unknown()
+		}
+	}
+}
+
+// startsEmpty tells whether a restore does not go on with what the disk has. The barrier is the last entry. That the log
+// ends before the checkpoint stops the real ones, until a person deletes the store.
+func (m *World) startsEmpty(s store) bool {
+	switch {
+	case s.checkpoint < 0:
+		return true // also when a first write was cut off, and it has states
+	case int(s.checkpoint) > len(m.changelog):
+		return true
+	case s.future:
+		if !m.mutant.FutureIsYoung {
+			return true
+		}
+	case s.old && !m.mutant.OldIsYoung:
+		return true
+	}
+	return !m.mutant.EpochNotCompared && m.ends(s.epoch) < int(s.checkpoint)
+}
+
+// ends is where an epoch ends in the changelog.
+func (m *World) ends(epoch int8) int {
+	for i, e := range m.changelog {
+		if e.epoch > epoch {
+			return i
+		}
+	}
+	return len(m.changelog)
 }
 
 // life is how a worker comes to be a member of the group, and hears of its partition.
@@ -101,18 +221,21 @@ var life = []transition{
 // restore makes a task of a partition: the barrier, the changelog up to it, the fold.
 var restore = []transition{
 	{"after barrier", when(assigned), func(m *World, w *worker) {
-		w.seen = w.disk
-		w.at = max(w.seen.checkpoint, 0)
 		w.phase = restoring
 		switch {
-		case m.mutant.NoReplay && w.seen.checkpoint >= 0:
+		case m.mutant.NoReplay && w.disk.checkpoint >= 0:
 			w.barrier = -1
 		case m.mutant.NoBarrier:
 			w.barrier = m.stable() - 1
 		default:
-			m.changelog = append(m.changelog, entry{kind: 'b', by: -1})
+			m.write(entry{kind: 'b', by: -1})
 			w.barrier = int8(len(m.changelog)) - 1
 		}
+		w.seen = w.disk
+		if m.startsEmpty(w.seen) {
+			w.seen, w.disk = store{checkpoint: -1}, store{checkpoint: -1}
+		}
+		w.at = max(w.seen.checkpoint, 0)
 	}},
 	{
 		"after replay",
@@ -130,7 +253,7 @@ var restore = []transition{
 					w.seen.next = e.n
 				}
 			}
-			w.seen.checkpoint = w.at
+			w.seen.checkpoint, w.seen.epoch, w.seen.future = w.at, e.epoch, false
 		},
 	},
 	{
@@ -180,7 +303,7 @@ var commit = []transition{
 				w.unknown()
 				return
 			}
-			m.changelog = append(m.changelog, entry{kind: 'p', n: w.next, by: -1})
+			m.write(entry{kind: 'p', n: w.next, by: -1})
 		}
 		if m.fenced(w) {
 			w.unknown()
@@ -203,11 +326,11 @@ var commit = []transition{
 		}
 		for k, dirty := range w.dirty {
 			if dirty {
-				m.changelog = append(m.changelog, w.message(entry{kind: 's', key: int8(k), n: w.state[k]}))
+				m.write(w.message(entry{kind: 's', key: int8(k), n: w.state[k]}))
 			}
 		}
 		if !m.mutant.PositionBefore {
-			m.changelog = append(m.changelog, w.message(entry{kind: 'p', n: w.next}))
+			m.write(w.message(entry{kind: 'p', n: w.next}))
 		}
 		w.phase = afterProduce
 	}},
@@ -233,7 +356,7 @@ var commit = []transition{
 		}
 	}},
 	{"after remember", when(afterEnd), func(m *World, w *worker) {
-		w.settle(m.behindPosition(w))
+		w.settle(m.behindPosition(w), m.epoch)
 		if m.mutant.CheckpointTooFar {
 			w.seen.checkpoint += 2
 		}
@@ -302,6 +425,17 @@ func (m *World) give(w *worker) {
 // faults are what a budget bounds.
 var faults = []transition{
 	{
+		"the clock was wrong when it wrote its checkpoint",
+		// It matters to a store that is old, and shows when it is opened.
+		func(m *World, w *worker) bool {
+			return m.budget.Clocks > 0 && w.phase < assigned && w.disk.old && !w.disk.future
+		},
+		func(m *World, w *worker) {
+			m.budget.Clocks--
+			w.disk.future, w.seen.future = true, true
+		},
+	},
+	{
 		"is killed",
 		func(m *World, w *worker) bool { return w.phase != down && m.budget.Kills > 0 },
 		func(m *World, w *worker) {
@@ -359,7 +493,7 @@ func (m *World) abort(w *worker) {
 		w.unknown()
 		return
 	}
-	w.settle(int8(len(m.changelog)))
+	w.settle(int8(len(m.changelog)), m.epoch)
 	w.seen.checkpoint = max(w.disk.checkpoint, 0)
 	w.phase = running
 }
@@ -369,6 +503,8 @@ func (m *World) refusesOffsets(w *worker) bool {
 	switch {
 	case m.mutant.NoOffsets:
 		return false
+	case m.older: // seen by whoever looks, and there is something to look at behind the first generation
+		return w.generation > 1 && !m.mutant.FenceNotTried
 	case m.mutant.OffsetsFirst:
 		return w.left // it was asked before
 	case m.mutant.NameNotCompared:
