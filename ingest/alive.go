@@ -97,7 +97,7 @@ func (p *KafkaPublisher) signOfLife(emitter string) {
 	each := size / int64(p.partitions)
 	for partition := range p.partitions {
 		r := &kgo.Record{Topic: p.events, Partition: partition, Key: []byte(emitter), Headers: aliveHeaders}
-		p.client.TryProduce(context.Background(), r, func(_ *kgo.Record, err error) {
+		p.producer.TryProduce(context.Background(), r, func(_ *kgo.Record, err error) {
 			p.inflight.Release(each)
 			if err != nil {
 				p.metrics.alive.WithLabelValues("failed").Inc()

@@ -242,7 +242,7 @@ func TestACompressedBodyThatBurstsIsParkedAsItCame(t *testing.T) {
 
 func TestWhatCannotBeParkedIsNotAnswered(t *testing.T) {
 	s := open(t, func(o *Options) { o.Delivery = time.Second })
-	if _, err := s.server.publisher.client.Request(s.context(), deleteTopic("dlq")); err != nil {
+	if _, err := s.client().Request(s.context(), deleteTopic("dlq")); err != nil {
 		t.Fatal(err)
 	}
 	s.unanswered([]byte("no json"))

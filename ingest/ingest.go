@@ -56,7 +56,7 @@ type Options struct {
 
 	// Prepare is called when the sources are open and before the first body is looked at: to wait for Kafka and to
 	// check the topics. Senders are held meanwhile, because one that is refused tries for 3 s and then drops what it
-	// has. Nil: all is prepared.
+	// has. Nil: all is prepared. It is called again, beside, when topics were deleted or made again while we run.
 	Prepare func(ctx context.Context) error
 
 	// Tap sees each body that came as a whole, decompressed, before it is known what becomes of it. It is called from many
@@ -240,7 +240,7 @@ func (s *Server) open() (pairs [][]any, err error) {
 	}
 	s.working.Go(func() { s.publisher.keepAlive(alive) })
 	s.working.Go(func() { s.options.emitters.watch(alive) })
-	s.working.Go(func() { s.publisher.contact.Watch(alive, s.publisher.client, s.log) })
+	s.working.Go(func() { s.publisher.contact.Watch(alive, s.publisher.producer, s.log) })
 	take, stopTake := context.WithCancel(context.Background())
 	s.stopTake = stopTake
 	s.left.Store(int32(len(s.options.Sources)))
@@ -263,6 +263,14 @@ func (s *Server) open() (pairs [][]any, err error) {
 // LastFailure says why what came lately could not be made safe, or is empty. It forgets after half a minute: a server
 // that is asked for nothing because it told of a failure would never know that it is over.
 func (s *Server) LastFailure() string { return s.receiver.failure.now(time.Now()) }
+
+// Trouble is why the topics cannot be written since they were deleted, or made again; empty: they can.
+func (s *Server) Trouble() string {
+	if err := s.publisher.producer.Trouble(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
 
 // Spool tells how the spool is; false when there is none, or none yet.
 func (s *Server) Spool() (spool.Stats, bool) {

@@ -600,7 +600,7 @@ func TestTheOrderOfOneSenderIsTheOrderOfTheLog(t *testing.T) {
 func TestAnInterruptedWriteWritesOnlyWhatIsMissing(t *testing.T) {
 	s := open(t, func(o *Options) { o.Topics.DLQ = "later" })
 	good := attached(1, 1)
-	if _, err := s.server.publisher.client.Request(s.context(), deleteTopic("later")); err != nil {
+	if _, err := s.client().Request(s.context(), deleteTopic("later")); err != nil {
 		t.Fatal(err)
 	}
 	answered := make(chan error, 1)

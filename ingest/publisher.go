@@ -43,7 +43,7 @@ const recordOverhead = 256
 
 // KafkaPublisher is the Publisher that writes to Kafka: one idempotent producer with acks of all replicas.
 type KafkaPublisher struct {
-	client     *kgo.Client
+	producer   *kafka.Producer
 	contact    *kafka.Contact // watched, so that it also tells of an idle producer
 	events     string
 	dlq        string
@@ -63,11 +63,32 @@ func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 	if o.Kafka.Contact == nil {
 		o.Kafka.Contact = new(kafka.Contact)
 	}
+	producer, err := kafka.NewProducer(func() (*kgo.Client, error) { return newClient(o) }, o.recheck, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &KafkaPublisher{
+		producer: producer, contact: o.Kafka.Contact, events: o.Topics.Events, dlq: o.Topics.DLQ,
+		partitions: o.Topics.Partitions, inflight: semaphore.NewWeighted(o.InflightMax), size: o.InflightMax,
+		alive: newAlive(), emitters: o.emitters, metrics: newPublisherMetrics(o.Registerer, o.Kafka.Contact), log: o.Log,
+	}, nil
+}
+
+// recheck says whether topics that were deleted, or made again, may be written.
+func (o Options) recheck(ctx context.Context) error {
+	if o.Prepare == nil {
+		return nil
+	}
+	return o.Prepare(ctx)
+}
+
+// newClient makes a client for a producer.
+func newClient(o Options) (*kgo.Client, error) {
 	var more []kgo.Opt
 	if o.Registerer != nil {
 		more = append(more, kgo.WithHooks(kprom.NewMetrics("januscdr_ingest_kafka", kprom.Registerer(o.Registerer))))
 	}
-	client, err := kafka.NewClient(o.Kafka, append(more,
+	return kafka.NewClient(o.Kafka, append(more,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),          // each record names its partition
 		kgo.RecordDeliveryTimeout(max(o.Delivery, time.Second)), // the shortest that franz-go takes
@@ -78,14 +99,6 @@ func NewKafkaPublisher(o Options) (*KafkaPublisher, error) {
 		kgo.ProducerLinger(0),                 // a sender has one body in flight: to wait for more would only slow it down
 		kgo.MaxBufferedRecords(math.MaxInt32), // inflight below is the bound: it takes whole batches
 	)...)
-	if err != nil {
-		return nil, err
-	}
-	return &KafkaPublisher{
-		client: client, contact: o.Kafka.Contact, events: o.Topics.Events, dlq: o.Topics.DLQ, partitions: o.Topics.Partitions,
-		inflight: semaphore.NewWeighted(o.InflightMax), size: o.InflightMax,
-		alive: newAlive(), emitters: o.emitters, metrics: newPublisherMetrics(o.Registerer, o.Kafka.Contact), log: o.Log,
-	}, nil
 }
 
 // retryPause is the time before another try: 50 ms, doubled up to 1 s, with some jitter.
@@ -123,7 +136,7 @@ func (p *KafkaPublisher) Publish(ctx context.Context, b *Batch) error {
 		}
 	})
 	for _, r := range records {
-		p.client.TryProduce(context.Background(), r, b.delivery.acknowledge)
+		p.producer.TryProduce(context.Background(), r, b.delivery.acknowledge)
 	}
 	select {
 	case <-decided:
@@ -169,12 +182,9 @@ func (p *KafkaPublisher) acknowledged(b *Batch) {
 
 // Close gives what is on its way up to the given time, then fails the rest.
 func (p *KafkaPublisher) Close(wait time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	if err := p.client.Flush(ctx); err != nil && p.client.BufferedProduceRecords() > 0 {
-		p.log.Warn("records are left unacknowledged", "records", p.client.BufferedProduceRecords())
+	if left := p.producer.Close(wait); left > 0 {
+		p.log.Warn("records are left unacknowledged", "records", left)
 	}
-	p.client.Close()
 }
 
 // partition is the event partition of a key.

@@ -73,9 +73,12 @@ func (c *Contact) Reached() bool {
 	return ever && silence < AwayAfter
 }
 
+// pinger is a client, for a sign of life.
+type pinger interface{ Ping(context.Context) error }
+
 // Watch says once that Kafka is away, and once that it is back, until the context ends. It asks a broker for a sign of
 // life when none was heard for 2 s: a client that has nothing to do asks nothing.
-func (c *Contact) Watch(ctx context.Context, cl *kgo.Client, log hclog.Logger) {
+func (c *Contact) Watch(ctx context.Context, cl pinger, log hclog.Logger) {
 	if log == nil {
 		log = hclog.NewNullLogger()
 	}

@@ -30,7 +30,8 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 	var prepared atomic.Bool
 	o.Registerer = registry
 	o.Prepare = func(ctx context.Context) error {
-		if err := prepare(ctx, o, create); err != nil {
+		// Whoever deletes a topic while we run makes it again: we would make another one.
+		if err := prepare(ctx, o, create && !prepared.Load()); err != nil {
 			return err
 		}
 		prepared.Store(true)
@@ -65,6 +66,8 @@ func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) e
 					r.Reasons = []string{"it stops"}
 				case !spools && o.Kafka.Contact.Away() != "":
 					r.Reasons = []string{o.Kafka.Contact.Away()}
+				case !spools && server.Trouble() != "":
+					r.Reasons = []string{server.Trouble()}
 				case failure != "":
 					r.Reasons = []string{failure}
 				default:

@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"januscdr/internal/fixtures/recordings"
+	"januscdr/kafka"
+)
+
+// answers sends one event, and tells whether it was answered.
+func answers(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	body := recordings.Requests("1.1-a_echotest")[0].Body
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(string(body)))
+	if err != nil {
+		return false
+	}
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+func TestIngestGoesOnWhenTheEventLogWasMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingest := s.ingest(t).start(t)
+	if !answers(t.Context(), ingest.url()) {
+		t.Fatal("the first event is not answered")
+	}
+	admin := kadm.NewClient(s.client)
+	if deleted, err := admin.DeleteTopics(t.Context(), s.topics.Events); err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	until(t, "ingest says that the topic is not there", func(ctx context.Context) (bool, error) {
+		ingest.mustRun(t)
+		answers(ctx, ingest.url())
+		ready, reasons, err := readyz(ctx, ingest.settings["ADMIN_LISTEN"])
+		return !ready && strings.Contains(strings.Join(reasons, ";"), "does not exist"), err
+	})
+	until(t, "the topic is made again", func(ctx context.Context) (bool, error) {
+		created, err := kafka.CreateTopics(ctx, s.client, s.topics)
+		return len(created) == 1, err
+	})
+	until(t, "ingest answers again", func(ctx context.Context) (bool, error) {
+		ingest.mustRun(t)
+		return answers(ctx, ingest.url()), nil
+	})
+	ingest.ready(t, ingest.settings["ADMIN_LISTEN"])
+	ingest.stop(t)
+}
