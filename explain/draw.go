@@ -26,6 +26,7 @@ const (
 
 // drawing is the picture as shapes.
 type drawing struct {
+	Title, About  string // for who cannot see it
 	Width, Height float64
 	AxisY         float64
 	Ticks         []tick
@@ -37,7 +38,8 @@ type drawing struct {
 type tick struct {
 	X     float64
 	Label string
-	Last  bool
+	First bool // it stands at the left edge
+	Last  bool // at the right one
 }
 
 type label struct {
@@ -64,7 +66,8 @@ var markRows = map[Kind]int{
 // canvas draws a story, lane below lane.
 type canvas struct {
 	*drawing
-	story    *Story
+	story    *Story       // nil: of a room
+	begin    janus.Micros // that times are counted from
 	from, to janus.Micros // what is seen
 	y        float64      // where the next lane begins
 }
@@ -72,7 +75,10 @@ type canvas struct {
 // draw makes the picture of a story.
 func draw(s *Story) *drawing {
 	c := &canvas{
-		drawing: &drawing{Width: drawWidth, AxisY: axisHeight}, story: s, y: axisHeight + 8,
+		drawing: &drawing{Width: drawWidth, AxisY: axisHeight, Title: "Session, handles and legs over time",
+			About: "Bars show how long the session, its handles and its legs lasted; marks show events. " +
+				"The timeline below says the same in words."},
+		story: s, begin: s.Begin, y: axisHeight + 8,
 	}
 	c.from, c.to = scope(s)
 	c.session()
@@ -258,7 +264,7 @@ var tickUnits = []janus.Micros{
 
 // ticks puts moments on the axis, counted from the beginning of the story, ten at the most.
 func (c *canvas) ticks() {
-	begin, from, to := c.story.Begin, c.from, c.to
+	begin, from, to := c.begin, c.from, c.to
 	step := janus.Micros(0)
 	for _, unit := range tickUnits {
 		for _, times := range []janus.Micros{1, 2, 5} {
@@ -275,7 +281,7 @@ func (c *canvas) ticks() {
 		if step >= 1e6 {
 			text = strings.TrimSuffix(text, ".000")
 		}
-		c.Ticks = append(c.Ticks, tick{X: c.x(t), Label: text, Last: c.x(t) > drawWidth-60})
+		c.Ticks = append(c.Ticks, tick{X: c.x(t), Label: text, First: c.x(t) < 30, Last: c.x(t) > drawWidth-60})
 	}
 }
 

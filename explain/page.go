@@ -9,11 +9,18 @@ import (
 	"januscdr/janus"
 )
 
-//go:embed page.html
-var pageText string
+// The page of a session, that of a room, and what they share.
+var (
+	//go:embed page.html
+	pageText string
+	//go:embed room.html
+	roomText string
+	//go:embed parts.html
+	partsText string
+)
 
 // pageTemplate is the page. html/template escapes what clients chose, each text as its place asks for.
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+var pageTemplate = template.Must(template.Must(template.New("page").Funcs(template.FuncMap{
 	"relative": relative,
 	"clock":    clockTime,
 	"plugin":   pluginName,
@@ -28,7 +35,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 		return string(e.Kind)
 	},
 	"legend": func() []legendItem { return legend },
-}).Parse(pageText))
+}).Parse(partsText)).Parse(pageText))
 
 // legendItem explains a mark.
 type legendItem struct {

@@ -289,7 +289,7 @@ func (o *outline) close(name string) error {
 // Text has a contrast of 4.5 at least on what it stands on, bars and marks 3, by day and by night (WCAG 2, 1.4.3 and
 // 1.4.11).
 func TestColoursCanBeToldApart(t *testing.T) {
-	roots := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(pageText, -1)
+	roots := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(partsText, -1)
 	if len(roots) != 2 {
 		t.Fatalf("%d palettes", len(roots))
 	}

@@ -38,6 +38,7 @@ type Outcome struct {
 	Leg        string `json:"leg"`
 	Text       string `json:"text"`
 	Chargeable bool   `json:"chargeable"`
+	Answered   bool   `json:"answered"`
 	Charged    string `json:"charged,omitempty"` // how long, where it is chargeable
 	Confidence string `json:"confidence"`
 }

@@ -16,6 +16,7 @@ func Text(s *Story, colours bool) []byte {
 	p := &printer{colours: colours}
 	p.head(s)
 	p.outcomes(s)
+	p.picture(s)
 	p.timeline(s)
 	p.records(s)
 	p.notices(s)
@@ -95,19 +96,49 @@ func (p *printer) outcomes(s *Story) {
 		p.line("  no leg: there was nothing to charge")
 	}
 	for _, o := range s.Outcomes {
-		mark, colour := "  - ", dim
-		if o.Chargeable {
-			mark, colour = "  "+p.paint(green, "$")+" ", ""
-		}
-		text := o.Text
-		if o.Confidence != "" && o.Confidence != "EXACT" {
-			text += " [" + o.Confidence + "]"
-		}
-		p.block(mark, 4, colour, text)
+		p.outcome("", o)
 	}
 	if len(s.Outcomes) > 0 {
-		p.line("  %s", p.paint(dim, "$ chargeable   - not chargeable"))
+		p.line("  %s", p.paint(dim, outcomeLegend))
 	}
+}
+
+const outcomeLegend = "$ charged   0 chargeable, and not answered   - not chargeable"
+
+// outcome writes what came of a leg. Only what was answered is green.
+func (p *printer) outcome(indent string, o Outcome) {
+	mark, colour := "- ", dim
+	switch {
+	case o.Chargeable && o.Answered:
+		mark, colour = p.paint(green, "$")+" ", ""
+	case o.Chargeable:
+		mark, colour = p.paint(yellow, "0")+" ", ""
+	}
+	text := o.Text
+	if o.Confidence != "" && o.Confidence != "EXACT" {
+		text += " [" + o.Confidence + "]"
+	}
+	p.block(indent+"  "+mark, 4+len(indent), colour, text)
+}
+
+// picture draws the session, its handles and its legs.
+func (p *printer) picture(s *Story) {
+	p.title("Drawn", "UTC by the clock of the server")
+	c := &chart{printer: p}
+	c.from, c.to = scope(s)
+	c.axis()
+	for i := range s.Sessions {
+		c.row(s.Sessions[i].Name, "", true, s.Sessions[i:i+1])
+	}
+	for i := range s.Handles {
+		h := &s.Handles[i]
+		c.row(h.Name+", "+pluginName(h.Plugin), "", true, []Bar{h.Bar})
+		names, bars := lanes(h.Legs)
+		for j, name := range names {
+			c.row("  "+name, green, false, bars[j])
+		}
+	}
+	p.block("  ", 2, dim, chartLegend)
 }
 
 // The columns of the timeline: from the beginning, by the clock, where.

@@ -184,7 +184,8 @@ func (b *storyBuilder) writeOutcomes() {
 		switch {
 		case l.record != nil:
 			r := l.record
-			o := Outcome{Leg: name, Text: outcome(r), Chargeable: r.Chargeable, Confidence: r.Confidence.String()}
+			o := Outcome{Leg: name, Text: outcome(r), Chargeable: r.Chargeable, Answered: r.AnswerTime != 0,
+				Confidence: r.Confidence.String()}
 			if o.Chargeable {
 				o.Charged = span(answeredFor(r))
 			}

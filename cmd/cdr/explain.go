@@ -43,6 +43,9 @@ first digits of a record_id, cdr_id or session_uid; of a record_id or cdr_id, it
 given must hold for one leg. Where several sessions fit, they are listed, newest first. With --call-id,
 --party or --outcome the calls that fit are told, and not the others of their session.
 
+--room alone, or with --emitter and --plugin, tells the story of the room: who was in when, on one axis of
+time, with each one's legs.
+
 FILE has one event per line, plain or gzip, as for "cdr assemble"; - is standard input. With one of these
 flags a lone argument is the FILE (--session names the session then). Without FILE the
 events come from Kafka: the partition of the session is read from --from to its end and folded again,
@@ -54,6 +57,7 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
   cdr explain 6fa9306f71a8 --html call.html
   cdr explain --opaque-id sip-acct-77 events.jsonl.gz
   cdr explain --party alice --outcome busy --last 2h
+  cdr explain --room 1234 --plugin videoroom --last 2h --html room.html
   cdr explain --call-id 46a3ba0d-5fe5-1240-a69e-4a2e6a0871bc --json`,
 		Args: cobra.MaximumNArgs(2),
 	}
@@ -83,7 +87,7 @@ Secrets in events are not shown: no SDP, no tokens, of a SIP message its first l
 		if err != nil {
 			return err
 		}
-		var story *explain.Story
+		var story *told
 		if len(args) == 1 && o.when.given() {
 			return cli.Misused("--since, --until and --last are times of Kafka: a file has none")
 		}
@@ -125,7 +129,7 @@ func (o *explainOptions) meant(args []string) ([]string, error) {
 
 // ofFile makes the story of a session in a file.
 func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain.Options,
-	limit int) (*explain.Story, error) {
+	limit int) (*told, error) {
 	file := &eventFile{path: path, limit: limit, complain: cmd.ErrOrStderr(),
 		open: func(ctx context.Context) (io.ReadCloser, string, error) {
 			return openInput(ctx, path, cmd.InOrStdin())
@@ -149,12 +153,39 @@ func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain
 	if err != nil {
 		return nil, err
 	}
+	file.complain = io.Discard // once is enough
+	if o.query.OfRoom() && len(survey.Found) > 0 {
+		return toldRoom(explain.TellRoom(cmd.Context(), o.query, survey.Found,
+			func(int32) (explain.Options, explain.Inputs) { return options, file.inputs }))
+	}
 	found, err := survey.One()
 	if err != nil {
 		return nil, err
 	}
-	file.complain = io.Discard // once is enough
-	return explain.TellOf(cmd.Context(), options, file.inputs, found, o.query)
+	return toldSession(explain.TellOf(cmd.Context(), options, file.inputs, found, o.query))
+}
+
+// told is a story as it can be written.
+type told struct {
+	of         string // what it is the story of
+	text       func(colours bool) []byte
+	json, page func() ([]byte, error)
+}
+
+func toldSession(s *explain.Story, err error) (*told, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &told{"session " + s.Session, func(colours bool) []byte { return explain.Text(s, colours) },
+		func() ([]byte, error) { return explain.JSON(s) }, func() ([]byte, error) { return explain.Page(s) }}, nil
+}
+
+func toldRoom(s *explain.RoomStory, err error) (*told, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &told{"room " + s.Room, func(colours bool) []byte { return explain.RoomText(s, colours) },
+		func() ([]byte, error) { return explain.RoomJSON(s) }, func() ([]byte, error) { return explain.RoomPage(s) }}, nil
 }
 
 // keepInput copies an input into a file that is removed by the caller.
@@ -204,12 +235,12 @@ func (f *eventFile) inputs(ctx context.Context, apply func(cdr.Input) error) err
 }
 
 // write writes the story as it was asked for.
-func (o *explainOptions) write(out, stderr io.Writer, s *explain.Story, environ []string) error {
+func (o *explainOptions) write(out, stderr io.Writer, s *told, environ []string) error {
 	var b []byte
 	var err error
 	switch {
 	case o.html != "":
-		if b, err = explain.Page(s); err != nil {
+		if b, err = s.page(); err != nil {
 			return err
 		}
 		if o.html == "-" {
@@ -219,14 +250,14 @@ func (o *explainOptions) write(out, stderr io.Writer, s *explain.Story, environ 
 		if err := os.WriteFile(o.html, b, 0o600); err != nil {
 			return fmt.Errorf("write page: %w", err)
 		}
-		fmt.Fprintf(stderr, "cdr: the story of session %s is in %s\n", s.Session, o.html)
+		fmt.Fprintf(stderr, "cdr: the story of %s is in %s\n", s.of, o.html)
 		return nil
 	case o.json:
-		if b, err = explain.JSON(s); err != nil {
+		if b, err = s.json(); err != nil {
 			return err
 		}
 	default:
-		b = explain.Text(s, colourful(out, environ))
+		b = s.text(colourful(out, environ))
 	}
 	if _, err := out.Write(b); err != nil {
 		return fmt.Errorf("write story: %w", err)

@@ -18,7 +18,7 @@ import (
 // ofKafka makes the story of a session on the topic of events. It reads with clients of its own, in no group. A session
 // id leads to its partition; what else is known of a session is looked for in all of them.
 func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Policy, topic string,
-	begin int64) (*explain.Story, error) {
+	begin int64) (*told, error) {
 	client, err := wiring.Connect(ctx, k, k.Log)
 	if err != nil {
 		return nil, err
@@ -56,6 +56,12 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 		}
 		survey.Join(more)
 	}
+	if o.query.OfRoom() && len(survey.Found) > 0 {
+		return toldRoom(explain.TellRoom(ctx, o.query, survey.Found,
+			func(partition int32) (explain.Options, explain.Inputs) {
+				return log.options(partition), log.inputs(partition, begin)
+			}))
+	}
 	found, err := survey.One()
 	if err != nil {
 		return nil, err
@@ -66,7 +72,7 @@ func (o *explainOptions) ofKafka(ctx context.Context, k kafka.Options, p cdr.Pol
 		story.Noticed = append(story.Noticed,
 			fmt.Sprintf("The story begins at offset %d of the log: what was before is not in it.", span.From))
 	}
-	return story, err
+	return toldSession(story, err)
 }
 
 // partitionLog is the topic of events as it is now.

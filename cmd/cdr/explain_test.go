@@ -233,3 +233,39 @@ func TestTheFlagsOfExplainAreThoseOfTail(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The people of a room lie in as many partitions as they have sessions.
+func TestARoomIsToldFromAllItsPartitionsAsFromAFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := newSite(t)
+	if got := s.says("topics", "create"); got.code != cli.OK {
+		t.Fatal(got)
+	}
+	s.happens("1.1-c_videoroom")
+	fromKafka := s.says("explain", "--room", "7001")
+	fromFile := says(t, file(t, "1.1-c_videoroom"), "explain", "--room", "7001", "--plugin", "videoroom", "-",
+		"--no-flush")
+	for _, got := range []said{fromKafka, fromFile} {
+		for _, want := range []string{"Room 7001 of VideoRoom on janus-par-01\n", ": 3 people in ", "Who was in when", "Zoë",
+			"comes; 3 in"} {
+			if got.code != cli.OK || !strings.Contains(got.out, want) {
+				t.Errorf("no %q in %+v", want, got)
+			}
+		}
+	}
+	if !strings.Contains(fromKafka.out, "\nfrom janus.events\n") {
+		t.Errorf("%s", fromKafka.out)
+	}
+	if got := s.says("explain", "--room", "7001", "--html", "room.html"); got.code != cli.OK ||
+		got.err != "cdr: the story of room 7001 is in room.html\n" {
+		t.Errorf("%+v", got)
+	}
+	if got := s.says("explain", "--room", "7002"); got.code != cli.Failed ||
+		!strings.Contains(got.err, `no session fits room "7002"`) {
+		t.Errorf("%+v", got)
+	}
+	if got := s.says("explain", "--room", "7001", "--party", "zoë"); got.code != cli.OK ||
+		!strings.HasPrefix(got.out, "Session ") {
+		t.Errorf("with a party it is the session: %+v", got)
+	}
+}

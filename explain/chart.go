@@ -1,0 +1,118 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"januscdr/janus"
+)
+
+// The measures of a chart, in columns of the terminal.
+const (
+	chartLabel = 24
+	chartWidth = Width - chartLabel - 4
+)
+
+// The marks of a chart.
+const (
+	markIn     = '─'
+	markSetup  = '·'
+	markFree   = '▒'
+	markCharge = '█'
+	markUnsure = '?'
+)
+
+const chartLegend = "─ there   · setup, or never answered   █ answered, charged   ▒ answered, not charged   " +
+	"? its end lies in here"
+
+// chart draws bars on one axis of time, a row each, with letters.
+type chart struct {
+	*printer
+	from, to janus.Micros
+}
+
+// cell is where a moment stands.
+func (c *chart) cell(t janus.Micros) int {
+	return int(int64(min(max(t, c.from), c.to)-c.from) * int64(chartWidth-1) / int64(max(c.to-c.from, 1)))
+}
+
+// axis writes the moments at the beginning, in between and at the end.
+func (c *chart) axis() {
+	first, last := clockTime(c.from)[:8], clockTime(c.to)[:8]
+	middle := clockTime(c.from + (c.to-c.from)/2)[:8]
+	between := chartWidth - len(first) - len(middle) - len(last)
+	c.line("  %s%s", strings.Repeat(" ", chartLabel+1),
+		c.paint(dim, first+strings.Repeat(" ", between/2)+middle+strings.Repeat(" ", between-between/2)+last))
+}
+
+// row draws some bars. Thin ones show only that something was there.
+func (c *chart) row(label, colour string, thin bool, bars []Bar) {
+	cells := []rune(strings.Repeat(" ", chartWidth))
+	fill := func(from, to janus.Micros, mark rune) {
+		for i := c.cell(from); i <= c.cell(to); i++ {
+			cells[i] = mark
+		}
+	}
+	for i := range bars {
+		b := &bars[i]
+		end := b.End
+		if b.Open || end == 0 {
+			end = c.to
+		}
+		answered := markFree
+		if b.Chargeable {
+			answered = markCharge
+		}
+		if b.Earliest != 0 && b.Latest > b.Earliest {
+			fill(b.Earliest, b.Latest, markUnsure)
+		}
+		switch {
+		case thin:
+			fill(b.Start, end, markIn)
+		case b.Answer == 0:
+			fill(b.Start, end, markSetup)
+		default:
+			fill(b.Start, b.Answer, markSetup)
+			fill(b.Answer, end, answered)
+		}
+	}
+	label = cut(label, chartLabel)
+	pad := strings.Repeat(" ", max(chartLabel-columns(label), 0))
+	c.line("  %s%s %s", label, pad, c.paint(colour, strings.TrimRight(string(cells), " ")))
+}
+
+// cut is a text that takes no more columns than there are.
+func cut(text string, width int) string {
+	if columns(text) <= width {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if columns(b.String()+string(r)) > width-1 {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String() + "…"
+}
+
+// lanes are legs by their kind, in the order of the first of each: those of one lane are drawn in one row.
+func lanes(legs []Bar) (names []string, bars [][]Bar) {
+	index := map[string]int{}
+	for _, l := range legs {
+		name := strings.TrimRight(l.Name, " 0123456789")
+		i, ok := index[name]
+		if !ok {
+			i = len(names)
+			index[name] = i
+			names, bars = append(names, name), append(bars, nil)
+		}
+		bars[i] = append(bars[i], l)
+	}
+	for i := range names {
+		if n := len(bars[i]); n > 1 {
+			names[i] = fmt.Sprintf("%d × %s", n, names[i])
+		}
+	}
+	return names, bars
+}
