@@ -12,8 +12,13 @@ import (
 func (s *Store) flusher(stop <-chan struct{}) {
 	tick := time.NewTicker(s.opts.FlushEvery)
 	defer tick.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			s.lookForSpace()
+			continue
 		case <-stop:
 			s.mu.Lock()
 			close(s.written) // nobody waits for a flush that will not come
@@ -62,6 +67,7 @@ func (s *Store) write(b batch) (err error) {
 			err = fmt.Errorf("write database %s: %v", s.opts.Dir, p)
 		}
 	}()
+	defer s.catchFault(&err)()
 	if err := s.at(BeforeStates); err != nil {
 		return err
 	}

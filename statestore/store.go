@@ -145,6 +145,9 @@ func Open(o Options) (*Store, error) {
 	if err := s.checkFreeSpace(0); err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
 	}
+	if err := closeAbandoned(o.Dir); err != nil {
+		return nil, fmt.Errorf("open state store: %w", err)
+	}
 	db, aside, err := openDB(o.Dir, o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
@@ -186,7 +189,8 @@ func (s *Store) Checkpoint() []byte {
 
 // Get returns the value that was last remembered for a key, nil when there is none. The caller must not change it; the
 // store will not.
-func (s *Store) Get(key []byte) ([]byte, error) {
+func (s *Store) Get(key []byte) (found []byte, err error) {
+	defer s.catchFault(&err)()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if value, ok := s.fresh.states[string(key)]; ok {
@@ -201,7 +205,6 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 	// While a batch is being written, what it has is known already, and the rest is as it was. A transaction that began
 	// now would wait for the disk: Badger lets none read before each commit under way is on it.
 	var value []byte
-	var err error
 	if s.snapshot != nil {
 		value, err = read(s.snapshot, dbKey(key))
 	} else {
@@ -215,7 +218,8 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 
 // Scan calls f for each state whose key begins with prefix, in key order, as they all are at the call. The slices are
 // valid during the call of f only. An error of f ends the scan and is returned as it is.
-func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) error {
+func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) (err error) {
+	defer s.catchFault(&err)()
 	s.mu.RLock()
 	if s.closed {
 		s.mu.RUnlock()
@@ -341,7 +345,8 @@ func (s *Store) Flush() error {
 
 // Close writes what waits and frees the directory for others to open. It waits for that write, for a collection of
 // garbage under way, and for the database to close. The error is that of writing, now or before; the directory is free
-// all the same. To close again does nothing.
+// all the same, but for one thing: on a disk that is full or fails, the database is left as a kill would leave it, and
+// the directory is free for this process only, or when it ends. To close again does nothing.
 func (s *Store) Close() error {
 	err := s.Flush()
 	if closed := s.shutdown(); err == nil {
@@ -392,9 +397,18 @@ func (s *Store) shutdown() error {
 		return nil
 	}
 	s.closed = true
+	failed := s.failed
 	close(s.stop)
 	s.mu.Unlock()
 	s.done.Wait()
+	if failed == nil {
+		failed = s.checkFreeSpace(0)
+	}
+	if failed != nil {
+		s.log.Warn("state store is left as it is on a disk that takes nothing more", "dir", s.opts.Dir, "error", failed)
+		abandon(s.opts.Dir, s.db)
+		return nil
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close database %s: %w", s.opts.Dir, err)
 	}

@@ -1,0 +1,106 @@
+//go:build linux
+
+package statestore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// smallDisk is a disk of its own, if the test may have one.
+func smallDisk(t *testing.T, bytes int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("januscdr-test", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Skipf("no disk of its own: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// fill writes until the disk takes nothing more.
+func fill(t *testing.T, dir string) (name string) {
+	t.Helper()
+	name = filepath.Join(dir, "filler")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := io.Copy(file, zeros{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is filled, and says %v", err)
+	}
+	return name
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// remember tells a store 200 states, by a number.
+func remember(s *Store, n int) error {
+	return s.Remember(func(yield func(k, v []byte) bool) {
+		for i := range 200 {
+			if !yield(fmt.Append(nil, "key", i), fmt.Append(nil, "value", n, i, string(make([]byte, 2000)))) {
+				return
+			}
+		}
+	}, fmt.Append(nil, n))
+}
+
+func TestADiskThatIsFullToTheBrimEndsAStoreAndNotTheProcess(t *testing.T) {
+	t.Run("while something waits to be written", func(t *testing.T) { closeOnAFullDisk(t, true) })
+	t.Run("while nothing does", func(t *testing.T) { closeOnAFullDisk(t, false) })
+}
+
+func closeOnAFullDisk(t *testing.T, write bool) {
+	disk := smallDisk(t, 64<<20)
+	o := Options{Dir: filepath.Join(disk, "store"), MinFree: 8 << 20}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		if err := remember(s, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	filler := fill(t, disk)
+	if write {
+		for limit := time.Now().Add(20 * time.Second); err == nil && time.Now().Before(limit); {
+			err = remember(s, 100)
+		}
+		if !errors.Is(err, ErrFull) {
+			t.Errorf("a full disk is told as %v", err)
+		}
+	}
+	if err := s.Close(); !errors.Is(err, ErrFull) && (write || err != nil) {
+		t.Errorf("a close on a full disk ends with %v", err)
+	}
+
+	if _, err := Open(o); !errors.Is(err, ErrFull) {
+		t.Errorf("an opening on a full disk ends with %v", err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	s, err = Open(o)
+	if err != nil {
+		t.Fatalf("there is room again, and: %v", err)
+	}
+	if got := string(s.Checkpoint()); got != "19" {
+		t.Errorf("the checkpoint is %q, want what was on disk before", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
