@@ -15,7 +15,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"januscdr/janus"
 	"januscdr/kafka"
 )
 
@@ -62,8 +61,12 @@ func TestAnEventThatWillNeverDoIsParkedAndItsNeighboursAreDelivered(t *testing.T
 		{"a timestamp in seconds", with(`1790000000000001`, `1790000000`)},
 		{"a timestamp in milliseconds", with(`1790000000000001`, `1790000000000`)},
 		{"bytes that are no UTF-8", with(`attached`, "att\xff\xfeached")},
-		{"deeper than anybody nests", with(`"attached"`, strings.Repeat("[", janus.MaxDepth)+strings.Repeat("]",
-			janus.MaxDepth))},
+		{"a control character", with(`attached`, "att\x01ached")},
+		{"NaN", with(`"attached"`, `NaN`)},
+		{"a leading zero", with(`"handle_id":`, `"handle_id":0`)},
+		{"a string that is not closed", with(`attached"`, `attached`)},
+		{"brackets that do not fit", with(`}}`, `}`)},
+		{"20 000 levels that do not end", with(`"attached"`, strings.Repeat("[", 20_000))},
 		{"a number", `17`},
 		{"a text", `"event"`},
 		{"null", `null`},
@@ -89,6 +92,17 @@ func TestAnEventThatWillNeverDoIsParkedAndItsNeighboursAreDelivered(t *testing.T
 	}
 }
 
+func TestAnEventIsDeliveredHoweverDeepItIs(t *testing.T) {
+	for _, levels := range []int{600, 100_000} {
+		s := open(t, nil)
+		deep := strings.Replace(attached(1, 1), `"attached"`, strings.Repeat("[", levels)+strings.Repeat("]", levels), 1)
+		s.accepted([]byte("[" + deep + "," + attached(1, 2) + "]"))
+		if events := s.events(); len(events) != 2 || string(events[0].Value) != deep || len(s.records("dlq")) > 0 {
+			t.Errorf("%d levels: %d events, want 2, and none parked", levels, len(events))
+		}
+	}
+}
+
 func TestABodyThatWillNeverDoIsParkedAsAWhole(t *testing.T) {
 	good := attached(1, 1)
 	large := []byte(`{"x":"` + strings.Repeat("x", 2<<20)) // larger than what is kept, and cut off
@@ -107,11 +121,9 @@ func TestABodyThatWillNeverDoIsParkedAsAWhole(t *testing.T) {
 		{"cut off and large", large, CodeNotJSON, nil},
 		{"something behind the end", []byte("[" + good + "] x"), CodeNotJSON, nil},
 		{"NUL bytes", make([]byte, 100), CodeNotJSON, nil},
-		{"a NUL byte in a text", []byte("[" + good + "," + strings.Replace(good, "attached", "att\x00ached", 1) + "]"),
-			CodeNotJSON, nil},
-		{"an event of 10 000 levels", []byte(strings.Replace(good, `"attached"`, strings.Repeat("[",
-			10_000)+strings.Repeat("]", 10_000), 1)), "", nil},
-		{"20 000 levels", []byte(strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)), CodeNotJSON, nil},
+		{"an event alone with a NUL byte in a text", []byte(strings.Replace(good, "attached", "att\x00ached", 1)), CodeNotJSON,
+			nil},
+		{"20 000 levels", []byte(`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`), CodeNotEvent, nil},
 		{"more events than anybody groups", []byte("[" + strings.Repeat("{},", maxEvents) + "{}]"), CodeTooMany, nil},
 		{"gzip, cut off", zip(t, []byte(good))[:50], CodeGzip, gzipped},
 		{"gzip, cut off in its head", zip(t, []byte(good))[:5], CodeGzip, gzipped},
@@ -134,11 +146,7 @@ func TestABodyThatWillNeverDoIsParkedAsAWhole(t *testing.T) {
 			if len(parked) != 1 {
 				t.Fatalf("%d parked, want 1", len(parked))
 			}
-			code := scene.code
-			if code == "" { // what is too deep for an event can be too deep for a body, too
-				code = Code(header(parked[0], HeaderError))
-			}
-			parkedWith(t, parked[0], code, scene.body)
+			parkedWith(t, parked[0], scene.code, scene.body)
 		})
 	}
 }

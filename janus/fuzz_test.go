@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,7 +76,7 @@ func FuzzSplit(f *testing.F) {
 		switch trimmed := bytes.Trim(text, " \t\r\n"); {
 		case !json.Valid(text) || trimmed[0] != '[' && trimmed[0] != '{':
 			if err == nil {
-				t.Fatalf("split what is no body into %q: %q", events, body)
+				isDamaged(t, text, events)
 			}
 			return
 		case trimmed[0] == '{':
@@ -94,6 +95,70 @@ func FuzzSplit(f *testing.F) {
 		for i, e := range events {
 			if !bytes.Equal(e, elements[i]) {
 				t.Fatalf("event %d is %q, want %q", i, e, elements[i])
+			}
+		}
+	})
+}
+
+// isDamaged wants events to be the elements of an array that is not JSON: all of it but white space and commas between
+// them, at least one of them JSON.
+func isDamaged(t *testing.T, body []byte, events [][]byte) {
+	t.Helper()
+	rest := bytes.Trim(body, " \t\r\n")
+	if len(rest) < 2 || rest[0] != '[' || rest[len(rest)-1] != ']' {
+		t.Fatalf("split what is no array into %q: %q", events, body)
+	}
+	rest, valid := rest[1:len(rest)-1], false
+	for i, e := range events {
+		rest = bytes.TrimLeft(rest, " \t\r\n")
+		if !bytes.HasPrefix(rest, e) {
+			t.Fatalf("event %d is %q, and there stands %q", i, e, rest)
+		}
+		valid = valid || json.Valid(e)
+		rest = bytes.TrimLeft(rest[len(e):], " \t\r\n")
+		if i < len(events)-1 {
+			if len(rest) == 0 || rest[0] != ',' {
+				t.Fatalf("no comma behind event %d: %q", i, rest)
+			}
+			rest = rest[1:]
+		}
+	}
+	if len(rest) > 0 || !valid {
+		t.Fatalf("%q is left, one is JSON: %v: %q", rest, valid, body)
+	}
+}
+
+// FuzzDamagedElement damages one event of an array: the others stay what they are.
+func FuzzDamagedElement(f *testing.F) {
+	var events [][]byte
+	for _, name := range recordings.Names() {
+		for _, e := range recordings.Events(name) {
+			if len(e) < 2048 {
+				events = append(events, e)
+			}
+		}
+	}
+	f.Add(uint(0), uint(1), uint(0), uint(0), []byte("x"))
+	f.Add(uint(70), uint(2), uint(100), uint(1), []byte("\x00"))
+	f.Add(uint(700), uint(0), uint(80), uint(1), []byte{})
+	f.Add(uint(7000), uint(1), uint(200), uint(40), []byte(`NaN`))
+	f.Fuzz(func(t *testing.T, which, at, from, cut uint, insert []byte) {
+		several := make([][]byte, 5)
+		for i := range several {
+			several[i] = events[(which+uint(i)*17)%uint(len(events))]
+		}
+		at %= uint(len(several))
+		bad := several[at]
+		from %= uint(len(bad))
+		to := min(from+cut%uint(len(bad)), uint(len(bad)))
+		several[at] = slices.Concat(bad[:from], insert, bad[to:])
+		got, err := Split(slices.Concat([]byte("["), bytes.Join(several, []byte(",")), []byte("]")))
+		if err != nil {
+			t.Fatalf("%v\n%q", err, several[at])
+		}
+		for i, e := range several {
+			if uint(i) != at && !slices.ContainsFunc(got, func(other []byte) bool { return bytes.Equal(e, other) }) {
+				t.Fatalf("event %d is lost when %d is %q", i, at, several[at])
 			}
 		}
 	})

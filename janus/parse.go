@@ -5,10 +5,6 @@ import (
 	"strconv"
 )
 
-// MaxDepth is how deep the containers of one event may be nested. Janus itself needs six levels; what an operator
-// injects (type 4) and what scripts send (type 64) is bounded by this.
-const MaxDepth = 512
-
 // The earliest and latest timestamp that is taken for microseconds since 1970: July 2017 and October 2096. A clock that
 // was never set, and a sender that counts in another unit, fall outside.
 const (
@@ -64,16 +60,16 @@ type value struct {
 // in use, and whoever keeps one of them keeps b, or clones it.
 //
 // The error is an *Error. It means that b is no event: it is not JSON (as encoding/json sees it, but with valid UTF-8
-// and no deeper than MaxDepth), or emitter, type, timestamp, session_id or handle_id is not what Janus writes. What
+// and nested as deep as it likes), or emitter, type, timestamp, session_id or handle_id is not what Janus writes. What
 // Parse does not know otherwise, in the envelope or in the body, is no error: the body is Unknown, the field zero.
 func (p *Parser) Parse(b []byte) (*Event, error) {
 	s := &p.scanner
-	s.b, s.i, s.depth, s.limit, s.field, s.err = b, 0, 0, MaxDepth, "", nil
+	s.b, s.i, s.depth, s.field, s.err = b, 0, 0, "", nil
 	if s.reuse, s.texts = p.ReuseText, s.texts[:0]; cap(s.texts) > maxTexts {
 		s.texts = nil
 	}
 	err := p.parse(s, b)
-	s.b = nil // b may be large, and the next event may be long in coming
+	s.b, s.deep = nil, nil // b may be large, and the next event may be long in coming
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 // envelopeByEncodingJSON returns the envelope and the raw body, or false when the bytes are no event.
 func envelopeByEncodingJSON(b []byte) (e Event, body json.RawMessage, ok bool) {
-	if !utf8.Valid(b) || !json.Valid(b) || depthOf(b) > MaxDepth {
+	if !utf8.Valid(b) || !json.Valid(b) {
 		return Event{}, nil, false
 	}
 	var fields map[string]json.RawMessage // a map knows keys exactly; a struct would fold their case
@@ -62,26 +62,6 @@ func envelopeByEncodingJSON(b []byte) (e Event, body json.RawMessage, ok bool) {
 		e.Handle = HandleID(n)
 	}
 	return e, fields["event"], true
-}
-
-// depthOf is how deep the containers of valid JSON are nested.
-func depthOf(b []byte) int {
-	depth, deepest, inString := 0, 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			depth++
-			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return deepest
 }
 
 // streamByEncodingJSON is a StreamStats with the words of Janus.

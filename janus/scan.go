@@ -11,27 +11,31 @@ import (
 )
 
 // scanner reads one JSON text from the front to the back, once, and checks all of its syntax on the way, also of what
-// is skipped. It takes what encoding/json takes, with two limits more: strings must be valid UTF-8 (unless lax), and
-// containers may only be nested so deep.
+// is skipped. It takes what encoding/json takes, but strings must be valid UTF-8 (unless lax), and containers may be nested
+// as deep as there are bytes: nobody who reads events needs to know what is in there.
 //
-// Nothing here recurses over the input and nothing allocates, except for a string with escapes that is asked for.
+// Nothing here recurses over the input and nothing allocates, except for a string with escapes that is asked for and for
+// what is deeper than anybody nests.
 // Errors stick: the first one stays, and everything after it reads as the end of the input, so that loops end by
 // themselves and only the caller at the top has to look at err.
 type scanner struct {
 	b     []byte
 	i     int
 	depth int    // containers that are open
-	limit int    // how many may be
 	lax   bool   // do not look into strings for valid UTF-8
 	field string // what to blame, for errors; never aliases the input
 	reuse bool   // strings with escapes are written into texts
 	texts []byte // those of the event at hand
 	err   *Error
 
-	// stack has one bit per open container: 1 for an object, 0 for an array. It is a part of the scanner, and not a
-	// slice of what the limit asks for, because it would then escape to the heap.
-	stack [(MaxBodyDepth + 63) / 64]uint64
+	// stack has one bit per open container: 1 for an object, 0 for an array. It is a part of the scanner, and not a slice,
+	// because it would then escape to the heap. What is deeper stands in deep.
+	stack [usualDepth / 64]uint64
+	deep  []uint64
 }
+
+// usualDepth is how deep containers are nested without memory of their own. Janus needs six levels.
+const usualDepth = 512
 
 // fail keeps the first error and ends the input.
 func (s *scanner) fail(at int, reason string) {
@@ -76,26 +80,38 @@ func (s *scanner) peek() byte {
 }
 
 // open enters a container; the caller has seen its bracket.
-func (s *scanner) open(object bool) bool {
-	if s.depth >= s.limit {
-		s.fail(s.i, fmt.Sprintf("nested deeper than %d levels", s.limit))
-		return false
-	}
-	word, bit := s.depth>>6, uint64(1)<<(s.depth&63)
+func (s *scanner) open(object bool) {
+	word, bit := s.bits(s.depth)
 	if object {
-		s.stack[word] |= bit
+		*word |= bit
 	} else {
-		s.stack[word] &^= bit
+		*word &^= bit
 	}
 	s.depth++
 	s.i++
-	return true
+}
+
+// bits is where it stands what a container is.
+func (s *scanner) bits(depth int) (word *uint64, bit uint64) {
+	if i := depth >> 6; i < len(s.stack) {
+		word = &s.stack[i]
+	} else {
+		word = s.deepBits(i - len(s.stack))
+	}
+	return word, uint64(1) << (depth & 63)
+}
+
+func (s *scanner) deepBits(i int) *uint64 {
+	for i >= len(s.deep) {
+		s.deep = append(s.deep, 0)
+	}
+	return &s.deep[i]
 }
 
 // inObject tells whether the innermost open container is an object.
 func (s *scanner) inObject() bool {
-	d := s.depth - 1
-	return s.stack[d>>6]&(1<<(d&63)) != 0
+	word, bit := s.bits(s.depth - 1)
+	return *word&bit != 0
 }
 
 // first enters an object and returns its first key; false when there is none. The caller has peeked '{'. It reads the
@@ -103,9 +119,7 @@ func (s *scanner) inObject() bool {
 //
 //	for key, ok := s.first(); ok; key, ok = s.next() {
 func (s *scanner) first() (key string, ok bool) {
-	if !s.open(true) {
-		return "", false
-	}
+	s.open(true)
 	if s.peek() == '}' {
 		s.i++
 		s.depth--
@@ -166,9 +180,7 @@ func (s *scanner) colon(inside []byte, escaped bool) (string, bool) {
 //
 //	for ok := s.firstElement(); ok; ok = s.nextElement() {
 func (s *scanner) firstElement() bool {
-	if !s.open(false) {
-		return false
-	}
+	s.open(false)
 	if s.peek() == ']' {
 		s.i++
 		s.depth--
@@ -201,9 +213,7 @@ func (s *scanner) skip() {
 		case '"':
 			s.stringEnd()
 		case '{':
-			if !s.open(true) {
-				return
-			}
+			s.open(true)
 			if s.peek() != '}' {
 				s.skipKey()
 				continue
@@ -211,9 +221,7 @@ func (s *scanner) skip() {
 			s.i++
 			s.depth--
 		case '[':
-			if !s.open(false) {
-				return
-			}
+			s.open(false)
 			if s.peek() != ']' {
 				continue
 			}

@@ -5,10 +5,6 @@ import (
 	"fmt"
 )
 
-// MaxBodyDepth is how deep the containers of a body may be nested for Split. It is larger than MaxDepth, so that one
-// event that is too deep for Parse does not cost the other events of its body.
-const MaxBodyDepth = 10_000
-
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // Split cuts a body, as an event handler of Janus delivers it, into its raw events: the object that it is, or the
@@ -16,26 +12,35 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // them, and alias it. An element that is no object is returned like any other: Parse says what is wrong with it, and the
 // events beside it are not lost. An empty array has no events. A byte order mark before the body is ignored.
 //
+// An element of an array that is not JSON is returned, too, as it stands there, as long as brackets and strings tell where
+// it ends: Parse refuses it.
+//
 // The error is an *Error. It means that the body is no JSON array or object at all, or that it was cut off; then
-// nothing of it can be told apart. Split takes what encoding/json takes, down to MaxBodyDepth.
+// nothing of it can be told apart. Split takes what encoding/json takes, however deep.
 func Split(body []byte) ([][]byte, error) {
 	// White space instead of a shorter slice would keep the offsets, but the body is not ours to change.
 	b := bytes.TrimPrefix(body, byteOrderMark)
-	s := scanner{b: b, limit: MaxBodyDepth, lax: true}
-	events, err := s.split()
-	if err != nil {
-		err.Offset += len(body) - len(b)
-		return nil, err // not as an *Error: a nil one is not a nil error
+	s := scanner{b: b, lax: true}
+	events, last, err := s.split()
+	if err == nil {
+		return events, nil
 	}
-	return events, nil
+	if last >= 0 {
+		if rest, ok := recoverElements(b, last); ok || len(rest) > 0 && len(events) > 0 {
+			return append(events, rest...), nil
+		}
+	}
+	err.Offset += len(body) - len(b)
+	return nil, err
 }
 
-func (s *scanner) split() ([][]byte, *Error) {
-	b := s.b
-	var events [][]byte
+// split returns the events of a body. After an error, they are those before the element of an array at which it was, or
+// behind which it was, and last is where that begins; it is negative when there is no such element.
+func (s *scanner) split() (events [][]byte, last int, err *Error) {
+	b, last := s.b, -1
 	switch c := s.peek(); {
 	case s.i >= len(b):
-		return nil, &Error{Reason: "the body is empty, want an event or an array of events", Offset: len(b)}
+		s.fail(len(b), "the body is empty, want an event or an array of events")
 	case c == '{':
 		start := s.i
 		s.skip()
@@ -47,13 +52,13 @@ func (s *scanner) split() ([][]byte, *Error) {
 		events = make([][]byte, 0, min(len(b)/400+1, 128))
 		for ok := s.firstElement(); ok; ok = s.nextElement() {
 			s.peek()
-			start := s.i
+			last = s.i
 			s.skip()
 			if s.err != nil {
 				s.err.Field = fmt.Sprintf("[%d]", len(events))
-				break
+				return events, last, s.err
 			}
-			events = append(events, b[start:s.i:s.i])
+			events = append(events, b[last:s.i:s.i])
 		}
 	default:
 		at := s.i
@@ -67,5 +72,8 @@ func (s *scanner) split() ([][]byte, *Error) {
 			s.fail(s.i, "not JSON: "+quoted(b[s.i:])+" after the end of the body")
 		}
 	}
-	return events, s.err
+	if s.err != nil && last >= 0 {
+		events = events[:len(events)-1]
+	}
+	return events, last, s.err
 }

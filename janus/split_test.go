@@ -3,6 +3,7 @@ package janus
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -78,9 +79,9 @@ func TestABodyThatCannotBeCutIsAnErrorThatNamesThePlace(t *testing.T) {
 		"a comma too many":         {`[{},]`, `janus event: [1]: not JSON: "]" where a value is due (at byte 4)`},
 		"two events in a row":      {`{}{}`, `janus event: not JSON: "{}" after the end of the body (at byte 2)`},
 		"two groups in a row":      {"\xef\xbb\xbf[]\n[]", `janus event: not JSON: "[]" after the end of the body (at byte 6)`},
-		"a bad element":            {`[{},{"a":tru}]`, `janus event: [1]: not JSON: "t" where true is due (at byte 9)`},
+		"a bad element alone":      {`[{"a":tru}]`, `janus event: [0]: not JSON: "t" where true is due (at byte 6)`},
 		"a control character":      {"[{\"a\":\"\x01\"}]", "janus event: [0]: not JSON: control character 0x01 in a string (at byte 7)"},
-		"nested without end":       {strings.Repeat("[", 100_000), "janus event: [0]: nested deeper than 10000 levels (at byte 10000)"},
+		"nested without end":       {strings.Repeat("[", 100_000), "janus event: [0]: not JSON: ends where a value is due (at byte 100000)"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,18 +100,89 @@ func TestABodyThatCannotBeCutIsAnErrorThatNamesThePlace(t *testing.T) {
 	}
 }
 
-func TestAnEventTooDeepForParseCostsOnlyItself(t *testing.T) {
-	deep := `{"a":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`
-	good := envelope("1", `{"name":"timeout"}`)
-	events, err := Split([]byte("[" + deep + "," + good + "]"))
-	if err != nil || len(events) != 2 {
-		t.Fatalf("%d events, %v", len(events), err)
+func TestADamagedElementIsToldApart(t *testing.T) {
+	e := func(n string) string { return envelope(n, `{"name":"timeout","list":[{"a":1},{"b":"]},{"}]}`) }
+	first, second, third := e("1"), e("2"), e("3")
+	with := func(from, to string) string { return strings.Replace(second, from, to, 1) }
+	for name, bad := range map[string]string{
+		"a control character":               with("timeout", "time\x01out"),
+		"a line end in a string":            with("timeout", "time\nout"),
+		"NaN":                               with(`"a":1`, `"a":NaN`),
+		"a leading zero":                    with(`"a":1`, `"a":01`),
+		"an unknown escape":                 with("timeout", `time\out`),
+		"a string that is not closed":       with(`timeout"`, `timeout`),
+		"a string that is not closed, last": with(`},{"}`, `},{}`),
+		"a string too many":                 with(`"a":1`, `"a":1"`),
+		"no bracket at its beginning":       second[1:],
+		"another byte at its beginning":     "x" + second[1:],
+		"no bracket at its end":             second[:len(second)-1],
+		"an array that is not closed":       with(`"}]`, `"}`),
+		"an array that is not opened":       with(`"list":[`, `"list":`),
+		"an object that is closed twice":    with(`"a":1}`, `"a":1}}`),
+		"an array that is closed twice":     second + "]",
+		"something behind it":               second + "x",
+		"its first half":                    second[:len(second)/2],
+		"its second half":                   second[len(second)/2:],
+		"a comma too many":                  with(`"a":1`, `"a":1,`),
+		"bytes of anything":                 "\x00\xff[{\"",
+		"a bracket of another kind":         with(`"a":1}`, `"a":1]`),
+	} {
+		for _, space := range []string{"", "\n\t "} {
+			for at, order := range [][]string{{bad, first, third}, {first, bad, third}, {first, third, bad}} {
+				body := "[" + space + strings.Join(order, space+","+space) + space + "]" + space
+				events, err := Split([]byte(body))
+				if err != nil {
+					t.Errorf("%s, %d: %v", name, at, err)
+					continue
+				}
+				if got := texts(events); !slices.Contains(got, first) || !slices.Contains(got, third) {
+					t.Errorf("%s, %d: a neighbour is lost: %q", name, at, got)
+				} else if strings.Join(slices.DeleteFunc(got, func(s string) bool { return s == first || s == third }), ",") != bad {
+					t.Errorf("%s, %d: %q, want %q", name, at, got, bad)
+				}
+			}
+		}
 	}
-	var p Parser
-	if _, err := p.Parse(events[0]); err == nil {
-		t.Error("the deep one was parsed")
+}
+
+func TestSeveralDamagedElementsAreToldApart(t *testing.T) {
+	var body []string
+	for n := range 30 {
+		e := envelope(fmt.Sprint(n+1), `{"name":"timeout","list":[{"a":1},{"b":2}]}`)
+		switch n % 6 {
+		case 2:
+			e = strings.Replace(e, `"a":1`, `"a":NaN`, 1)
+		case 4:
+			e = strings.Replace(e, `timeout"`, `timeout`, 1)
+		}
+		body = append(body, e)
 	}
-	mustParse(t, &p, string(events[1]))
+	events, err := Split([]byte("[" + strings.Join(body, ",") + "]"))
+	if err != nil || !slices.Equal(texts(events), body) {
+		t.Fatalf("%v, %d elements, want %d", err, len(events), len(body))
+	}
+}
+
+// What damages an array on purpose must not cost more than some times what it is long.
+func TestTheSearchForElementsIsBounded(t *testing.T) {
+	begin := `[{},{"a":tru`
+	for name, body := range map[string]string{
+		"objects without end":        begin + strings.Repeat(`,{"a":[1`, 60_000) + `]`,
+		"strings without end":        begin + strings.Repeat(`,{"a`, 60_000) + `]`,
+		"objects in objects":         begin + strings.Repeat(`,{"a":[1`, 60_000) + strings.Repeat("]}", 60_000) + `]`,
+		"more places than any array": begin + strings.Repeat(`,{`, 200_000) + `]`,
+		"brackets that close":        begin + strings.Repeat(`,{}]`, 60_000) + `]`,
+		"white space":                begin + strings.Repeat(`,{`, 30_000) + strings.Repeat(" ", 1<<20) + `,{}]`,
+		"more white space":           begin + strings.Repeat(`,{`, 30_000) + `,` + strings.Repeat(" ", 1<<20) + `{}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			tried := &tolerant{b: []byte(body[:len(body)-1]), effort: maxEffort * len(body)}
+			tried.elements(strings.IndexByte(body, ',') + 1)
+			if over := -tried.effort; over > 3*len(body) {
+				t.Errorf("%d bytes were read more than may be, of %d", over, len(body))
+			}
+		})
+	}
 }
 
 func TestRecordedBodiesAreTheRecordedEvents(t *testing.T) {
