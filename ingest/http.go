@@ -25,6 +25,7 @@ const (
 	maxHeader     = 16 << 10
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 2 * time.Minute  // Janus opens a connection per request; this is for others
+	refusedPause  = time.Second      // before a request of a stranger is left: its next one comes later
 	janusTimeout  = 10 * time.Second // of sampleevh, for a request
 )
 
@@ -176,7 +177,9 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *HTTP) receive(c *http.ResponseController, r *http.Request) Outcome {
 	from, refused := h.sender(r)
 	if refused != "" {
-		return h.receiver.Refuse(from, refused)
+		outcome := h.receiver.Refuse(from, refused)
+		h.receiver.pause(r.Context(), refusedPause)
+		return outcome
 	}
 	// A client that closes its half after the body still waits for the answer, and the context of its request has ended:
 	// the delivery timeout bounds the time instead, and what breaks off is an error of the body.

@@ -164,6 +164,13 @@ func (r *Receiver) rest(ctx context.Context) {
 	}
 }
 
+// pause waits, but not longer than the context lives, or when all is to stop.
+func (r *Receiver) pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	r.rest(ctx)
+}
+
 // held waits until bodies are admitted; the refusal is empty then.
 func (r *Receiver) held(ctx context.Context) Refusal {
 	if r.stopped() {
