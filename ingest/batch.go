@@ -23,6 +23,15 @@ type Batch struct {
 	spooled  bool      // safe in the spool
 }
 
+// encoded says in which encoding a body was that is parked as a whole.
+func (b *Batch) encoded(encoding string) {
+	for i := range b.Parked {
+		if code := b.Parked[i].Code; code == CodeNotJSON || code == CodeTooMany {
+			b.Parked[i].Encoding = encoding
+		}
+	}
+}
+
 // outcome is what becomes of the batch once it is safe.
 func (b *Batch) outcome() Outcome {
 	o := Outcome{Result: Delivered, Events: len(b.Events), Parked: len(b.Parked)}

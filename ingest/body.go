@@ -27,11 +27,13 @@ type incoming struct {
 
 // received is a body that was taken in.
 type received struct {
-	sent   []byte // as it came; nil when it is over the limit
-	plain  []byte // decompressed; the same as sent when it was not compressed
-	hash   [sha256.Size]byte
-	length int64
-	parked *DeadLetter // it will never do: sent is not to be looked into
+	sent  []byte // as it came; nil when it is over the limit
+	plain []byte // decompressed; the same as sent when it was not compressed
+
+	encoding string // of sent; empty when it is plain
+	hash     [sha256.Size]byte
+	length   int64
+	parked   *DeadLetter // it will never do: sent is not to be looked into
 }
 
 // reader takes bodies in.
@@ -57,14 +59,17 @@ func (rd *reader) readEncoded(
 	if err := rd.readSent(ctx, from, in, c, &b); err != nil || b.parked != nil {
 		return b, err
 	}
-	switch encoding := strings.ToLower(strings.TrimSpace(encoding)); encoding {
+	encoding = strings.ToLower(strings.TrimSpace(encoding))
+	switch encoding {
 	case "", "identity":
 		b.plain = b.sent
 	case "gzip", "x-gzip":
+		b.encoding = "gzip"
 		return b, rd.inflate(ctx, from, c, &b)
 	default:
 		why := fmt.Sprintf("content encoding %q is unknown: use gzip or none", encoding)
 		parked := park(CodeEncoding, why, from, nil, b.sent)
+		parked.Encoding = encoding[:min(len(encoding), maxReason)]
 		b.parked = &parked
 	}
 	return b, nil
@@ -188,6 +193,7 @@ func (rd *reader) inflate(ctx context.Context, from Sender, c *claim, b *receive
 	default:
 		parked = park(CodeGzip, fmt.Sprintf("decompress body: %v", err), from, nil, b.sent)
 	}
+	parked.Encoding = b.encoding
 	b.parked = &parked
 	return nil
 }

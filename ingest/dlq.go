@@ -3,6 +3,8 @@ package ingest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,12 +35,21 @@ const (
 	HeaderSender = "januscdr-sender" // user@address or address, else the name of the source
 	HeaderLength = "januscdr-length" // bytes of the original, in decimal; more than the value has when that is cut
 	HeaderSHA256 = "januscdr-sha256" // of the original, in hexadecimal
+
+	HeaderEncoding = "januscdr-encoding" // of the original, as HTTP calls it; absent when it has none
+
+	// Of an original that is larger than a record: which part the record has, as 2/32, and the key that it would have had.
+	// The key of such records is the hash.
+	HeaderPart = "januscdr-part"
+	HeaderKey  = "januscdr-key"
 )
 
 const (
-	maxHead   = 64 << 10 // bytes that are kept of what is too large to be kept
-	maxParked = 1 << 20  // bytes up to which a parked original is kept whole
+	maxHead   = 64 << 10 // bytes that are kept of what is too large to be held
 	maxReason = 1 << 10  // bytes of a reason: it can quote what a sender wrote
+
+	// partSize is how many bytes of an original are in a record: what a topic takes, without headers and key.
+	partSize = kafka.MaxMessageBytes - 192<<10
 )
 
 // DeadLetter is a body or an event that is put aside with the reason, and answered.
@@ -46,25 +57,45 @@ type DeadLetter struct {
 	Code   Code
 	Reason string
 	Key    []byte // that the event would have had, if that is known
-	Value  []byte // the original bytes, or the first 64 KiB of them
+	Value  []byte // the original bytes, or the first 64 KiB of what was too large to be held
 	Length int64  // of the original; when the sender was cut off, as much as came
 	SHA256 [sha256.Size]byte
 	Sender string
 	Source string // the part of the program that took it in: ingest/http
+
+	Encoding string // of the original: gzip; empty when it is as it was meant
 }
 
 // park puts an original aside that is at hand as a whole.
 func park(code Code, reason string, from Sender, key, original []byte) DeadLetter {
-	return DeadLetter{Code: code, Reason: reason, Key: key, Value: head(original), Length: int64(len(original)),
+	return DeadLetter{Code: code, Reason: reason, Key: key, Value: original, Length: int64(len(original)),
 		SHA256: sha256.Sum256(original), Sender: from.String(), Source: from.part()}
 }
 
-// head is the original if it is not too large, else its beginning.
-func head(original []byte) []byte {
-	if len(original) > maxParked {
-		return original[:maxHead:maxHead]
+// letterRecord is a record of the dead letter topic.
+type letterRecord struct {
+	key, value []byte
+	headers    []kgo.RecordHeader
+}
+
+// records are what is written of a letter: one, or one for each part.
+func (p DeadLetter) records(emitter string) []letterRecord {
+	headers := p.headers(emitter)
+	if len(p.Value) <= partSize {
+		return []letterRecord{{p.Key, p.Value, headers}}
 	}
-	return original
+	if len(p.Key) > 0 {
+		headers = append(headers, kgo.RecordHeader{Key: HeaderKey, Value: p.Key})
+	}
+	key := []byte(hex.EncodeToString(p.SHA256[:]))
+	parts := (len(p.Value) + partSize - 1) / partSize
+	records := make([]letterRecord, 0, parts)
+	for part := range slices.Chunk(p.Value, partSize) {
+		which := fmt.Sprintf("%d/%d", len(records)+1, parts)
+		records = append(records, letterRecord{key, part,
+			append(slices.Clip(headers), kgo.RecordHeader{Key: HeaderPart, Value: []byte(which)})})
+	}
+	return records
 }
 
 func (p DeadLetter) headers(emitter string) []kgo.RecordHeader {
@@ -80,6 +111,9 @@ func (p DeadLetter) headers(emitter string) []kgo.RecordHeader {
 		text(HeaderLength, strconv.FormatInt(p.Length, 10)),
 		text(HeaderSHA256, hex.EncodeToString(p.SHA256[:])),
 		text(kafka.HeaderSource, p.Source),
+	}
+	if p.Encoding != "" {
+		headers = append(headers, text(HeaderEncoding, p.Encoding))
 	}
 	if emitter != "" {
 		headers = append(headers, text(kafka.HeaderEmitter, emitter))

@@ -212,7 +212,9 @@ func (p *KafkaPublisher) route(b *Batch) *delivery {
 		p.routeEvent(d, e, ofEvent)
 	}
 	for _, parked := range b.Parked {
-		p.routeLetter(d, parked, parked.headers(b.Emitter))
+		for _, r := range parked.records(b.Emitter) {
+			p.routeLetter(d, r)
+		}
 	}
 	return d
 }
@@ -244,10 +246,10 @@ func (p *KafkaPublisher) routeEvent(d *delivery, e Event, headers recordHeaders)
 	}
 }
 
-// routeLetter adds the record of a dead letter. Its topic may have another number of partitions than ours; 0 is always
+// routeLetter adds a record of a dead letter. Its topic may have another number of partitions than ours; 0 is always
 // there. What is parked is little, and is read by people.
-func (p *KafkaPublisher) routeLetter(d *delivery, letter DeadLetter, headers []kgo.RecordHeader) {
-	d.add(p.dlq, 0, letter.Key, letter.Value, headers)
+func (p *KafkaPublisher) routeLetter(d *delivery, r letterRecord) {
+	d.add(p.dlq, 0, r.key, r.value, r.headers)
 }
 
 var _ Publisher = (*KafkaPublisher)(nil)

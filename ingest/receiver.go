@@ -112,7 +112,9 @@ func (r *Receiver) ReceiveStream(
 func (r *Receiver) receive(ctx context.Context, from Sender, encoding string, in *incoming) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, r.delivery)
 	defer cancel()
-	from.emitter = r.rules.emitter(from)
+	if from.emitter == "" {
+		from.emitter = r.rules.emitter(from)
+	}
 	if why := r.held(ctx); why != "" {
 		return r.Refuse(from, why)
 	}
@@ -210,6 +212,7 @@ func (r *Receiver) deliver(
 		}
 		sorter := r.sorters.Get().(*sorter)
 		batch = sorter.sort(from, body.sent, body.plain)
+		batch.encoded(body.encoding)
 		r.sorters.Put(sorter)
 		done()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,12 +250,13 @@ func entriesOf(b *Batch, now time.Time) []spool.Entry {
 		entries = append(entries, spool.Entry{Key: e.Key, Value: e.Value, Headers: headers, Partition: -1, Arrived: now})
 	}
 	for _, parked := range b.Parked {
-		headers := []spool.Header{text(entryParked, string(parked.Code))}
-		for _, h := range parked.headers(b.Emitter) {
-			headers = append(headers, spool.Header{Name: h.Key, Value: h.Value})
+		for _, r := range parked.records(b.Emitter) {
+			headers := []spool.Header{text(entryParked, string(parked.Code))}
+			for _, h := range r.headers {
+				headers = append(headers, spool.Header{Name: h.Key, Value: h.Value})
+			}
+			entries = append(entries, spool.Entry{Key: r.key, Value: r.value, Headers: headers, Partition: -1, Arrived: now})
 		}
-		entries = append(entries,
-			spool.Entry{Key: parked.Key, Value: parked.Value, Headers: headers, Partition: -1, Arrived: now})
 	}
 	return entries
 }
@@ -270,9 +272,11 @@ func (p *spooledPublisher) batchOf(entries []spool.Entry) *Batch {
 			p.kafka.routeEvent(b.delivery, e, headersOfEvent(assigned))
 			continue
 		}
-		letter, headers := letterOf(entry)
-		b.Parked = append(b.Parked, letter)
-		p.kafka.routeLetter(b.delivery, letter, headers)
+		letter, r := letterOf(entry)
+		if letter != nil {
+			b.Parked = append(b.Parked, *letter)
+		}
+		p.kafka.routeLetter(b.delivery, r)
 	}
 	return b
 }
@@ -297,20 +301,23 @@ func eventOf(entry spool.Entry) (e Event, assigned string) {
 	return e, assigned
 }
 
-// letterOf is the dead letter of an entry, and the headers of its record. What is neither event nor letter, of another
-// version of the program, becomes one.
-func letterOf(entry spool.Entry) (DeadLetter, []kgo.RecordHeader) {
+// letterOf is the dead letter of an entry, nil for a part behind the first, and its record. What is neither event nor
+// letter, of another version of the program, becomes one.
+func letterOf(entry spool.Entry) (*DeadLetter, letterRecord) {
 	if len(entry.Headers) == 0 || entry.Headers[0].Name != entryParked {
 		letter := park(CodeNotEvent, "in the spool, and of no kind that is known", Sender{Source: "spool"},
 			entry.Key, entry.Value)
-		return letter, letter.headers("")
+		return &letter, letterRecord{entry.Key, entry.Value, letter.headers("")}
 	}
-	letter := DeadLetter{Code: Code(entry.Headers[0].Value), Key: entry.Key, Value: entry.Value}
-	var headers []kgo.RecordHeader
+	letter := &DeadLetter{Code: Code(entry.Headers[0].Value), Key: entry.Key, Value: entry.Value}
+	r := letterRecord{key: entry.Key, value: entry.Value}
 	for _, h := range entry.Headers[1:] {
-		headers = append(headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+		r.headers = append(r.headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+		if h.Name == HeaderPart && !strings.HasPrefix(string(h.Value), "1/") {
+			letter = nil
+		}
 	}
-	return letter, headers
+	return letter, r
 }
 
 var _ Publisher = (*spooledPublisher)(nil)

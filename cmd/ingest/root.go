@@ -93,7 +93,7 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 		}
 		return cmd.Context().Err() // it is done only if nobody stopped it
 	}
-	root.AddCommand(newJanusConfig(environ), newReplay(environ), newCapture(environ),
+	root.AddCommand(newJanusConfig(environ), newReplay(environ), newCapture(environ), newRequeue(environ),
 		wiring.Healthcheck("ingest", environ, bind), newVersion())
 	cli.Teach(root, config.Section, config.Nearest)
 	return root
