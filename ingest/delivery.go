@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -71,7 +73,7 @@ func (d *delivery) acknowledge(r *kgo.Record, err error) {
 	if err != nil {
 		d.failed = append(d.failed, r)
 		if d.err == nil {
-			d.err = fmt.Errorf("topic %s: %w", r.Topic, err)
+			d.err = fmt.Errorf("topic %s: %w", r.Topic, withRemedy(err))
 		}
 	}
 	d.pending--
@@ -87,6 +89,16 @@ func (d *delivery) acknowledge(r *kgo.Record, err error) {
 	if onDone != nil {
 		onDone(result)
 	}
+}
+
+// withRemedy says what to do where what Kafka says does not.
+func withRemedy(err error) error {
+	if errors.Is(err, kerr.InvalidTimestamp) {
+		return fmt.Errorf("the clock of this machine is ahead of the brokers' by more than the topic lets it "+
+			"(message.timestamp.after.max.ms), or behind: set the clocks by NTP, or the topic's message.timestamp.type to "+
+			"LogAppendTime: %w", err)
+	}
+	return err
 }
 
 func (d *delivery) result() error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -780,6 +781,28 @@ func TestAFailureIsToldUntilItIsOver(t *testing.T) {
 	failure.note(nil, start)
 	if got := failure.now(start); got != "" {
 		t.Errorf("after a success: %q", got)
+	}
+}
+
+func TestAClockThatKafkaDoesNotBelieveIsNamed(t *testing.T) {
+	s := open(t, func(o *Options) { o.Delivery = time.Second })
+	s.broker.Cluster().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		s.broker.Cluster().KeepControl()
+		request := r.(*kmsg.ProduceRequest)
+		response := request.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range request.Topics {
+			refused := kmsg.ProduceResponseTopic{Topic: topic.Topic, TopicID: topic.TopicID}
+			for _, p := range topic.Partitions {
+				refused.Partitions = append(refused.Partitions, kmsg.ProduceResponseTopicPartition{Partition: p.Partition,
+					ErrorCode: kerr.InvalidTimestamp.Code})
+			}
+			response.Topics = append(response.Topics, refused)
+		}
+		return response, nil, true
+	})
+	s.unanswered([]byte(attached(1, 1)))
+	if got := s.server.LastFailure(); !strings.Contains(got, "clock") || !strings.Contains(got, "NTP") {
+		t.Errorf("it says %q, want the clocks and what to do", got)
 	}
 }
 

@@ -1,15 +1,15 @@
 // Command starve attacks a running ingest, and shows what is left of its work for those who send as they should.
 //
-// It runs a broker and ingest as processes of their own, and good senders that post at a steady rate, as Janus does: a
-// new connection for each body, one after the other, each with a user of its own. Beside them one attack after the other
-// runs, first by strangers who know no password, then by a sender who has one. The table has, for each attack, the good
-// posts that were answered in a second, the share of the rate without an attack right before it, the time that 99 of
-// 100 answers took, what ingest held at the most, and what it says it refused.
+// It runs a broker and ingest as processes of their own, and good senders that post at a steady rate, as Janus
+// does: a new connection for each body, one after the other, each with a user of its own. Beside them, one attack
+// after the other runs, first by strangers who know no password, then by a sender who has one. The table has, for
+// each attack, the good posts that were answered in a second, the share of the rate without an attack right before
+// it, the time that 99 of 100 answers took, what ingest held at the most, and what it says it refused.
 //
 //	go run ./tools/starve
 //	go run ./tools/starve -only slow -for 20s
 //	go run ./tools/starve -same-address               attackers hide behind the address of the good senders
-//	go run ./tools/starve -hostile 1000000            bodies that were damaged by chance, see hostile.go
+//	go run ./tools/starve -hostile 1000000            bodies that were damaged by chance, see mutate.go
 //
 // Attackers and good senders share the processors with ingest, so attackers have the lowest priority. Exit code 0: good
 // senders kept what they should (-strangers, -known); 1: they did not, or something failed.
@@ -95,7 +95,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	defer s.close()
 	if o.hostile > 0 {
-		err = s.hostile(ctx, o.hostile, o.workers)
+		err = s.hostile(ctx, o.Seed, o.Dir, o.hostile, o.workers)
 	} else {
 		err = s.starve(ctx, o)
 	}

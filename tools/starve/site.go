@@ -186,6 +186,7 @@ func (s *site) startAttack(ctx context.Context, o *options, a *attack, by string
 type numbers struct {
 	peak        int64 // bytes of memory, at the most
 	now         int64 // bytes of memory
+	heap        int64 // bytes of memory in use
 	descriptors float64
 	goroutines  float64
 	connections float64
@@ -199,7 +200,7 @@ func (s *site) numbers(ctx context.Context) (n numbers, err error) {
 	}
 	n = numbers{descriptors: m["process_open_fds"], goroutines: m["go_goroutines"],
 		connections: m[`januscdr_ingest_connections{source="http"}`], held: m["januscdr_ingest_inflight_bytes"],
-		now: int64(m["process_resident_memory_bytes"])}
+		now: int64(m["process_resident_memory_bytes"]), heap: int64(m["go_memstats_heap_inuse_bytes"])}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.ingest.PID()))
 	if err != nil {
 		return n, err

@@ -73,3 +73,26 @@ func TestGoodSendersAreAnsweredBesideEachAttack(t *testing.T) {
 		}
 	}
 }
+
+func TestDamagedRequestsHaveAnEndAndLeaveTheirNeighboursAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of requests take a while")
+	}
+	if err := started(t).hostile(t.Context(), 1, t.TempDir(), 3000, 8); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADamagedRequestIsTheSameEachTime(t *testing.T) {
+	kinds := map[string]bool{}
+	for number := range int64(1000) {
+		one, two := makeRequest(7, number), makeRequest(7, number)
+		if string(one.bytes) != string(two.bytes) {
+			t.Fatalf("request %d is another one", number)
+		}
+		kinds[one.kind] = true
+	}
+	if len(kinds) != 8 {
+		t.Errorf("%d kinds, want 8", len(kinds))
+	}
+}
