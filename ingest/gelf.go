@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/go-faster/jx"
-	"golang.org/x/net/netutil"
 )
 
 // Bounds of what GELF may do.
@@ -133,11 +132,13 @@ func (g *GELF) Serve(ctx context.Context) error {
 
 // accept takes connections until the listener is closed.
 func (g *GELF) accept(ctx, hand context.Context) error {
-	return acceptEach(ctx, netutil.LimitListener(g.listener, maxGELFConnections), &g.crew, func(conn net.Conn) {
+	limited := g.receiver.guard(g.listener, maxGELFConnections, g.Name())
+	return acceptEach(ctx, limited, &g.crew, func(conn net.Conn) {
 		from := Sender{Source: g.Name(), Address: remote(conn.RemoteAddr().String())}
 		g.receiver.log.Info("connected", "sender", from.String(), "source", from.Source)
 		lane := newLane(hand, g.receiver)
 		defer lane.close()
+		lane.cut = func() { conn.Close() }
 		// What was sent before we stop is read, for a moment: whoever sends will not send it again.
 		defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now().Add(lastWords)) })()
 		err := g.stream(hand, lane, from, conn)
@@ -150,7 +151,7 @@ func (g *GELF) accept(ctx, hand context.Context) error {
 }
 
 // stream takes messages of a connection until it ends; the error is never nil.
-func (g *GELF) stream(hand context.Context, lane *lane, from Sender, conn io.Reader) error {
+func (g *GELF) stream(hand context.Context, lane *lane, from Sender, conn net.Conn) error {
 	in := bufio.NewReaderSize(conn, 64<<10)
 	for {
 		message := &untilZero{in: in}
@@ -169,6 +170,7 @@ func (g *GELF) stream(hand context.Context, lane *lane, from Sender, conn io.Rea
 		if _, err := io.Copy(io.Discard, message); err != nil { // of one over all limits
 			return err
 		}
+		establish(conn)
 	}
 }
 

@@ -143,6 +143,17 @@ func (g *guard) payer() *guarded {
 	return payer
 }
 
+// establish counts a connection that was used as it should be as that of a known sender, where senders stay connected: it
+// does not make room for those who only connect.
+func establish(conn net.Conn) {
+	if c, ok := conn.(*guarded); ok {
+		c.guard.mu.Lock()
+		of := c.of
+		c.guard.mu.Unlock()
+		c.prove(party{"connected " + of.name, true})
+	}
+}
+
 // prove counts a connection as that of a sender who has shown who it is.
 func (c *guarded) prove(of party) {
 	g := c.guard

@@ -108,3 +108,28 @@ func TestWhoIsNoSenderKeepsNoConnection(t *testing.T) {
 		t.Errorf("the connection stays open: %v", err)
 	}
 }
+
+func TestWhoStaysConnectedMakesNoRoomForWhoOnlyConnects(t *testing.T) {
+	g := &GELF{TCP: "127.0.0.1:0"}
+	s := open(t, func(o *Options) { o.Sources = append(o.Sources, g) })
+	dial := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, err := d.DialContext(s.context(), "tcp", g.TCPAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	janus := dial("127.0.0.2")
+	send := func(n int) {
+		fmt.Fprintf(janus, `{"version":"1.1","host":"j1","full_message":%s}`+"\x00", attached(1, n))
+		s.until("the event is safe", func() bool { return len(s.events()) == n })
+	}
+	send(1)
+	for n := range maxGELFConnections + 10 { // each from elsewhere, so that nobody has more than Janus
+		dial(fmt.Sprintf("127.0.%d.%d", 4+n/250, 1+n%250))
+	}
+	s.until("others make room", func() bool { return s.count("connections_ended_total", "gelf") >= 11 })
+	send(2)
+}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -133,9 +132,7 @@ func (h *HTTP) Serve(ctx context.Context) error {
 		ConnContext:       withGuarded,
 		ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
-	var limited net.Listener = newGuard(h.listener, cmp.Or(h.MaxConnections, defaultConns),
-		func(a netip.Addr) party { return h.receiver.rules.party(Sender{Source: h.Name(), Address: a}) },
-		h.receiver.connections, h.Name())
+	limited := h.receiver.guard(h.listener, cmp.Or(h.MaxConnections, defaultConns), h.Name())
 	if h.TLS != nil {
 		limited = tls.NewListener(limited, h.TLS)
 	}

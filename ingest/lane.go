@@ -18,6 +18,9 @@ const (
 	laneGroup = 128       // bodies that are made safe together
 )
 
+// laneLarge is the time that the rest of a body beyond laneBytes may take: it holds memory that others need.
+const laneLarge = 30 * time.Second
+
 // lane makes the bodies of one connection or queue safe, in their order. It is for transports that hand a body over
 // once, as WebSocket does, or only after a reconnect, as queues do: there is nobody to tell that it must come again. So a
 // body is kept until it is safe, however long that takes, and meanwhile nothing more is read. What waits is made safe
@@ -30,6 +33,7 @@ type lane struct {
 	queue    chan taken
 	room     *semaphore.Weighted
 	ended    chan struct{}
+	cut      func() // ends the connection that is read from; nil where there is none
 }
 
 // taken is a body that was taken from a transport.
@@ -99,7 +103,7 @@ func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap fun
 			t.claim.close()
 			return err
 		}
-		if err := l.more(&t, in, limit); err != nil {
+		if err := l.inTime(func() error { return l.more(&t, in, limit) }); err != nil {
 			t.claim.close()
 			return fmt.Errorf("read body: %w", err)
 		}
@@ -112,6 +116,14 @@ func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap fun
 		return err
 	}
 	return nil
+}
+
+// inTime reads, and ends the connection when that takes too long.
+func (l *lane) inTime(read func() error) error {
+	if l.cut != nil {
+		defer time.AfterFunc(laneLarge, l.cut).Stop()
+	}
+	return read()
 }
 
 // more reads the rest of a body, or what is to be parked of it.

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 const (
@@ -137,7 +135,7 @@ func (s *Nanomsg) Serve(ctx context.Context) error {
 	failed := make(chan error, len(s.listeners))
 	var working sync.WaitGroup
 	for _, l := range s.listeners {
-		limited := netutil.LimitListener(l, maxNanomsgConnections)
+		limited := s.receiver.guard(l, maxNanomsgConnections, s.Name())
 		working.Go(func() {
 			failed <- acceptEach(ctx, limited, &s.crew, func(conn net.Conn) {
 				_ = s.take(ctx, hand, conn, remote(conn.RemoteAddr().String()).String())
@@ -192,8 +190,10 @@ func (s *Nanomsg) take(ctx, hand context.Context, conn net.Conn, where string) e
 	}
 	_ = conn.SetDeadline(time.Time{})
 	s.receiver.log.Info("connected", "sender", from.String(), "address", where, "source", from.Source)
+	establish(conn)
 	lane := newLane(hand, s.receiver)
 	defer lane.close()
+	lane.cut = func() { conn.Close() }
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now().Add(lastWords)) })()
 	err := s.messages(hand, lane, from, conn, ipc)
 	s.receiver.log.Info("disconnected", "sender", from.String(), "address", where, "source", from.Source, "reason", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -78,6 +80,12 @@ func newReceiver(o Options, p Publisher) *Receiver {
 
 		connections: newGuardMetrics(o.Registerer),
 	}
+}
+
+// guard bounds the connections of a source's port.
+func (r *Receiver) guard(l net.Listener, most int, source string) net.Listener {
+	whose := func(a netip.Addr) party { return r.rules.party(Sender{Source: source, Address: a}) }
+	return newGuard(l, most, whose, r.connections, source)
 }
 
 // Ready is closed when the topics are checked. A body that comes before is held until then.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/net/netutil"
 )
 
 const (
@@ -131,10 +130,11 @@ func (s *WebSocket) Serve(ctx context.Context) error {
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       headerTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withGuarded,
 		ErrorLog:          s.receiver.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	server.SetKeepAlivesEnabled(false)
-	limited := netutil.LimitListener(s.listener, maxWebSockets)
+	limited := s.receiver.guard(s.listener, maxWebSockets, s.Name())
 	if s.TLS != nil {
 		limited = tls.NewListener(limited, s.TLS)
 	}
@@ -183,6 +183,9 @@ func (s *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.receiver.throttled.warn("connection is no websocket", from, "error", err)
 		return
 	}
+	if c := guardedOf(r.Context()); c != nil {
+		establish(c)
+	}
 	s.take(conn, from)
 }
 
@@ -193,6 +196,7 @@ func (s *WebSocket) take(conn *websocket.Conn, from Sender) {
 	log.Info("connected", "sender", from.String(), "path", from.Path, "source", from.Source)
 	lane := newLane(s.hand, s.receiver)
 	defer lane.close()
+	lane.cut = func() { conn.Close() }
 
 	read, stopReading := context.WithCancel(s.hand)
 	defer stopReading()

@@ -38,6 +38,7 @@ var attacks = []attack{
 	{"slow-headers", 1000, slowHeader},
 	{"endless-chunks", 8, endlessChunks},
 	{"large-bodies", 40, largeBody},
+	{"full-bodies", 8, fullBody},
 	{"zip-bomb", 8, zipBomb},
 	{"huge-headers", 16, hugeHeader},
 	{"half-open", 500, halfOpen},
@@ -141,6 +142,27 @@ func largeBody(ctx context.Context, t *target, conn net.Conn) {
 			return
 		}
 	}
+	await(conn)
+}
+
+// events is the inside of a body of 30 MiB: 9000 events, as large as their reports get.
+var events = sync.OnceValue(func() string {
+	long := strings.Repeat("x", 3<<10)
+	var b strings.Builder
+	for n := range int64(9000) {
+		b.WriteString(strings.Replace(event(n+1, n), "echotest", long, 1))
+		b.WriteByte(',')
+	}
+	return b.String()
+})
+
+// fullBody sends one after the other, as fast as they are taken, each another one.
+func fullBody(_ context.Context, t *target, conn net.Conn) {
+	last := event(1, posted.Add(1)) + "]"
+	length := fmt.Sprint("Content-Length: ", 1+len(events())+len(last))
+	_, _ = io.WriteString(conn, t.head("Connection: close", length)+"\r\n[")
+	_, _ = io.WriteString(conn, events())
+	_, _ = io.WriteString(conn, last)
 	await(conn)
 }
 
