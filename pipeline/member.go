@@ -84,7 +84,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 	// A member that says nothing is thrown out, as another by its id, before the group goes on without it.
 	//mutant:time-to-join
 	timeToJoin := m.sessionTimeout + rebalanceTime
-	client, err := kgo.NewClient(append(append(opts, offsets.opts()...),
+	client, err := kgo.NewClient(append(append(opts, offsets.opts(m.sessionTimeout)...),
 		kgo.WithContext(lives),
 		kgo.DisableAutoCommit(), // offsets go with the transactions
 		kgo.ConsumerGroup(m.group),

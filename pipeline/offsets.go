@@ -69,13 +69,32 @@ func askOffsetsAPI(ctx context.Context, client kmsg.Requestor) (offsetsAPI, erro
 }
 
 // opts keep the client to the same way, in all that it writes in a transaction.
-func (a offsetsAPI) opts() []kgo.Opt {
+func (a offsetsAPI) opts(session time.Duration) []kgo.Opt {
 	if a.implicit {
 		return nil
 	}
 	versions := kversion.Tip()
 	versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), offsetsExplicit)
-	return []kgo.Opt{kgo.MaxVersions(versions)}
+	return []kgo.Opt{
+		kgo.MaxVersions(versions),
+		//mutant:asked-once
+		kgo.RetryTimeoutFn(func(key int16) time.Duration { return retryFor(kmsg.Key(key), session) }),
+	}
+}
+
+// retryFor is for how long a client asks again when it has lost the connection: as it does by itself, but for the end
+// of a transaction, which it asks for once. Below the level at which each end begins a new epoch, nothing tells an end
+// that is late, and was asked for again, from that of the next transaction: it would commit what that one has by then,
+// without its offsets, the fence. So the end is unknown, and the next client has a new epoch, which refuses what is
+// late.
+func retryFor(key kmsg.Key, session time.Duration) time.Duration {
+	switch key {
+	case kmsg.EndTxn:
+		return 1 // zero is for ever
+	case kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat:
+		return session
+	}
+	return 30 * time.Second
 }
 
 // fence writes the offsets of the tasks into the transaction. They are exactly those of the tasks in it: also of those

@@ -2,6 +2,7 @@ package interleavings
 
 import (
 	"context"
+	"maps"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -78,6 +79,18 @@ func TestTransactionsOfLevel1(t *testing.T) {
 			t.Run(name+" of a dead process, late", func(t *testing.T) {
 				t.Parallel()
 				late(newSite(t), key)
+			})
+		}
+		t.Run("an end that was asked twice does not go around the fence", func(t *testing.T) {
+			t.Parallel()
+			aroundTheFence(newSite(t))
+		})
+		twice := maps.Clone(again)
+		maps.Copy(twice, atLevel1)
+		for name, key := range twice {
+			t.Run(name+", asked twice", func(t *testing.T) {
+				t.Parallel()
+				askedTwice(newSite(t), key)
 			})
 		}
 		for name, done := range map[string]bool{"it was not done": false, "it was done": true} {

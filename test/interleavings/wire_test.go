@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kbin"
@@ -30,6 +32,7 @@ type rule struct {
 	key    kmsg.Key
 	answer bool
 	cut    bool                    // the connection, once
+	lag    bool                    // the client loses the connection, once, and what it has sent arrives when released
 	when   func(kmsg.Request) bool // nil: always
 
 	once    sync.Once
@@ -50,6 +53,12 @@ func (w *wire) holdAnswers(key kmsg.Key) *rule { return w.add(&rule{key: key, an
 // cutAt cuts the connection at the next request, or at its answer when the brokers have done what it asks for.
 func (w *wire) cutAt(key kmsg.Key, answer bool) *rule {
 	return w.add(&rule{key: key, answer: answer, cut: true})
+}
+
+// lag lets a client lose the connection at the next request, so that it asks again on another one. What it has sent is
+// on its way still, and arrives when the rule is released.
+func (w *wire) lag(key kmsg.Key, when func(kmsg.Request) bool) *rule {
+	return w.add(&rule{key: key, when: when, lag: true})
 }
 
 // passes is reached when the next request is answered; it holds nothing.
@@ -95,12 +104,23 @@ func (w *wire) of(req kmsg.Request, answer bool) (all []*rule) {
 	return all
 }
 
-var errCut = errors.New("the connection is cut")
+// The client gives up what it has asked for on a connection that is cut, and asks again when it has lost one.
+var (
+	errCut        = errors.New("the connection is cut")
+	errLost error = &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+)
 
 // pass does what the rules say, and fails when the connection is to be cut.
-func (w *wire) pass(req kmsg.Request, answer bool) error {
+func (w *wire) pass(c *conn, req kmsg.Request, answer bool) error {
 	for _, r := range w.of(req, answer) {
-		r.once.Do(func() { close(r.reached) })
+		first := false
+		r.once.Do(func() { first = true; close(r.reached) })
+		if r.lag {
+			if !first {
+				continue
+			}
+			c.orphan()
+		}
 		if r.cut {
 			r.release()
 			return errCut
@@ -156,7 +176,8 @@ type conn struct {
 
 	mu    sync.Mutex
 	asked map[int32]kmsg.Request
-	mute  bool // the process is dead
+	mute  bool // the process is dead, or has lost the connection
+	lost  bool // the latter
 
 	rest []byte // of the answer that is being read; used by the reader only
 }
@@ -190,6 +211,9 @@ func (c *conn) Write(b []byte) (int, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.lost {
+		return 0, errLost
+	}
 	if c.mute {
 		return 0, errCut
 	}
@@ -210,7 +234,7 @@ func (c *conn) send() {
 		select {
 		case b := <-c.out:
 			req, _, _ := parse(b)
-			if c.wire.pass(req, false) != nil {
+			if c.wire.pass(c, req, false) != nil {
 				c.close()
 				return
 			}
@@ -242,7 +266,7 @@ func (c *conn) receive() {
 		req := c.asked[number]
 		delete(c.asked, number)
 		c.mu.Unlock()
-		if req != nil && c.wire.pass(req, true) != nil {
+		if req != nil && c.wire.pass(c, req, true) != nil {
 			return
 		}
 		select {
@@ -259,7 +283,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		select {
 		case c.rest = <-c.in:
 		case <-c.left:
-			return 0, errCut
+			return 0, c.gap()
 		case <-c.gone:
 			return 0, errCut
 		}
@@ -267,6 +291,25 @@ func (c *conn) Read(b []byte) (int, error) {
 	n := copy(b, c.rest)
 	c.rest = c.rest[n:]
 	return n, nil
+}
+
+// orphan takes a connection from the client, and lets it live on.
+func (c *conn) orphan() {
+	c.deaf()
+	c.mu.Lock()
+	c.lost = true
+	c.mu.Unlock()
+	c.once[1].Do(func() { close(c.left) })
+}
+
+// gap is why there is nothing more to read.
+func (c *conn) gap() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost {
+		return errLost
+	}
+	return errCut
 }
 
 // deaf lets nothing more in.
@@ -290,6 +333,22 @@ func (c *conn) Close() error {
 		c.close()
 	}
 	return nil
+}
+
+// settled tells whether what a client has sent on connections that it lost is answered.
+func (w *wire) settled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		select {
+		case <-c.left:
+			if c.busy() {
+				return false
+			}
+		default:
+		}
+	}
+	return true
 }
 
 // idle tells whether all that a dead process has sent is answered, or its connection is gone.

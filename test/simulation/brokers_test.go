@@ -5,6 +5,7 @@ package simulation
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,41 @@ func TestSceneOffsetsThatAreNotTakenDuringARebalanceAreWrittenAgain(t *testing.T
 		if n := clients.Load() - had; n > 0 {
 			w.fail("a client and all its tasks were dropped %d times for what passes", n)
 		}
+	})
+}
+
+// Below level 2 of transactions an end begins no epoch. One that was on its way when the client lost the connection, and
+// asked again, arrives in the next transaction: by then the partitions are another's, and its offsets would be refused.
+func TestSceneAnEndThatIsLateDoesNotEndTheNextTransaction(t *testing.T) {
+	scene(t, func(w *world, p *process) {
+		older := kadm.FeatureUpdate{Feature: "transaction.version", MaxVersionLevel: 1, UpgradeType: 3}
+		updated, err := kadm.NewClient(w.admin).UpdateFeatures(context.Background(), false, older)
+		for _, f := range updated {
+			err = errors.Join(err, f.Err)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		p = w.alone(p)
+		end, messages := make(chan struct{}), make(chan struct{})
+		p.line.arm(armed{key: kmsg.EndTxn, nth: 1, harm: outlived, hold: end})
+		w.pass(3 * time.Second)
+		p.line.arm(armed{key: kmsg.Produce, nth: 1, when: p.emits.Load, hold: messages})
+		w.until("a transaction with records is on its way", p.emits.Load)
+		other := w.nextHost()
+		w.takeOut(p)
+		w.until("another one has its partitions", func() bool {
+			has := other.runs.Status().Partitions
+			return len(has) == partitions && !slices.ContainsFunc(has, func(s pipeline.PartitionStatus) bool {
+				return s.State != pipeline.Running || s.Lag > 0
+			})
+		})
+		stands := p.haltAt(string(pipeline.BeforeOffsets), 1, 0)
+		close(messages)
+		<-stands.reached // all is behind the barrier of the next owner
+		close(end)
+		w.pass(time.Second)
+		w.kill(p)
 	})
 }
 

@@ -11,8 +11,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -32,10 +34,14 @@ const (
 	lostAnswer       // the answer vanishes, the connection stays
 	harms
 
-	cutUnseen = harms // the broker never sees the request, the client thinks that it did; in scenes only
+	cutUnseen = harms     // the broker never sees the request, the client thinks that it did; in scenes only
+	outlived  = harms + 1 // the client loses the connection and asks again, and the request arrives in the end; in scenes only
 )
 
-var harmNames = [...]string{"unharmed", "cut before", "cut after", "late request", "late answer", "lost request", "lost answer", "cut unseen"}
+// errReset is what a connection ends with that is lost. The client asks again then, as it does not when it is cut.
+var errReset error = &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+
+var harmNames = [...]string{"unharmed", "cut before", "cut after", "late request", "late answer", "lost request", "lost answer", "cut unseen", "outlived"}
 
 func (h harm) String() string { return harmNames[h] }
 
@@ -210,6 +216,7 @@ type conn struct {
 	asked map[int32]question
 
 	unseen atomic.Bool // it was cut so
+	lost   atomic.Bool // it was outlived
 
 	rest []byte // of the answer that is being read; used by the reader only
 }
@@ -234,6 +241,11 @@ func (c *conn) Write(b []byte) (int, error) {
 		time.Sleep(delay)
 	case lostRequest:
 		return len(b), nil
+	case outlived:
+		go c.line.arrives(bytes.Clone(b), hold)
+		c.lost.Store(true)
+		c.Conn.Close()
+		return len(b), nil
 	case cutUnseen:
 		c.unseen.Store(true)
 		c.Close()
@@ -254,12 +266,30 @@ func (c *conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// arrives brings a request to the broker whose sender has lost the connection.
+func (l *line) arrives(request []byte, hold <-chan struct{}) {
+	<-hold
+	late, err := l.world.network().DialContext(context.Background(), "tcp", brokerAt)
+	if err != nil {
+		l.world.fail("bring what is late: %v", err)
+		return
+	}
+	defer late.Close()
+	if _, err = late.Write(request); err == nil {
+		_, err = io.ReadFull(late, make([]byte, 8))
+	}
+	l.world.tell("%s: what was late has arrived: %v", l.owner, err)
+}
+
 func (c *conn) Read(b []byte) (int, error) {
 	for len(c.rest) == 0 {
 		var head [8]byte
 		if _, err := io.ReadFull(c.Conn, head[:]); err != nil {
-			if c.unseen.Load() {
+			switch {
+			case c.unseen.Load():
 				err = errCut
+			case c.lost.Load():
+				err = errReset
 			}
 			return 0, err
 		}

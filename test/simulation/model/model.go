@@ -28,6 +28,7 @@ type Mutants struct {
 	FenceNotTried      bool // whether the brokers refuse anybody's offsets is not looked at
 	OldIsYoung         bool // a store is kept though deletions that it has not were forgotten
 	FutureIsYoung      bool // the same, when the clock was wrong by which its age is told
+	EndAskedAgain      bool // an end that is not answered is asked for again, and nothing tells the two from another
 	EpochNotCompared   bool // a store is kept though the changelog that it is of was cut, and grew again
 }
 
@@ -146,6 +147,7 @@ type World struct {
 	epoch      int8 // of the leader of the changelog
 	epochs     [names]int8
 	members    [names]int8 // names of the workers in the group: who was thrown out comes back under a new one
+	late       [names]int8 // epoch of an end that is on its way still; 0 for none
 	workers    [names]worker
 	budget     Budget
 	mutant     Mutants
@@ -199,6 +201,7 @@ func (m *World) key() string {
 	bit(m.older)
 	put(m.epochs[:]...)
 	put(m.members[:]...)
+	put(m.late[:]...)
 	for i := range m.workers {
 		w := &m.workers[i]
 		put(int8(w.phase), w.epoch, w.generation, w.name, w.barrier, w.at, w.next, int8(len(w.pending)))

@@ -403,6 +403,16 @@ var brokers = []transition{
 		func(m *World, w *worker) { m.give(w) },
 	},
 	{
+		"an end that is late arrives",
+		func(m *World, w *worker) bool { return m.late[w.id] > 0 },
+		func(m *World, w *worker) {
+			if m.late[w.id] == m.epochs[w.id] && m.holds(w) {
+				m.finish(w, committed)
+			}
+			m.late[w.id] = 0
+		},
+	},
+	{
 		"its transaction times out",
 		func(m *World, w *worker) bool { return m.holds(w) && (w.phase < afterBegin || m.fenced(w)) },
 		func(m *World, w *worker) { m.finish(w, aborted) },
@@ -456,9 +466,23 @@ var faults = []transition{
 		m.lose(w)
 	}},
 	{"end, and the request is lost", mayLose, func(m *World, w *worker) { m.lose(w) }},
+	{"end, and the request is late", mayBeLate, func(m *World, w *worker) {
+		m.late[w.id] = w.epoch
+		if !m.mutant.EndAskedAgain {
+			m.lose(w)
+			return
+		}
+		m.budget.Lost--
+		if w.phase = afterEnd; !m.end(w) {
+			w.unknown()
+		}
+	}},
 }
 
 func mayLose(m *World, w *worker) bool { return w.phase == beforeEnd && m.budget.Lost > 0 }
+
+// mayBeLate: who was refused its offsets asks for no end.
+func mayBeLate(m *World, w *worker) bool { return mayLose(m, w) && !w.left }
 
 // lose is what a worker makes of an end that is not answered.
 func (m *World) lose(w *worker) {
