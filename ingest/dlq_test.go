@@ -77,6 +77,7 @@ func TestAnEventThatWillNeverDoIsParkedAndItsNeighboursAreDelivered(t *testing.T
 		{"a leading zero", with(`"handle_id":`, `"handle_id":0`)},
 		{"a string that is not closed", with(`attached"`, `attached`)},
 		{"brackets that do not fit", with(`}}`, `}`)},
+		{"nothing between commas", ""},
 		{"20 000 levels that do not end", with(`"attached"`, strings.Repeat("[", 20_000))},
 		{"a number", `17`},
 		{"a text", `"event"`},

@@ -141,6 +141,7 @@ func FuzzDamagedElement(f *testing.F) {
 	f.Add(uint(0), uint(1), uint(0), uint(0), []byte("x"))
 	f.Add(uint(70), uint(2), uint(100), uint(1), []byte("\x00"))
 	f.Add(uint(700), uint(0), uint(80), uint(1), []byte{})
+	f.Add(uint(0), uint(50), uint(0), uint(28), []byte("]"))
 	f.Add(uint(7000), uint(1), uint(200), uint(40), []byte(`NaN`))
 	f.Fuzz(func(t *testing.T, which, at, from, cut uint, insert []byte) {
 		several := make([][]byte, 5)

@@ -50,7 +50,9 @@ func (s *scanner) split() (events [][]byte, last int, err *Error) {
 	case c == '[':
 		// An event has some 400 bytes, and Janus groups up to 100 of them.
 		events = make([][]byte, 0, min(len(b)/400+1, 128))
-		for ok := s.firstElement(); ok; ok = s.nextElement() {
+		ok := s.firstElement()
+		last = s.i - 1 // of an empty array: there can be something behind its end
+		for ; ok; ok = s.nextElement() {
 			s.peek()
 			last = s.i
 			s.skip()
@@ -72,7 +74,7 @@ func (s *scanner) split() (events [][]byte, last int, err *Error) {
 			s.fail(s.i, "not JSON: "+quoted(b[s.i:])+" after the end of the body")
 		}
 	}
-	if s.err != nil && last >= 0 {
+	if s.err != nil && len(events) > 0 {
 		events = events[:len(events)-1]
 	}
 	return events, last, s.err

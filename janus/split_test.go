@@ -76,7 +76,7 @@ func TestABodyThatCannotBeCutIsAnErrorThatNamesThePlace(t *testing.T) {
 		"a group without its end":  {`[{"a":1}`, "janus event: not JSON: ends where a comma or the end of the array is due (at byte 8)"},
 		"only its beginning":       {`[`, "janus event: [0]: not JSON: ends where a value is due (at byte 1)"},
 		"no comma between":         {`[{} {}]`, `janus event: not JSON: "{" where a comma or the end of the array is due (at byte 4)`},
-		"a comma too many":         {`[{},]`, `janus event: [1]: not JSON: "]" where a value is due (at byte 4)`},
+		"commas alone":             {`[,,]`, `janus event: [0]: not JSON: "," where a value is due (at byte 1)`},
 		"two events in a row":      {`{}{}`, `janus event: not JSON: "{}" after the end of the body (at byte 2)`},
 		"two groups in a row":      {"\xef\xbb\xbf[]\n[]", `janus event: not JSON: "[]" after the end of the body (at byte 6)`},
 		"a bad element alone":      {`[{"a":tru}]`, `janus event: [0]: not JSON: "t" where true is due (at byte 6)`},
@@ -120,11 +120,13 @@ func TestADamagedElementIsToldApart(t *testing.T) {
 		"an array that is not opened":       with(`"list":[`, `"list":`),
 		"an object that is closed twice":    with(`"a":1}`, `"a":1}}`),
 		"an array that is closed twice":     second + "]",
+		"an array that is closed at once":   "]" + second,
 		"something behind it":               second + "x",
 		"its first half":                    second[:len(second)/2],
 		"its second half":                   second[len(second)/2:],
 		"a comma too many":                  with(`"a":1`, `"a":1,`),
 		"bytes of anything":                 "\x00\xff[{\"",
+		"nothing":                           "",
 		"a bracket of another kind":         with(`"a":1}`, `"a":1]`),
 	} {
 		for _, space := range []string{"", "\n\t "} {

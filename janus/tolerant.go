@@ -39,8 +39,11 @@ type step struct {
 // them is JSON.
 func recoverElements(body []byte, from int) (elements [][]byte, ok bool) {
 	b := bytes.TrimRight(body, " \t\r\n")
-	if len(b) == 0 || b[len(b)-1] != ']' || from >= len(b)-1 {
+	switch {
+	case len(b) == 0 || b[len(b)-1] != ']' || from > len(b)-1:
 		return nil, false
+	case from == len(b)-1: // nothing behind the last comma
+		return [][]byte{b[from:from:from]}, false
 	}
 	t := &tolerant{b: b[:len(b)-1], effort: maxEffort * len(b)}
 	return t.elements(from)
