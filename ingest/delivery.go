@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,6 +20,7 @@ type delivery struct {
 	handed  bool          // to the producer, at least once
 	pending int           // handed over, and not yet decided
 	failed  []*kgo.Record // not acknowledged at the last try
+	unsent  []*kgo.Record // of the last try, behind all others: not even handed over
 	err     error         // the first of the last try
 	decided chan struct{} // closed when the fate of all records of a try is known
 	onAcks  func(error)   // called then, for the publisher
@@ -52,8 +54,8 @@ func (d *delivery) unacknowledged() []*kgo.Record {
 		}
 		return all
 	}
-	again := make([]*kgo.Record, len(d.failed))
-	for i, r := range d.failed {
+	again := make([]*kgo.Record, len(d.failed)+len(d.unsent))
+	for i, r := range slices.Concat(d.failed, d.unsent) {
 		again[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers}
 	}
 	return again
@@ -62,7 +64,7 @@ func (d *delivery) unacknowledged() []*kgo.Record {
 func (d *delivery) begin(records int, onAcks func(error)) (decided <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.handed, d.pending, d.failed, d.err = true, records, nil, nil
+	d.handed, d.pending, d.failed, d.unsent, d.err = true, records, nil, nil, nil
 	d.decided, d.onAcks = make(chan struct{}), onAcks
 	return d.decided
 }
@@ -76,7 +78,22 @@ func (d *delivery) acknowledge(r *kgo.Record, err error) {
 			d.err = fmt.Errorf("topic %s: %w", r.Topic, withRemedy(err))
 		}
 	}
-	d.pending--
+	d.decide(1)
+}
+
+// leave says that the rest of the records of a try is not handed over.
+func (d *delivery) leave(rest []*kgo.Record) {
+	d.mu.Lock()
+	d.unsent = rest
+	if d.err == nil {
+		d.err = errUnacknowledged
+	}
+	d.decide(len(rest))
+}
+
+// decide says that the fate of so many records is known, and unlocks.
+func (d *delivery) decide(records int) {
+	d.pending -= records
 	if d.pending > 0 {
 		d.mu.Unlock()
 		return

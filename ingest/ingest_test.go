@@ -598,6 +598,43 @@ func TestTheOrderOfOneSenderIsTheOrderOfTheLog(t *testing.T) {
 	}
 }
 
+func TestALargeBatchThatIsInterruptedGoesOnWhereItStood(t *testing.T) {
+	s := open(t, nil)
+	const events = 3000
+	long := strings.Repeat("x", 4<<10)
+	b := &Batch{}
+	for n := range events {
+		b.Events = append(b.Events, Event{Key: []byte("7"), Value: fmt.Appendf(nil, `{"n":%d,"x":%q}`, n, long)})
+	}
+	_, release := s.cutProduce()
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := s.server.publisher.Publish(short, b); !errors.Is(err, errUnacknowledged) {
+		t.Fatalf("got %v, want that it is not acknowledged", err)
+	}
+	if unsent := len(b.delivery.unsent); unsent == 0 {
+		t.Error("all of it is on its way, and others have to wait for it")
+	}
+	release()
+	if err := s.server.publisher.Publish(s.context(), b); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	last := -1
+	for _, r := range s.records("events") {
+		var n int
+		if fmt.Sscanf(string(r.Value), `{"n":%d,`, &n); seen[string(r.Value)] {
+			continue
+		} else if n != last+1 {
+			t.Fatalf("event %d comes after %d", n, last)
+		}
+		seen[string(r.Value)], last = true, n
+	}
+	if last != events-1 {
+		t.Errorf("the last one is %d, want %d", last, events-1)
+	}
+}
+
 func TestAnInterruptedWriteWritesOnlyWhatIsMissing(t *testing.T) {
 	s := open(t, func(o *Options) { o.Topics.DLQ = "later" })
 	good := attached(1, 1)

@@ -41,6 +41,10 @@ var (
 // recordOverhead is what a record takes in memory besides its bytes, roughly.
 const recordOverhead = 256
 
+// maxAhead is how many bytes of one batch are on their way at a time, so that other senders need not wait for all of a
+// large one.
+const maxAhead = 2 << 20
+
 // KafkaPublisher is the Publisher that writes to Kafka: one idempotent producer with acks of all replicas.
 type KafkaPublisher struct {
 	producer   *kafka.Producer
@@ -135,9 +139,7 @@ func (p *KafkaPublisher) Publish(ctx context.Context, b *Batch) error {
 			p.acknowledged(b)
 		}
 	})
-	for _, r := range records {
-		p.producer.TryProduce(context.Background(), r, b.delivery.acknowledge)
-	}
+	p.handOver(ctx, b.delivery, records)
 	select {
 	case <-decided:
 		if err := b.delivery.result(); err != nil {
@@ -147,6 +149,29 @@ func (p *KafkaPublisher) Publish(ctx context.Context, b *Batch) error {
 		return fmt.Errorf("write %d records: %w", len(records), errUnacknowledged)
 	}
 	return nil
+}
+
+// handOver gives records to the producer: of a large batch only so many that the records of others do not wait long
+// behind them. What is not handed over before the context ends has failed.
+func (p *KafkaPublisher) handOver(ctx context.Context, d *delivery, records []*kgo.Record) {
+	if d.size <= maxAhead || d.fromSpool {
+		for _, r := range records {
+			p.producer.TryProduce(context.Background(), r, d.acknowledge)
+		}
+		return
+	}
+	ahead := semaphore.NewWeighted(maxAhead)
+	for i, r := range records {
+		size := min(int64(len(r.Key)+len(r.Value)+recordOverhead), maxAhead)
+		if ahead.Acquire(ctx, size) != nil {
+			d.leave(records[i:])
+			return
+		}
+		p.producer.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
+			ahead.Release(size)
+			d.acknowledge(r, err)
+		})
+	}
 }
 
 // OnDone is described at Publisher.
