@@ -246,6 +246,9 @@ const (
 	longConnect = 10 * second
 )
 
+// slowConnect is how long after its answer a PeerConnection begins to connect, at most.
+const slowConnect = 2 * second
+
 // lastSeenAlive is until when the client certainly lived, by what Janus received from it.
 func (l *leg) lastSeenAlive() janus.Micros { return max(l.start, l.up, l.lastClientActivity) }
 
@@ -285,6 +288,11 @@ func (l *leg) misfit() bool {
 		return l.step != stepFailed
 	case "ICE failed":
 		return l.step < stepConnecting || carries
+	}
+	// With an answer, Janus tries to connect as soon as it has a candidate.
+	//mutant:never-tried
+	if l.step == stepGathering && l.answered != 0 && l.endedAt-l.answered > slowConnect {
+		return true
 	}
 	switch l.step {
 	case stepNone:
