@@ -87,6 +87,10 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 			if at, _ := l.answer(); l.kind == SIPCall && l.up == 0 && at != 0 {
 				e.earliest = min(at, e.time) // nor had it a PeerConnection that came up: that may be another attempt's
 			}
+			//mutant:unreported-call
+			if l.up != 0 && l.reports == 0 && e.time-l.up > longConnect {
+				e.earliest = min(l.up, e.time) // nothing shows that it lived
+			}
 			return l.questionedEnd(e)
 		}
 		return e

@@ -490,7 +490,7 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 			l.doubted(doubt)
 		}
 		switch {
-		case l.ended || t < l.start:
+		case l.ended || t < l.start || !l.carriedBy(all[0]):
 		case l.kind == SIPCall: // the plugin says BYE now, and its own `hangup` tells the end
 			if l.hangTime == 0 {
 				f.knowsCadence(l)

@@ -84,6 +84,12 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 func (f *eventFold) sipMessage(b *janus.PluginEvent) {
 	l := f.h.openLeg(SIPCall)
 	id := sipHeader(b.SIP, "Call-ID", "i")
+	//mutant:message-of-the-next-call
+	if l != nil && f.t > l.start && id != "" && l.callID != "" && id != l.callID && bearsCall(b) {
+		next := *b
+		next.CallID = id
+		l = f.call(&next, directionOf(b), false)
+	}
 	if l == nil || f.t < l.start || id != "" && l.callID != "" && id != l.callID {
 		if b.Name == "sip-in" && strings.HasPrefix(b.SIP, "INVITE ") {
 			f.invited(b)
@@ -119,6 +125,32 @@ func (f *eventFold) sipMessage(b *janus.PluginEvent) {
 		f.p.conclude(RuleByeSeen, f.s, f.h, l, facts{at: f.t, word: l.bye.String(), limit: f.p.terms(f.em, f.h.plugin).Grace})
 		f.close(l)
 	}
+}
+
+// bearsCall tells whether a message is of a call that the handle has taken up: it carries one at a time, so one before is
+// over. A call that comes meanwhile is refused, and only what that takes is exchanged.
+func bearsCall(b *janus.PluginEvent) bool {
+	out := b.Name == "sip-out"
+	switch method(b.SIP) {
+	case "INVITE":
+		return accepts(b.SIP) || out == !strings.HasPrefix(b.SIP, "SIP/2.0 ") // ours, or answers to ours
+	case "ACK", "CANCEL":
+		return out && !strings.HasPrefix(b.SIP, "SIP/2.0 ")
+	case "BYE":
+		return true
+	}
+	return false
+}
+
+// directionOf is the direction of a call by a message of its setup.
+func directionOf(b *janus.PluginEvent) Direction {
+	switch out := b.Name == "sip-out"; {
+	case method(b.SIP) == "BYE":
+		return DirectionUnknown
+	case out == strings.HasPrefix(b.SIP, "SIP/2.0 "):
+		return Terminating
+	}
+	return Originating
 }
 
 // progresses notes that a call that is not answered yet rings (180) or makes progress otherwise: 183, or early media.
@@ -171,10 +203,11 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 		if h.old(old, t) || !setup && t <= old.start || h.over(SIPCall, b.CallID) {
 			return nil // of a call before it
 		}
-		if pc := h.openLeg(PeerConnection); pc != nil && !setup {
-			// The next call has begun before: what carries it now may be of its own since a hole in the reports.
-			if at := pc.questioned(t); at != 0 {
-				old.life = min(old.life, max(at, old.start))
+		if old.hangTime == 0 {
+			old.life = min(old.life, f.surely(old, !setup))
+			if pc := h.openLeg(PeerConnection); pc != nil && old.start <= pc.life && old.carriedBy(pc) {
+				//mutant:doubted-with-its-call
+				pc.doubted(old.life)
 			}
 		}
 		f.supersede(old)
@@ -183,8 +216,7 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	}
 	l := f.successor()
 	l.kind, l.noStart = SIPCall, !setup
-	pc := h.openLeg(PeerConnection)
-	if pc != nil && !setup && pc.start > h.lastEnd[SIPCall] {
+	if pc := h.carrier(); pc != nil && !setup && pc.start > h.lastEnd[SIPCall] {
 		l.rides(pc) // what carries it was seen from the beginning, or from earlier on
 	}
 	if l = f.openLeg(h, l, openedBy(SIPCall, f.e.Body)); l == nil {
@@ -198,6 +230,29 @@ func (f *eventFold) call(b *janus.PluginEvent, dir Direction, setup bool) *leg {
 	}
 	f.shareParties(l)
 	return l
+}
+
+// surely is until when a call lived for certain, which the next one's first word shows to be over: what carries that may have
+// begun before, and be what was taken for the PeerConnection of this one.
+func (f *eventFold) surely(old *leg, begun bool) janus.Micros {
+	sure := max(old.start, old.accepted, old.ok200, old.ringing, old.progress)
+	pc := f.h.openLeg(PeerConnection)
+	if pc == nil || !old.carriedBy(pc) {
+		return old.life
+	}
+	//mutant:surely-its-own
+	if pc.connected() && !f.h.startMissing(pc) {
+		sure = max(sure, pc.up, pc.secured, pc.evidence, pc.reported)
+	}
+	at := pc.questioned(f.t)
+	if at == 0 && pc.thin() {
+		at = max(pc.start, pc.up)
+	}
+	//mutant:hole-before-the-next-call
+	if begun && at != 0 {
+		sure = max(min(sure, at), old.start)
+	}
+	return sure
 }
 
 // rides takes over from a PeerConnection what it tells of the call that it carries and whose setup was not seen.
@@ -393,9 +448,23 @@ func (f *eventFold) shareParties(l *leg) {
 		l.role = RoleUnknown
 	}
 	//mutant:old-word-of-a-call
-	if pc := f.h.openLeg(PeerConnection); pc != nil && !l.over(pc.start) {
+	if pc := f.h.carrier(); pc != nil && !l.over(pc.start) {
+		partner := l.partner
 		l.shareParties(pc)
+		if pc != f.h.openLeg(PeerConnection) {
+			l.partner = partner // it has no number yet
+		}
 	}
+}
+
+// carrier is the PeerConnection that carries what begins now: what takes over, if it is another client's.
+func (h *handle) carrier() *leg {
+	pc := h.openLeg(PeerConnection)
+	//mutant:carried-by-the-next
+	if pc != nil && pc.next != nil && pc.next.foreign {
+		return pc.next
+	}
+	return pc
 }
 
 // over tells whether the call had ended before a time, by SIP or with its PeerConnection: one that began then is another
@@ -404,9 +473,16 @@ func (l *leg) over(t janus.Micros) bool {
 	return l.ended && l.endedAt < t || l.hangTime != 0 && l.hangTime < t
 }
 
+// carriedBy tells whether a PeerConnection may be that of the call, and is not known to be another one's, whose end was not
+// seen.
+func (l *leg) carriedBy(pc *leg) bool {
+	//mutant:carried-by-another
+	return pc.callID == "" || l.callID == "" || pc.callID == l.callID
+}
+
 func (l *leg) shareParties(pc *leg) {
-	if pc.callID != "" && l.callID != "" && pc.callID != l.callID {
-		return // it was that of another call, and its end was not seen
+	if !l.carriedBy(pc) {
+		return
 	}
 	pc.mate, pc.mateIndex = SIPCall, l.index
 	l.received = max(l.received, pc.received)

@@ -287,6 +287,9 @@ func (f *eventFold) takeOver(pc *leg) *leg {
 		switch {
 		case l == pc:
 			return true
+		//mutant:ends-with-its-carrier
+		case l.kind == SIPCall && pc.callID != "":
+			return !l.ended && l.hangTime == 0 && l.callID == pc.callID
 		case l.ended || l.start > pc.life:
 			return false
 		case l.kind == SIPCall:
