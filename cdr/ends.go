@@ -180,11 +180,24 @@ func (l *leg) questioned(end janus.Micros) janus.Micros {
 
 // mayHaveEnded is when a PeerConnection may have ended by what its events and the counters of its reports say, 0 for no doubt.
 func (l *leg) mayHaveEnded() janus.Micros {
-	//mutant:thin
-	if from := max(l.start, l.up); (l.ended || l.hangTime != 0) && l.thin() && (l.doubt == 0 || from < l.doubt) {
-		return from
+	at := l.doubt
+	earlier := func(from janus.Micros) {
+		if at == 0 || from < at {
+			at = from
+		}
 	}
-	return l.doubt
+	if !l.ended && l.hangTime == 0 {
+		return at
+	}
+	//mutant:thin
+	if l.thin() {
+		earlier(max(l.start, l.up))
+	}
+	//mutant:ended-before-it-connected
+	if l.connectedLate() {
+		earlier(max(l.start, l.answered))
+	}
+	return at
 }
 
 // fewPackets is how many packets an audio or video stream that flows has at least in a second, but for pauses.

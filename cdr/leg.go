@@ -220,7 +220,7 @@ func (h *handle) startMissing(l *leg) bool {
 		return true
 	}
 	//mutant:answer-not-seen
-	if at, _ := l.answer(); l.offer != 0 && (at-max(l.start, l.answered) > longConnect || l.answered == 0 && at-l.start > longSetup) {
+	if l.connectedLate() {
 		return true
 	}
 	//mutant:lost-offer-marked
@@ -248,6 +248,12 @@ const (
 
 // slowConnect is how long after its answer a PeerConnection begins to connect, at most.
 const slowConnect = 2 * second
+
+// connectedLate tells whether a PeerConnection came up so long after its offer or its answer that it may be another one.
+func (l *leg) connectedLate() bool {
+	at, _ := l.answer()
+	return l.offer != 0 && (at-max(l.start, l.answered) > longConnect || l.answered == 0 && at-l.start > longSetup)
+}
 
 // lastSeenAlive is until when the client certainly lived, by what Janus received from it.
 func (l *leg) lastSeenAlive() janus.Micros { return max(l.start, l.up, l.lastClientActivity) }
