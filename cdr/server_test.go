@@ -3,6 +3,7 @@ package cdr
 import (
 	flags "flag"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"januscdr/janus"
@@ -150,12 +151,43 @@ func openedAt(tb testing.TB, partition int32, states MemoryStates) (*Partition, 
 	return p, states
 }
 
-// BenchmarkServer folds as many handles in one session and in ten; its operation is one event.
+// held is what the fold holds of the heap, in bytes, after part of a log.
+func held(b *testing.B, log []Input) float64 {
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	before := heap()
+	p, states := openedAt(b, 0, MemoryStates{})
+	for i := range log {
+		if err := p.Apply(log[i]); err != nil {
+			b.Fatal(err)
+		}
+		if i%1000 == 999 || i == len(log)-1 {
+			states.Put(p.Step().Changes...)
+			p.Committed()
+		}
+	}
+	after := heap()
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(states)
+	return after - before
+}
+
+// BenchmarkServer folds as many handles in one session and in ten; its operation is one event. Beside it stands what is held in
+// memory of a handle while all are in calls.
 func BenchmarkServer(b *testing.B) {
 	for _, sessions := range []int{1, 10} {
 		log, _ := server(sessions, 10_000/sessions, 1)
 		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) {
 			b.ReportAllocs()
+			if b.N >= len(log) {
+				bytes := held(b, log[:len(log)/2])
+				b.ResetTimer()
+				b.ReportMetric(bytes/10_000, "held-B/handle")
+			}
 			var p *Partition
 			var states MemoryStates
 			for i := 0; i < b.N; i++ {
