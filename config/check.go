@@ -217,9 +217,11 @@ func (c *Config) checkURLs(complain complain) {
 	for _, text := range r.URL {
 		switch u, err := url.Parse(text); {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			complain("registry.url", "it is no URL", "write http://host:port or https://host:port, with the path if there is one")
+			complain("registry.url", "it is no URL",
+				"write http://host:port or https://host:port, with the path if there is one")
 		case u.User != nil:
-			complain("registry.url", "there is a user in it, who would be logged", "set registry.user and registry.password_file")
+			complain("registry.url", "there is a user in it, who would be logged",
+				"set registry.user and registry.password_file")
 		}
 	}
 	if r.User == "" && (r.Password != "" || r.PasswordFile != "") {
@@ -340,7 +342,8 @@ func (c *Config) checkIngest(complain complain) {
 func (c *Config) checkSources(complain complain) {
 	in := c.Ingest
 	if !strings.HasPrefix(in.WebSocket.Path, "/") {
-		complain("ingest.websocket.path", fmt.Sprintf("%q is not a path", in.WebSocket.Path), "begin it with a slash: /events")
+		complain("ingest.websocket.path", fmt.Sprintf("%q is not a path", in.WebSocket.Path),
+			"begin it with a slash: /events")
 	}
 	if u := in.RabbitMQ.URL; u != "" && !isURL(u, "amqp", "amqps") {
 		complain("ingest.rabbitmq.url", "it is no URL of RabbitMQ without a user",
@@ -379,7 +382,8 @@ func isURL(text string, schemes ...string) bool {
 func (c *Config) checkSenders(complain complain) {
 	in := c.Ingest
 	if in.TLS.ClientCAFile != "" && in.TLS.CertFile == "" {
-		complain("ingest.tls.client_ca_file", "it is set, but there is no TLS", "set ingest.tls.cert_file and ingest.tls.key_file")
+		complain("ingest.tls.client_ca_file", "it is set, but there is no TLS",
+			"set ingest.tls.cert_file and ingest.tls.key_file")
 	}
 	seen := map[Sender]int{}
 	for i, s := range in.Senders {

@@ -87,8 +87,8 @@ var table = []*key{
 	{name: "kafka.sasl.password_file", file: true, at: func(c *Config) any { return &c.Kafka.SASL.PasswordFile },
 		about: "file that holds the password, read at each login; a line end after it does not count"},
 	{name: "kafka.sasl.token_file", file: true, at: func(c *Config) any { return &c.Kafka.SASL.TokenFile },
-		about: "file that holds the token of OAUTHBEARER, or a session token of AWS_MSK_IAM, read at each login: whoever renews " +
-			"it writes it there"},
+		about: "file that holds the token of OAUTHBEARER, or a session token of AWS_MSK_IAM, read at each login: whoever " +
+			"renews it writes it there"},
 
 	{name: "topics.events", def: "janus.events", at: func(c *Config) any { return &c.Topics.Events },
 		about: "topic of the events as Janus sent them"},
@@ -118,8 +118,8 @@ var table = []*key{
 		about: "how long parked events are kept for a person to look at"},
 
 	{name: "registry.url", at: func(c *Config) any { return &c.Registry.URL },
-		about: "schema registry, https://host:port/path; several are tried in turn; set, records are framed for its readers, " +
-			"and what wrote this topic before must have done so, too; empty: Avro's single-object encoding"},
+		about: "schema registry, https://host:port/path; several are tried in turn; set, records are framed for its " +
+			"readers, and what wrote this topic before must have done so, too; empty: Avro's single-object encoding"},
 	{name: "registry.subject", at: func(c *Config) any { return &c.Registry.Subject },
 		about: "subject of the schema there; empty: the name of topics.cdr with -value behind it, which readers expect"},
 	{name: "registry.register", def: "false", at: func(c *Config) any { return &c.Registry.Register },
@@ -181,8 +181,8 @@ var table = []*key{
 			"other silences, which wait meanwhile; it shows that it lives every 30s, so less than 1m is for trying out"},
 	{name: "policy.session_silence", def: "7d", min: minute, max: 365 * day,
 		at: func(c *Config) any { return &c.Policy.SessionSilence },
-		about: "a session with nothing open is given up after this long, and what was given up is remembered for it, so that " +
-			"its records can be amended"},
+		about: "a session with nothing open is given up after this long, and what was given up is remembered for it, so " +
+			"that its records can be amended"},
 	{name: "policy.stub_retention", def: "10m", min: sec, max: 365 * day,
 		at:    func(c *Config) any { return &c.Policy.StubRetention },
 		about: "how long a closed session is remembered, so that late events open nothing"},
@@ -204,8 +204,8 @@ var table = []*key{
 		about: "what becomes of the display name of a client, which is personal data"},
 	{name: "policy.vanished_client", def: "held", words: vanished,
 		at: func(c *Config) any { return &c.Policy.VanishedClient },
-		about: "when a leg ends whose client was gone when its session timed out: held, when Janus let go, or last_sign, at the " +
-			"client's last sign of life"},
+		about: "when a leg ends whose client was gone when its session timed out: held, when Janus let go, or last_sign, " +
+			"at the client's last sign of life"},
 	{name: "policy.hash_key", secret: true, at: func(c *Config) any { return &c.Policy.HashKey },
 		about: "key of the hash that stands for personal data, 16 bytes or more; a file keeps it out of process lists"},
 	{name: "policy.hash_key_file", file: true, at: func(c *Config) any { return &c.Policy.HashKeyFile },
@@ -215,8 +215,8 @@ var table = []*key{
 			"emitter are patterns, later rules win"},
 
 	{name: "ingest.listen", def: "127.0.0.1:8090", at: func(c *Config) any { return &c.Ingest.Listen },
-		about: "address where events are received by HTTP; :8090 for all interfaces, so that Janus on other hosts can reach " +
-			"it; empty: not by HTTP"},
+		about: "address where events are received by HTTP; :8090 for all interfaces, so that Janus on other hosts can " +
+			"reach it; empty: not by HTTP"},
 	{name: "ingest.path", def: "/events", at: func(c *Config) any { return &c.Ingest.Path },
 		about: "path of the URL that Janus sends to"},
 	{name: "ingest.body_limit", def: "32MiB", min: 1 << 10, max: 1 << 30,
@@ -231,14 +231,15 @@ var table = []*key{
 	{name: "ingest.inflight_limit", def: "256MiB", min: 2 << 10, max: 1 << 40,
 		at: func(c *Config) any { return &c.Ingest.InflightLimit },
 		about: "bodies held in memory at a time, decompressed, and the same again of records on their way to Kafka; what " +
-			"comes beyond is left without an answer; one sender has half of it, and strangers a quarter where senders can be known"},
+			"comes beyond is left without an answer; one sender has half of it, and strangers a quarter where senders can be " +
+			"known"},
 	{name: "ingest.min_rate", def: "1KiB", max: 1 << 30, at: func(c *Config) any { return &c.Ingest.MinRate },
-		about: "a body that comes by HTTP with fewer bytes a second is left without an answer, after 3s; 0B: it has the time of " +
-			"ingest.delivery_timeout"},
+		about: "a body that comes by HTTP with fewer bytes a second is left without an answer, after 3s; 0B: it has the " +
+			"time of ingest.delivery_timeout"},
 	{name: "ingest.max_connections", def: "3000", min: 8, max: 1000000,
 		at: func(c *Config) any { return &c.Ingest.MaxConnections },
-		about: "connections by HTTP at a time; beyond, the oldest of the stranger who has most makes room for the next; the " +
-			"process must be allowed some hundred more descriptors"},
+		about: "connections by HTTP at a time; beyond, the oldest of the stranger who has most makes room for the next; " +
+			"the process must be allowed some hundred more descriptors"},
 	{name: "ingest.tls.cert_file", file: true, at: func(c *Config) any { return &c.Ingest.TLS.CertFile },
 		about: "PEM file of the certificate that senders are shown, with those between it and its authority; empty: plain " +
 			"HTTP; read again when it was renewed"},
@@ -255,8 +256,8 @@ var table = []*key{
 	{name: "ingest.auth.users_file", file: true, at: func(c *Config) any { return &c.Ingest.Auth.UsersFile },
 		about: "file of more users, user:password a line, so that each Janus has its own; read again when it was changed"},
 	{name: "ingest.senders", def: "[]", at: func(c *Config) any { return &c.Ingest.Senders },
-		about: "names for senders: a list of {path, user, certificate, address, emitter}; who matches all that is set gets the " +
-			"emitter's name; the path is that of the URL, of MQTT the topic, of RabbitMQ the routing key behind a slash"},
+		about: "names for senders: a list of {path, user, certificate, address, emitter}; who matches all that is set gets " +
+			"the emitter's name; the path is that of the URL, of MQTT the topic, of RabbitMQ the routing key behind a slash"},
 
 	{name: "ingest.websocket.listen", at: func(c *Config) any { return &c.Ingest.WebSocket.Listen },
 		about: "address where events are received by WebSocket, 127.0.0.1:8092 for example; with TLS if ingest.tls is set; " +
@@ -284,8 +285,8 @@ var table = []*key{
 		about: "queue to take events from; of the ingests that have the same one, one takes and the others wait"},
 	{name: "ingest.rabbitmq.queue_kind", def: "janus", words: []string{"janus", "durable", "quorum", "exists"},
 		at: func(c *Config) any { return &c.Ingest.RabbitMQ.QueueKind },
-		about: "how the queue is declared: as Janus does; durable, or quorum, which alone keeps Janus' messages over a restart, " +
-			"both with declare_outgoing_queue = false there; exists: not at all, nor is it bound"},
+		about: "how the queue is declared: as Janus does; durable, or quorum, which alone keeps Janus' messages over a " +
+			"restart, both with declare_outgoing_queue = false there; exists: not at all, nor is it bound"},
 	{name: "ingest.rabbitmq.exchange", at: func(c *Config) any { return &c.Ingest.RabbitMQ.Exchange },
 		about: "exchange that Janus publishes to, and that the queue is bound to; empty: Janus has no exchange set"},
 	{name: "ingest.rabbitmq.exchange_type", def: "fanout", words: []string{"fanout", "direct", "topic", "headers"},
@@ -313,7 +314,8 @@ var table = []*key{
 	{name: "ingest.mqtt.topics", def: "/janus/events/#", at: func(c *Config) any { return &c.Ingest.MQTT.Topics },
 		about: "topics to subscribe to; Janus appends the type of an event to its own"},
 	{name: "ingest.mqtt.qos", def: "1", max: 2, at: func(c *Config) any { return &c.Ingest.MQTT.QoS },
-		about: "quality of service to ask for; Janus must publish with the same or more: its default is 0, which loses events"},
+		about: "quality of service to ask for; Janus must publish with the same or more: its default is 0, which loses " +
+			"events"},
 
 	{name: "ingest.nanomsg.connect", at: func(c *Config) any { return &c.Ingest.Nanomsg.Connect },
 		about: "addresses where a Janus publishes by nanomsg with mode bind: tcp://host:port or ipc:///path"},
@@ -390,7 +392,8 @@ var table = []*key{
 		at:    func(c *Config) any { return &c.Copy.Format },
 		about: "form of the copies: JSON, without or with the headers of CloudEvents, or Avro without lists"},
 	{name: "copy.where", at: func(c *Config) any { return &c.Copy.Where },
-		about: "terms that must hold for a record that is copied: chargeable, !end_missing, record_type=LEG, disposition!=BUSY; empty: all"},
+		about: "terms that must hold for a record that is copied: chargeable, !end_missing, record_type=LEG, " +
+			"disposition!=BUSY; empty: all"},
 
 	{name: "admin.listen", def: "127.0.0.1:8091", at: func(c *Config) any { return &c.Admin.Listen },
 		about: "address of /healthz, /readyz and /metrics; empty: none; ingest has 127.0.0.1:8089 by default"},

@@ -227,20 +227,27 @@ func TestAFileThatIsMissingChangedOrBesidesIsNamed(t *testing.T) {
 		harm, mend func() error
 		words      []string
 	}{
-		"removed": {func() error { return os.Rename(paths[0], paths[0]+".away") }, func() error { return os.Rename(paths[0]+".away", paths[0]) },
+		"removed": {func() error { return os.Rename(paths[0], paths[0]+".away") },
+			func() error { return os.Rename(paths[0]+".away", paths[0]) },
 			[]string{first + " of manifest 0000000001.json is missing", first + ".away is named by no manifest"}},
 		"changed": {func() error {
 			return os.WriteFile(paths[0], bytes.Replace(content, []byte("LEG"), []byte("GEL"), 1), 0o600)
 		},
-			func() error { return os.WriteFile(paths[0], content, 0o600) }, []string{first + " of manifest 0000000001.json was changed"}},
+			func() error { return os.WriteFile(paths[0], content, 0o600) },
+			[]string{first + " of manifest 0000000001.json was changed"}},
 		"cut": {func() error { return os.Truncate(paths[0], 100) },
-			func() error { return os.WriteFile(paths[0], content, 0o600) }, []string{first + " of manifest 0000000001.json has 100 bytes"}},
-		"doubled": {func() error { return os.WriteFile(paths[0]+".csv", content, 0o600) }, func() error { return os.Remove(paths[0] + ".csv") },
+			func() error { return os.WriteFile(paths[0], content, 0o600) },
+			[]string{first + " of manifest 0000000001.json has 100 bytes"}},
+		"doubled": {func() error { return os.WriteFile(paths[0]+".csv", content, 0o600) },
+			func() error { return os.Remove(paths[0] + ".csv") },
 			[]string{first + ".csv is named by no manifest"}},
-		"a manifest less": {func() error { return os.Rename(manifest(2), manifest(2)+".away") }, func() error { return os.Rename(manifest(2)+".away", manifest(2)) },
-			[]string{"0000000003.json has the number 3, and 2 would be next", filepath.Base(paths[1]) + " is named by no manifest"}},
+		"a manifest less": {func() error { return os.Rename(manifest(2), manifest(2)+".away") },
+			func() error { return os.Rename(manifest(2)+".away", manifest(2)) },
+			[]string{"0000000003.json has the number 3, and 2 would be next",
+				filepath.Base(paths[1]) + " is named by no manifest"}},
 		"a manifest that was mended": {func() error { return edit(manifest(1), `"records": 30`, `"records": 31`) },
-			func() error { return edit(manifest(1), `"records": 31`, `"records": 30`) }, []string{"0000000002.json does not follow the one before"}},
+			func() error { return edit(manifest(1), `"records": 31`, `"records": 30`) },
+			[]string{"0000000002.json does not follow the one before"}},
 	} {
 		k.verified(t)
 		if err := scene.harm(); err != nil {
@@ -282,7 +289,8 @@ func TestOthersReadTheFilesAndSumUpTheSame(t *testing.T) {
 		t.Skip("this Python has no duckdb or no pyarrow")
 	}
 	since, until := november(t, "UTC")
-	readers := map[string][]string{"parquet": {"parquet", "pyarrow", "polars", "chdb"}, "csv": {"csv"}, "jsonl": {"jsonl"}, "avro": {"avro"}}
+	readers := map[string][]string{"parquet": {"parquet", "pyarrow", "polars", "chdb"}, "csv": {"csv"}, "jsonl": {"jsonl"},
+		"avro": {"avro"}}
 	eachForm(t, func(t *testing.T, c *cluster, k task) {
 		c.produce(700)
 		k.fill(t)

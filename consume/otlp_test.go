@@ -59,7 +59,8 @@ func newCollector(t *testing.T) *collector {
 
 func (c *collector) task(t *testing.T, of *cluster) task {
 	t.Helper()
-	return task{Brokers: of.opts.Brokers, Topic: of.topic, Kind: "otlp", Place: filepath.Join(t.TempDir(), "position.json"),
+	return task{Brokers: of.opts.Brokers, Topic: of.topic, Kind: "otlp",
+		Place:   filepath.Join(t.TempDir(), "position.json"),
 		Records: 50, URL: c.URL + "/v1/traces"}
 }
 

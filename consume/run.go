@@ -23,7 +23,7 @@ type Options struct {
 	Topic string // of the records
 	Name  string // of the target, for logs and metrics: postgres, sqlite
 
-	BatchRecords int           // a batch has at most so many records, and some more that came with the last of them; 0: 5000
+	BatchRecords int           // a batch has at most so many records, and those that came with the last; 0: 5000
 	BatchDelay   time.Duration // a record waits at most so long for others; 0: 1s
 	Group        string        // consumer group that positions are copied to; empty: none
 
@@ -200,7 +200,8 @@ func (s *Sink) begin(held map[int32]int64, ranges map[int32]kafka.Range) (map[in
 			}
 		case offset < r.From && !s.o.AcceptLoss:
 			return nil, fmt.Errorf(
-				"%s partition %d: %w: the target has all up to offset %d, the topic begins at %d; go on without them with --accept-loss",
+				"%s partition %d: %w: the target has all up to offset %d, the topic begins at %d; go on without them with "+
+					"--accept-loss",
 				s.o.Topic, partition, ErrLost, offset, r.From)
 		case offset < r.From:
 			s.o.Log.Error("records are given up that were deleted before they were read", "partition", partition, "from", offset,
@@ -208,7 +209,8 @@ func (s *Sink) begin(held map[int32]int64, ranges map[int32]kafka.Range) (map[in
 			offset = r.From
 		case offset > r.To:
 			return nil, fmt.Errorf(
-				"%s partition %d: %w: the target has all up to offset %d, the topic ends at %d: records that were committed are gone from it",
+				"%s partition %d: %w: the target has all up to offset %d, the topic ends at %d: records that were committed are "+
+					"gone from it",
 				s.o.Topic, partition, ErrLost, offset, r.To)
 		}
 		from[partition] = offset

@@ -100,8 +100,8 @@ func newDepot(t *testing.T) *depot {
 }
 
 func (d *depot) task(c *cluster) task {
-	return task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "parquet", Place: "s3://" + d.bucket + "/of/ours", Records: 50,
-		S3: d.s3}
+	return task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "parquet", Place: "s3://" + d.bucket + "/of/ours",
+		Records: 50, S3: d.s3}
 }
 
 // ids are the records in the files that somebody sees who knows nothing of manifests, each with how often.
@@ -233,7 +233,8 @@ func TestABucketThatIsNotThereIsSaidSo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	target := files.New(files.Options{Dir: "s3://" + d.bucket + "-absent/x", S3: d.s3, Form: files.Form{Name: "csv"}})
-	if _, _, err := target.Positions(ctx); !errors.Is(err, consume.ErrRefused) || !strings.Contains(err.Error(), "absent") {
+	if _, _, err := target.Positions(ctx); !errors.Is(err, consume.ErrRefused) ||
+		!strings.Contains(err.Error(), "absent") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := files.Verify(ctx, "s3://"+d.bucket+"/x", d.s3); err == nil {
@@ -277,7 +278,8 @@ func TestWhatIsWrongWithABucketIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(r.Findings, "\n")
-	for _, want := range []string{strings.TrimPrefix(names[0], "of/ours/") + " of manifest", "is missing", "has 7 bytes and had",
+	for _, want := range []string{strings.TrimPrefix(names[0], "of/ours/") + " of manifest", "is missing",
+		"has 7 bytes and had",
 		"another.parquet is named by no manifest"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not among\n%s", want, all)

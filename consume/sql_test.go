@@ -351,7 +351,8 @@ func TestADatabaseOfAnOlderProgramGrows(t *testing.T) {
 		d.fill(c)
 		same(t, d.ids(t), c.ids())
 		if got := d.rows(t,
-			"SELECT COUNT(*) FROM theirs, (SELECT COUNT(sip_reason) FROM cdr_leg) AS l, (SELECT COUNT(rtt_min) FROM cdr_stream) AS s"); len(got) != 1 {
+			"SELECT COUNT(*) FROM theirs, (SELECT COUNT(sip_reason) FROM cdr_leg) AS l, "+
+				"(SELECT COUNT(rtt_min) FROM cdr_stream) AS s"); len(got) != 1 {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -369,7 +370,8 @@ func TestASinkThatWakesUpAfterAnotherTookItsPlaceDoesNoHarm(t *testing.T) {
 		d.asleep(t, zombie)
 		if d.kind == "postgres" { // as a server does that has lost sight of it
 			d.rows(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'januscdr-sink'"+
-				" AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = hashtext(current_schema())::bigint::bit(32)::bigint)")
+				" AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = "+
+				"hashtext(current_schema())::bigint::bit(32)::bigint)")
 		}
 		c.produce(300)
 		d.fill(c)
@@ -401,7 +403,8 @@ func (d *place) asleep(t *testing.T, p *process) {
 	}
 	defer own.Close()
 	for limit := time.Now().Add(patience); ; {
-		_, err := own.ExecContext(t.Context(), "PRAGMA busy_timeout = 200; BEGIN IMMEDIATE; ROLLBACK; PRAGMA busy_timeout = 10000")
+		_, err := own.ExecContext(t.Context(),
+			"PRAGMA busy_timeout = 200; BEGIN IMMEDIATE; ROLLBACK; PRAGMA busy_timeout = 10000")
 		if err == nil {
 			return
 		}

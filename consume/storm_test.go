@@ -97,8 +97,8 @@ func (k task) sink(log hclog.Logger) (*consume.Sink, consume.Target) {
 	case "postgres":
 		target = postgres.New(postgres.Options{URL: k.Place, Program: "test", NewTopic: k.NewTopic, Log: log})
 	case "csv", "jsonl", "avro", "parquet":
-		target = files.New(files.Options{Dir: k.Place, S3: k.S3, Form: files.Form{Name: k.Kind}, Program: "test", NewTopic: k.NewTopic,
-			Records: 4 * int64(k.Records), Log: log})
+		target = files.New(files.Options{Dir: k.Place, S3: k.S3, Form: files.Form{Name: k.Kind}, Program: "test",
+			NewTopic: k.NewTopic, Records: 4 * int64(k.Records), Log: log})
 	case "otlp":
 		target = otlp.New(otlp.Options{URL: k.URL, File: k.Place, NewTopic: k.NewTopic})
 	case "topic", "flat-avro":

@@ -133,7 +133,8 @@ func TestACopyIsACloudEvent(t *testing.T) {
 		headers[h.Key] = string(h.Value)
 	}
 	for key, want := range map[string]string{
-		"ce_specversion": "1.0", "ce_id": r.RecordID.String(), "ce_source": "/januscdr/janus-0", "ce_type": "januscdr.leg.v" + fmt.Sprint(cdr.SchemaVersion),
+		"ce_specversion": "1.0", "ce_id": r.RecordID.String(), "ce_source": "/januscdr/janus-0",
+		"ce_type": "januscdr.leg.v" + fmt.Sprint(cdr.SchemaVersion),
 		"ce_time": "2026-11-01T00:01:30.000001Z", "ce_subject": "acct-0", "content-type": "application/json",
 		"januscdr-topic": c.topic, "januscdr-partition": "0", "januscdr-offset": "2",
 	} {

@@ -25,8 +25,8 @@ type party struct {
 
 // budget bounds the bytes of all bodies that are held, and divides them: what is large leaves an eighth to what is
 // small, one sender leaves half to the others, and strangers leave three quarters to those who are known. Bodies grow
-// while they come, so those that hold something may wait for more. Then the older one goes on and the younger one pays: it
-// is cut, if what it holds is needed, and must come again. So one always gets to its end.
+// while they come, so those that hold something may wait for more. Then the older one goes on and the younger one pays:
+// it is cut, if what it holds is needed, and must come again. So one always gets to its end.
 type budget struct {
 	size, large, share, strangers int64 // bounds
 	gauge                         prometheus.Gauge
@@ -42,8 +42,8 @@ type budget struct {
 // held is what all bodies hold.
 type held struct{ all, large, strangers int64 }
 
-// newBudget divides a size; the largest body alone takes need bytes, and each bound lets it in. Without a way to be known
-// there are only strangers, who have it all.
+// newBudget divides a size; the largest body alone takes need bytes, and each bound lets it in. Without a way to be
+// known there are only strangers, who have it all.
 func newBudget(size, need int64, anyKnown bool, gauge prometheus.Gauge) *budget {
 	size = max(size, need)
 	b := &budget{size: size, large: max(size-size/8, need), share: max(size/2, need), strangers: max(size/4, need),
@@ -269,8 +269,8 @@ func (b *budget) serve() {
 	}
 }
 
-// collect cuts bodies until what they give back is enough for one that waits: large ones first, then those of strangers,
-// then the youngest.
+// collect cuts bodies until what they give back is enough for one that waits: large ones first, then those of
+// strangers, then the youngest.
 func (b *budget) collect(w *claim, bound broken) {
 	missing := bound.over
 	var payers []*claim

@@ -59,11 +59,12 @@ func onServer(kind, subtype, session, handle int, event string) string {
 		kind, subtype, ids, event)
 }
 
-const startedEvent = `{"emitter":"e1","type":256,"subtype":1,"timestamp":1795220842905806,"event":{"status":"started",` +
-	`"info":{"version_string":"1.4.1","session-timeout":%d}}}`
+const startedEvent = `{"emitter":"e1","type":256,"subtype":1,"timestamp":1795220842905806,` +
+	`"event":{"status":"started","info":{"version_string":"1.4.1","session-timeout":%d}}}`
 
 func TestANewJanusIsIntroducedOnceAndHasNoFaultIfItIsConfiguredWell(t *testing.T) {
-	for name, of := range map[string][2]string{"1.1-f_sip": {"janus-par-01", "1.1.2"}, "1.4-t_newer": {"new-ams-2", "1.4.1"}} {
+	for name, of := range map[string][2]string{"1.1-f_sip": {"janus-par-01", "1.1.2"},
+		"1.4-t_newer": {"new-ams-2", "1.4.1"}} {
 		h := newHall()
 		var bodies []string
 		for _, e := range recordings.Events(name) {
@@ -118,7 +119,8 @@ func TestWhatOfAConfigurationIsBadForBillingIsToldOnceWithItsRemedy(t *testing.T
 		{"no plugin events come", "events to all", sessions(created, attach, offer, up, media)},
 		{"no statistics come", "stats_period = 5", sessions(created, attach, offer, up, plugin)},
 		{"no statistics come", "stats_period = 5", []string{
-			onServer(256, 1, 0, 0, `{"status":"update","info":{"sessions":1,"handles":1,"peerconnections":1,"stats-period":0}}`)}},
+			onServer(256, 1, 0, 0,
+				`{"status":"update","info":{"sessions":1,"handles":1,"peerconnections":1,"stats-period":0}}`)}},
 		{"statistics come too seldom", "stats_period = 5", []string{media,
 			strings.Replace(media, "1795220842905806", "1795220902905806", 1)}},
 		{"sessions never time out", "session_timeout = 60", []string{fmt.Sprintf(startedEvent, 0)}},
@@ -173,7 +175,8 @@ func TestWhateverNamesAreSentNoMoreThanSomeAreKnown(t *testing.T) {
 		come(n)
 	}
 	names, counts, others := h.snapshot()
-	if len(names) != maxKnown || counts[0].events != 2 || others.events != 14 || others.sessions != 7 || others.seen.IsZero() {
+	if len(names) != maxKnown || counts[0].events != 2 || others.events != 14 || others.sessions != 7 ||
+		others.seen.IsZero() {
 		t.Errorf("%d names, %+v, others %+v", len(names), counts[0], others)
 	}
 	if said := h.said(); strings.Count(said, "a new Janus") != maxKnown || strings.Count(said, "more emitters than") != 1 {

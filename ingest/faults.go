@@ -17,8 +17,8 @@ var faults = []struct {
 	{"events of this name come from two addresses at a time", "if these are two servers, give each a server_name of its " +
 		"own, or names by ingest.senders",
 		func(_ string, k *emitter) bool { return k.twoPlaces }},
-	{"its bodies are compressed", "set compress = false in janus.eventhandler.sampleevh.jcfg: compressed batches over 8 kB " +
-		"are dropped by Janus",
+	{"its bodies are compressed", "set compress = false in janus.eventhandler.sampleevh.jcfg: compressed batches over 8 " +
+		"kB are dropped by Janus",
 		func(_ string, k *emitter) bool { return k.compressed }},
 	{"no session events come", all("sessions that vanish are not known to have begun or ended"),
 		func(_ string, k *emitter) bool { return k.attached >= enough && !k.types.has(janus.TypeSession) }},
@@ -30,14 +30,14 @@ var faults = []struct {
 		func(_ string, k *emitter) bool { return k.up >= enough && !k.types.has(janus.TypeJSEP) }},
 	{"no plugin events come", all("parties, rooms and answers of SIP are not known"),
 		func(_ string, k *emitter) bool { return k.attached >= enough && !k.types.has(janus.TypePlugin) }},
-	{"no statistics come", "set stats_period = 5 in the events section of janus.jcfg, and events to all in the file of the " +
-		"event handler: volumes are not known, and where an end is lost, nor is until when the call lived",
+	{"no statistics come", "set stats_period = 5 in the events section of janus.jcfg, and events to all in the file of " +
+		"the event handler: volumes are not known, and where an end is lost, nor is until when the call lived",
 		func(_ string, k *emitter) bool {
 			seconds, known := k.period.seconds()
 			return known && seconds == 0 || k.up >= enough && k.period.reports == 0
 		}},
-	{"statistics come too seldom", "set stats_period = 5 in the events section of janus.jcfg: where an end is lost, they " +
-		"are the last that is known of a call",
+	{"statistics come too seldom", "set stats_period = 5 in the events section of janus.jcfg: where an end is lost, " +
+		"they are the last that is known of a call",
 		func(_ string, k *emitter) bool { seconds, _ := k.period.seconds(); return seconds > coarsePeriod }},
 	{"sessions never time out", "set session_timeout = 60 in the general section of janus.jcfg: the calls of a client " +
 		"that vanishes would not end",

@@ -33,8 +33,8 @@ const (
 // TCP each ends with a zero byte; by UDP each is a datagram, or up to 128 chunks, plain or compressed by gzip or zlib.
 // Other messages are taken whole, and parked if they are no event.
 //
-// Nothing is answered, and gelfevh connects once, when Janus starts: after a connection broke, its events are lost until
-// Janus is started again. So a connection is kept whatever comes over it. By UDP whatever cannot be kept is lost
+// Nothing is answered, and gelfevh connects once, when Janus starts: after a connection broke, its events are lost
+// until Janus is started again. So a connection is kept whatever comes over it. By UDP whatever cannot be kept is lost
 // silently, here or before; what is lost here is counted.
 type GELF struct {
 	TCP string // host:port to listen on; empty: not by TCP
@@ -308,7 +308,8 @@ type chunked struct {
 
 func newChunks() *chunks { return &chunks{open: map[chunkID]*chunked{}} }
 
-// add takes a datagram. It returns a message that is complete, in memory of its own, or nil, and how many were given up.
+// add takes a datagram. It returns a message that is complete, in memory of its own, or nil, and how many were given
+// up.
 func (c *chunks) add(peer netip.AddrPort, datagram []byte, now time.Time) (message []byte, dropped int) {
 	dropped = c.expire(now, len(datagram))
 	if len(datagram) < 2 || datagram[0] != 0x1e || datagram[1] != 0x0f {

@@ -14,8 +14,8 @@ import (
 )
 
 // guard is a port with a bound on its connections. When there are as many, room is made for a new one: by ending the
-// oldest connection of the stranger who has most, or of a known sender who has more than a third of all. So a sender finds
-// a way in whoever else holds connections open. If there is nobody like that, the new one waits.
+// oldest connection of the stranger who has most, or of a known sender who has more than a third of all. So a sender
+// finds a way in whoever else holds connections open. If there is nobody like that, the new one waits.
 type guard struct {
 	net.Listener
 	most  int

@@ -109,7 +109,8 @@ func (h *HTTP) Open(r *Receiver) ([]any, error) {
 	h.listener, h.receiver = listener, r
 	h.credential = credential(h.User, h.Password)
 	h.paths = r.rules.paths(h.path())
-	return []any{"address", h.Addr().String(), "path", h.path(), "authentication", h.authenticates(), "tls", h.TLS != nil}, nil
+	return []any{"address", h.Addr().String(), "path", h.path(),
+		"authentication", h.authenticates(), "tls", h.TLS != nil}, nil
 }
 
 // Addr is where it listens; valid after Open.

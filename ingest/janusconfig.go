@@ -134,7 +134,8 @@ func (s *RabbitMQ) lines() []string {
 func (s *MQTT) lines() []string {
 	topic := strings.TrimSuffix(s.topics()[0], "/#")
 	broker := s.Brokers[0]
-	lines := []string{`json = "compact"`, fmt.Sprintf("url = %q", broker), `client_id = "NAME"         # of this Janus alone`,
+	lines := []string{`json = "compact"`, fmt.Sprintf("url = %q", broker),
+		`client_id = "NAME"         # of this Janus alone`,
 		fmt.Sprintf("topic = %q", topic), "addevent = true", fmt.Sprintf("qos = %d", max(s.QoS, 1)),
 		"max_inflight = 100", "max_buffered = 100000      # with fewer, an outage of seconds loses events"}
 	if s.User != "" {

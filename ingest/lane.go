@@ -22,8 +22,8 @@ const (
 const laneLarge = 30 * time.Second
 
 // lane makes the bodies of one connection or queue safe, in their order. It is for transports that hand a body over
-// once, as WebSocket does, or only after a reconnect, as queues do: there is nobody to tell that it must come again. So a
-// body is kept until it is safe, however long that takes, and meanwhile nothing more is read. What waits is made safe
+// once, as WebSocket does, or only after a reconnect, as queues do: there is nobody to tell that it must come again. So
+// a body is kept until it is safe, however long that takes, and meanwhile nothing more is read. What waits is made safe
 // together, so that a backlog costs one acknowledgement of Kafka for many bodies.
 //
 // Its bounds are laneQueue bodies and laneBytes; a body that is larger than laneBytes takes its memory from what all
@@ -55,8 +55,8 @@ func newLane(hand context.Context, r *Receiver) *lane {
 	return l
 }
 
-// put takes a body that is at hand as a whole. It waits for room in the lane, and returns an error when the context ends
-// before there is some: then the body is not taken.
+// put takes a body that is at hand as a whole. It waits for room in the lane, and returns an error when the context
+// ends before there is some: then the body is not taken.
 func (l *lane) put(ctx context.Context, from Sender, body []byte, done func(Outcome)) error {
 	t := taken{from: from, body: body, done: done, room: min(int64(len(body)), laneBytes)}
 	if int64(len(body)) > l.receiver.reader.limit {
@@ -81,9 +81,9 @@ func (l *lane) offer(from Sender, body []byte) bool {
 	}
 }
 
-// read takes a body to its end from a stream that is at its beginning. Beyond laneBytes it waits for memory. A body over
-// the limit is parked with its beginning. An error is that of the stream, or that there was no memory; then the body is
-// not taken.
+// read takes a body to its end from a stream that is at its beginning. Beyond laneBytes it waits for memory. A body
+// over the limit is parked with its beginning. An error is that of the stream, or that there was no memory; then the
+// body is not taken.
 func (l *lane) read(ctx context.Context, from Sender, in io.Reader) error {
 	return l.readAs(ctx, from, in, func(body []byte) []byte { return body })
 }

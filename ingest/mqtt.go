@@ -84,7 +84,8 @@ func (s *MQTT) Check(Options) (complaints []error) {
 // Open connects to nothing yet: the broker may start after us.
 func (s *MQTT) Open(r *Receiver) ([]any, error) {
 	s.receiver = r
-	return []any{"brokers", s.Brokers, "topics", s.topics(), "qos", s.QoS, "client_id", or(s.ClientID, defaultMQTTClient)}, nil
+	return []any{"brokers", s.Brokers, "topics", s.topics(), "qos", s.QoS,
+		"client_id", or(s.ClientID, defaultMQTTClient)}, nil
 }
 
 // Serve takes messages until the context ends, and connects again whenever the connection is lost.

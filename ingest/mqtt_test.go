@@ -16,7 +16,8 @@ import (
 
 func mqttClient(t testing.TB, address string) mqtt.Client {
 	t.Helper()
-	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + address).SetClientID(fmt.Sprint("janus-", t.Name())))
+	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + address).
+		SetClientID(fmt.Sprint("janus-", t.Name())))
 	wait(t, client.Connect())
 	t.Cleanup(func() { client.Disconnect(0) })
 	return client

@@ -52,7 +52,8 @@ func TestWhatIsPublishedByNanomsgStandsInTheLogInItsOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer janus.Close()
-	source := &Nanomsg{Listen: []string{"tcp://127.0.0.1:0", "ipc://" + left}, Connect: []string{"tcp://" + janus.Addr().String()}}
+	source := &Nanomsg{Listen: []string{"tcp://127.0.0.1:0", "ipc://" + left},
+		Connect: []string{"tcp://" + janus.Addr().String()}}
 	s := openWith(t, source, nil)
 	var want []string
 	var stream, ipc strings.Builder

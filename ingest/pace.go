@@ -13,8 +13,8 @@ const slowGrace = 3 * time.Second
 
 var errSlow = errors.New("body comes too slowly")
 
-// pace is a body that is read from a connection, and ends when it comes too slowly or has to make room. Only the time in
-// which it is read counts, not that in which it waits for memory.
+// pace is a body that is read from a connection, and ends when it comes too slowly or has to make room. Only the time
+// in which it is read counts, not that in which it waits for memory.
 type pace struct {
 	in       io.Reader
 	deadline func(time.Time) error // of reading from the connection

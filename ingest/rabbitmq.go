@@ -33,7 +33,8 @@ const (
 	amqpAgain       = time.Second // between two tries to connect
 )
 
-// RabbitMQ receives what Janus' rabbitmqevh publishes: messages of one event, or of an array of up to 100, from a queue.
+// RabbitMQ receives what Janus' rabbitmqevh publishes: messages of one event, or of an array of up to 100, from a
+// queue.
 //
 // A message is acknowledged when it is safe; what is not when we or the connection end, RabbitMQ gives to the next
 // consumer. There is one consumer at a time, because a session's events must keep their order: another ingest with the
@@ -64,7 +65,8 @@ func (s *RabbitMQ) Check(Options) (complaints []error) {
 	case err != nil:
 		complaints = append(complaints, fmt.Errorf("url %q: %w; write amqp://host:5672/vhost", withoutUser(s.URL), err))
 	case strings.Contains(s.URL, "@"):
-		complaints = append(complaints, fmt.Errorf("url of %s names a user: user and password have options of their own", u.Host))
+		complaints = append(complaints,
+			fmt.Errorf("url of %s names a user: user and password have options of their own", u.Host))
 	}
 	if s.Kind != "" && !slices.Contains(QueueKinds, s.Kind) {
 		complaints = append(complaints, fmt.Errorf("queue kind %q is not known: use one of %s", s.Kind,
@@ -83,7 +85,8 @@ func withoutUser(text string) string {
 // Open connects to nothing yet: RabbitMQ may start after us.
 func (s *RabbitMQ) Open(r *Receiver) ([]any, error) {
 	s.receiver = r
-	return []any{"url", withoutUser(s.URL), "queue", s.queue(), "kind", or(s.Kind, QueueAsJanus), "exchange", s.Exchange}, nil
+	return []any{"url", withoutUser(s.URL), "queue", s.queue(),
+		"kind", or(s.Kind, QueueAsJanus), "exchange", s.Exchange}, nil
 }
 
 // Serve takes messages until the context ends, and connects again whenever the connection is lost.

@@ -38,8 +38,8 @@ func amqpPublish(t testing.TB, channel *amqp.Channel, exchange, key, body string
 	}
 }
 
-// untilTaken declares a queue as we do and waits until it has a consumer. Before that, RabbitMQ may lose what is published
-// without a confirmation: the queue may be in the making by the other one who declares it.
+// untilTaken declares a queue as we do and waits until it has a consumer. Before that, RabbitMQ may lose what is
+// published without a confirmation: the queue may be in the making by the other one who declares it.
 func (s *site) untilTaken(channel *amqp.Channel, queue string, durable bool, arguments amqp.Table) {
 	s.t.Helper()
 	if _, err := channel.QueueDeclare(queue, durable, false, false, false, arguments); err != nil {
@@ -84,7 +84,8 @@ func TestMessagesOfRabbitMQ(t *testing.T) {
 	})
 
 	t.Run("come by an exchange, and their key tells who sent them", func(t *testing.T) {
-		s := openWith(t, &RabbitMQ{URL: url, Queue: "bound", Exchange: "janus-exchange", ExchangeType: "topic", RoutingKey: "janus.*"},
+		s := openWith(t, &RabbitMQ{URL: url, Queue: "bound", Exchange: "janus-exchange", ExchangeType: "topic",
+			RoutingKey: "janus.*"},
 			func(o *Options) { o.Rules = []SenderRule{{Path: "/janus.fra", Emitter: "fra"}} })
 		channel := amqpChannel(t, server.Address)
 		if err := channel.ExchangeDeclare("janus-exchange", "topic", false, false, false, false, nil); err != nil {

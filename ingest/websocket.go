@@ -93,8 +93,8 @@ func (s *WebSocket) Open(r *Receiver) ([]any, error) {
 // Addr is where it listens; valid after Open.
 func (s *WebSocket) Addr() net.Addr { return s.listener.Addr() }
 
-// ownOrigin refuses the page of a browser, which could otherwise send to an address that only its machine reaches. Janus
-// names the host that it connects to, without the port.
+// ownOrigin refuses the page of a browser, which could otherwise send to an address that only its machine reaches.
+// Janus names the host that it connects to, without the port.
 func ownOrigin(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {

@@ -22,10 +22,10 @@ func recorded() (events [][]byte, size int64) {
 	return events, size
 }
 
-// BenchmarkParse compares three ways to parse the recorded events. The two that lost do less than Parse: they make facts
-// of the envelope and of the reports, four events of ten, only. Of the other bodies jx reads every key and value and
-// drops it, encoding/json none. "jx-unchecked" is jx at its fastest: other bodies are skipped, text may be no UTF-8, and a
-// number where none is expected, or with a fraction, is an error.
+// BenchmarkParse compares three ways to parse the recorded events. The two that lost do less than Parse: they make
+// facts of the envelope and of the reports, four events of ten, only. Of the other bodies jx reads every key and value
+// and drops it, encoding/json none. "jx-unchecked" is jx at its fastest: other bodies are skipped, text may be no
+// UTF-8, and a number where none is expected, or with a fraction, is an error.
 func BenchmarkParse(b *testing.B) {
 	events, size := recorded()
 	run := func(name string, parse func([]byte) error) {

@@ -50,7 +50,8 @@ const (
 )
 
 // Types are the types that Janus has, in the order of their bits.
-var Types = [...]Type{TypeSession, TypeHandle, TypeExternal, TypeJSEP, TypeWebRTC, TypeMedia, TypePlugin, TypeTransport, TypeCore}
+var Types = [...]Type{TypeSession, TypeHandle, TypeExternal, TypeJSEP, TypeWebRTC, TypeMedia, TypePlugin, TypeTransport,
+	TypeCore}
 
 // String is the name of the type, "unknown" for any other number.
 func (t Type) String() string {
@@ -207,8 +208,8 @@ type Gauge struct {
 // combine_media_stats.
 type MediaReport struct{ Streams []StreamStats }
 
-// PluginEvent is what a plugin tells (type 64). Which members are set depends on plugin and name: EVENTS.md has the table.
-// One that is absent or of another JSON type is zero. The key is named where it is not the member's own name.
+// PluginEvent is what a plugin tells (type 64). Which members are set depends on plugin and name: EVENTS.md has the
+// table. One that is absent or of another JSON type is zero. The key is named where it is not the member's own name.
 type PluginEvent struct {
 	Plugin string // package name: see PluginSIP
 	Name   string // the first of data.event, .status, .videoroom, .audiobridge, .textroom that is a string, else ""

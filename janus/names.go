@@ -30,9 +30,9 @@ const (
 	TransportNanomsg    = "janus.transport.nanomsg"
 )
 
-// ConnectionIsClient tells whether a transport has one connection for each client, so that the id of a connection stands
-// for the client and its loss takes the client's sessions along. Over HTTP a connection is one request, and to a message
-// broker it is the server's own and serves all clients. Of a transport that is not known here it is believed.
+// ConnectionIsClient tells whether a transport has one connection for each client, so that the id of a connection
+// stands for the client and its loss takes the client's sessions along. Over HTTP a connection is one request, and to a
+// message broker it is the server's own and serves all clients. Of a transport that is not known here it is believed.
 func ConnectionIsClient(transport string) bool {
 	switch transport {
 	case TransportHTTP, TransportMQTT, TransportRabbitMQ, TransportNanomsg:
@@ -41,8 +41,8 @@ func ConnectionIsClient(transport string) bool {
 	return true
 }
 
-// MaxEmitter is the most bytes that the name of an emitter has wherever it is kept: in records, in states, in Kafka keys.
-// What a server calls itself may be longer; see EmitterName.
+// MaxEmitter is the most bytes that the name of an emitter has wherever it is kept: in records, in states, in Kafka
+// keys. What a server calls itself may be longer; see EmitterName.
 const MaxEmitter = 512
 
 // EmitterName is the name by which an emitter is known: its own, or, where that has more than MaxEmitter bytes, the

@@ -14,8 +14,8 @@ const (
 
 // Parser parses events one after another into the same memory. The zero value is ready. Not for concurrent use.
 type Parser struct {
-	// ReuseText lets strings with escapes, of which a copy must be made, be valid until the next Parse only, as the rest is.
-	// It is for whoever clones all that is kept.
+	// ReuseText lets strings with escapes, of which a copy must be made, be valid until the next Parse only, as the rest
+	// is. It is for whoever clones all that is kept.
 	ReuseText bool
 
 	scanner scanner

@@ -31,8 +31,8 @@ func (r Reach) String() string {
 //     name who asked, and not the victim.
 //   - A mountpoint that is destroyed, or has its viewers kicked, ends views too, but there Janus closes the
 //     PeerConnection of each viewer, and the hangup of each says so with its own ids.
-//   - A videoroom's updated subscription can bear the ids of the publisher who left. It ends nothing, and in a room of n
-//     it comes n times for each who leaves; so it concerns nobody else.
+//   - A videoroom's updated subscription can bear the ids of the publisher who left. It ends nothing, and in a room of
+//     n it comes n times for each who leaves; so it concerns nobody else.
 func (e *Event) Reach() Reach {
 	switch body := e.Body.(type) {
 	case *ServerStarted, *ServerShutdown:

@@ -491,8 +491,8 @@ func (s *scanner) unescape(b []byte) []byte {
 // maxTexts is how much memory for strings with escapes a scanner keeps from event to event.
 const maxTexts = 256 << 10
 
-// unescape appends a checked string without its escapes; it is never longer. Halves of surrogate pairs become U+FFFD, as
-// encoding/json does.
+// unescape appends a checked string without its escapes; it is never longer. Halves of surrogate pairs become U+FFFD,
+// as encoding/json does.
 func unescape(out, b []byte) []byte {
 	for len(b) > 0 {
 		plain := bytes.IndexByte(b, '\\')

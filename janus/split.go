@@ -9,8 +9,8 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // Split cuts a body, as an event handler of Janus delivers it, into its raw events: the object that it is, or the
 // elements of the array that it is. The events are those of the body byte for byte, without the white space around
-// them, and alias it. An element that is no object is returned like any other: Parse says what is wrong with it, and the
-// events beside it are not lost. An empty array has no events. A byte order mark before the body is ignored.
+// them, and alias it. An element that is no object is returned like any other: Parse says what is wrong with it, and
+// the events beside it are not lost. An empty array has no events. A byte order mark before the body is ignored.
 //
 // An element of an array that is not JSON is returned, too, as it stands there, as long as brackets and strings tell where
 // it ends: Parse refuses it.

@@ -49,7 +49,8 @@ func newBucket(at string, o S3) (*bucket, error) {
 	}
 	u, err := url.Parse(o.Endpoint)
 	if err != nil || u.Host == "" || name == "" {
-		return nil, fmt.Errorf("%w: %s at %q: write s3://bucket/prefix, and http://host:port or https://host for the endpoint",
+		return nil, fmt.Errorf("%w: %s at %q: write s3://bucket/prefix, and http://host:port or "+
+			"https://host for the endpoint",
 			consume.ErrRefused, at, o.Endpoint)
 	}
 	keys := credentials.NewStaticV4(o.AccessKey, o.SecretKey, "")
@@ -58,7 +59,8 @@ func newBucket(at string, o S3) (*bucket, error) {
 			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: http.DefaultClient},
 		})
 	}
-	client, err := minio.New(u.Host, &minio.Options{Creds: keys, Secure: u.Scheme == "https", Region: o.Region, MaxRetries: 4})
+	client, err := minio.New(u.Host, &minio.Options{Creds: keys, Secure: u.Scheme == "https", Region: o.Region,
+		MaxRetries: 4})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", consume.ErrRefused, err)
 	}

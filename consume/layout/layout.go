@@ -196,7 +196,8 @@ func Statements(known Known, d Dialect) (all []string) {
 		all = append(
 			all,
 			fmt.Sprintf(
-				`CREATE TABLE IF NOT EXISTS %s (record_id text NOT NULL, ordinal integer NOT NULL, PRIMARY KEY (record_id, ordinal))`,
+				`CREATE TABLE IF NOT EXISTS %s `+
+					`(record_id text NOT NULL, ordinal integer NOT NULL, PRIMARY KEY (record_id, ordinal))`,
 				l.Table),
 		)
 	}

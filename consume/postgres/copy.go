@@ -40,7 +40,8 @@ func newTable(name string, before, columns []layout.Column) *table {
 		makeBatch: "CREATE TEMPORARY TABLE " + batch + " (" + strings.Join(typed, ", ") + ") ON COMMIT DELETE ROWS",
 		copyBatch: "COPY " + batch + " (" + list + ") FROM STDIN BINARY",
 		// In the order of the key: fewer pages of its index are touched.
-		move:  "INSERT INTO " + name + " (" + list + ") SELECT " + list + " FROM " + batch + " ORDER BY record_id ON CONFLICT DO NOTHING",
+		move: "INSERT INTO " + name + " (" + list + ") SELECT " + list + " FROM " + batch +
+			" ORDER BY record_id ON CONFLICT DO NOTHING",
 		width: len(names),
 	}
 }

@@ -128,7 +128,8 @@ func (t *Target) Positions(ctx context.Context) (origin consume.Origin, next map
 		}
 	}
 	var id int64
-	err = t.conn.QueryRow(ctx, `SELECT origin_id, cluster, topic, topic_id FROM cdr_origin ORDER BY origin_id DESC LIMIT 1`).
+	err = t.conn.QueryRow(ctx,
+		`SELECT origin_id, cluster, topic, topic_id FROM cdr_origin ORDER BY origin_id DESC LIMIT 1`).
 		Scan(&id, &origin.Cluster, &origin.Topic, &origin.TopicID)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return origin, nil, fmt.Errorf("read origin: %w", err)
@@ -241,7 +242,8 @@ func (t *Target) claim(ctx context.Context, tx pgx.Tx, o consume.Origin) error {
 	if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(origin_id), 0) FROM cdr_origin`).Scan(&others); err != nil {
 		return fmt.Errorf("read origin: %w", err)
 	}
-	err := tx.QueryRow(ctx, `SELECT origin_id FROM cdr_origin WHERE cluster = $1 AND topic = $2 AND topic_id = $3`, o.Cluster, o.Topic, o.TopicID).
+	err := tx.QueryRow(ctx, `SELECT origin_id FROM cdr_origin WHERE cluster = $1 AND topic = $2 AND topic_id = $3`,
+		o.Cluster, o.Topic, o.TopicID).
 		Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if others > 0 && !t.o.NewTopic {

@@ -65,7 +65,8 @@ func (t *Target) open(ctx context.Context) error {
 	}
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: t.file}).EscapedPath(), RawQuery: url.Values{
 		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "cache_size(-65536)", "foreign_keys(0)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "cache_size(-65536)",
+			"foreign_keys(0)"},
 	}.Encode()}).String()
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
@@ -111,7 +112,8 @@ func (t *Target) Positions(ctx context.Context) (origin consume.Origin, next map
 		return origin, nil, fmt.Errorf("make %s fit: %w", t.file, refused(err))
 	}
 	var id int64
-	err = tx.QueryRowContext(ctx, `SELECT origin_id, cluster, topic, topic_id FROM cdr_origin ORDER BY origin_id DESC LIMIT 1`).
+	err = tx.QueryRowContext(ctx,
+		`SELECT origin_id, cluster, topic, topic_id FROM cdr_origin ORDER BY origin_id DESC LIMIT 1`).
 		Scan(&id, &origin.Cluster, &origin.Topic, &origin.TopicID)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return origin, nil, fmt.Errorf("read origin: %w", err)
@@ -212,7 +214,8 @@ func (t *Target) claim(ctx context.Context, tx *sql.Tx, o consume.Origin) error 
 	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(origin_id), 0) FROM cdr_origin`).Scan(&others); err != nil {
 		return fmt.Errorf("read origin: %w", err)
 	}
-	err := tx.QueryRowContext(ctx, `SELECT origin_id FROM cdr_origin WHERE cluster = ? AND topic = ? AND topic_id = ?`, o.Cluster, o.Topic, o.TopicID).
+	err := tx.QueryRowContext(ctx, `SELECT origin_id FROM cdr_origin WHERE cluster = ? AND topic = ? AND topic_id = ?`,
+		o.Cluster, o.Topic, o.TopicID).
 		Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		if others > 0 && !t.newTopic {

@@ -103,7 +103,8 @@ func (t *Target) Positions(ctx context.Context) (consume.Origin, map[int32]int64
 			spans[partition] = kafka.Range{From: max(r.From, r.To-tail), To: r.To}
 		case r.To > 0 && !t.o.FromAll && !t.o.FromNow:
 			return origin, nil, fmt.Errorf(
-				"%w: %s partition %d has been emptied, and the last copy told how far we were; go on with --from latest or --from earliest",
+				"%w: %s partition %d has been emptied, and the last copy told how far we were; go on with --from latest or "+
+					"--from earliest",
 				consume.ErrLost, t.o.Topic, partition)
 		case t.o.FromNow:
 			next[partition] = consume.Latest
