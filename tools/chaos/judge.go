@@ -17,6 +17,7 @@ import (
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/consume"
 	"januscdr/internal/fixtures/procs"
 	"januscdr/kafka"
 	"januscdr/replay"
@@ -240,11 +241,15 @@ func (s *scenario) judgeRecords(ctx context.Context, v *verdict,
 }
 
 // judgeSums compares the counts in the records with the log: each session that has events has a record, and no session
-// counts more events than it has.
+// counts more events than it has. A record that was amended counts no more.
 func (s *scenario) judgeSums(v *verdict, got map[string]cdr.Record, perSession map[session]int64) {
+	var newest consume.Newest
+	for _, r := range got {
+		newest.See(&r)
+	}
 	counted, reported := map[session]int64{}, map[session]bool{}
 	for _, r := range got {
-		if r.RecordType != cdr.SessionSummary {
+		if r.RecordType != cdr.SessionSummary || !newest.Counts(&r) {
 			continue
 		}
 		v.sessions++

@@ -271,3 +271,19 @@ func TestThePlanIsThatOfTheSeed(t *testing.T) {
 		t.Error("two seeds, one plan")
 	}
 }
+
+func TestARecordThatWasAmendedCountsNoMore(t *testing.T) {
+	s := scenario{Cluster: &procs.Cluster{}}
+	v, of := &verdict{}, session{"janus-1", "7"}
+	r := cdr.Record{RecordType: cdr.SessionSummary, CDRID: cdr.ID{7}, Emitter: of.emitter, SessionID: of.id, EventCount: 20}
+	amended := r
+	amended.Revision, amended.EventCount = 1, 25
+	s.judgeSums(v, map[string]cdr.Record{"a": r, "b": amended}, map[session]int64{of: 26})
+	if all := s.Complaints.All(); len(all) > 0 || v.sessions != 1 || v.late != 1 {
+		t.Errorf("%d sessions, %d late events, complaints: %q; want 1, 1 and none", v.sessions, v.late, all)
+	}
+	s.judgeSums(v, map[string]cdr.Record{"a": r, "b": amended}, map[session]int64{of: 24})
+	if all := s.Complaints.All(); len(all) != 1 {
+		t.Errorf("a session of 24 events has 25 of them in its record, and the complaints are %q", all)
+	}
+}
