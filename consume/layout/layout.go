@@ -5,12 +5,15 @@
 package layout
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"januscdr/avro"
 	"januscdr/cdr"
+	"januscdr/consume"
 )
 
 // Version rises when a table of ours or a view changes; new fields do not change it.
@@ -123,16 +126,16 @@ type Dialect struct {
 	ReplaceView bool // CREATE OR REPLACE VIEW, which can only append columns; else views are dropped and made again
 }
 
-// Known is what a database says of itself.
-type Known struct {
+// stock is what a database says of itself.
+type stock struct {
 	Layout  int                 `json:"layout"`
 	Schema  int32               `json:"schema_version"` // the highest that records in it may have
 	Columns map[string][]string `json:"columns"`        // by table, in the order in which they were added
 }
 
-// Ours is what this program makes of a database that says this; the columns that are there come first.
-func Ours(known Known) Known {
-	ours := Known{Layout: Version, Schema: cdr.SchemaVersion, Columns: map[string][]string{}}
+// oursOf is what this program makes of a database that says this; the columns that are there come first.
+func oursOf(known stock) stock {
+	ours := stock{Layout: Version, Schema: cdr.SchemaVersion, Columns: map[string][]string{}}
 	for table, columns := range tables() {
 		names := slices.Clone(known.Columns[table])
 		for _, c := range columns {
@@ -145,8 +148,28 @@ func Ours(known Known) Known {
 	return ours
 }
 
-// Newer says what in the database a newer program made; empty when nothing.
-func Newer(known Known) string {
+// Migration is what a database has to be told, in this order, for it to have what this program has; text is what it says
+// of itself, empty when nothing. The new text is to be kept after the statements; where it is the same nothing is to be
+// done. An error says that a newer program was there (consume.ErrNewer, which is wrapped), or that nobody wrote that text.
+func Migration(text string, d Dialect) (statements []string, ours string, err error) {
+	var known stock
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &known); err != nil {
+			return nil, "", fmt.Errorf("read cdr_schema: %w", err)
+		}
+	}
+	if why := newer(known); why != "" {
+		return nil, "", fmt.Errorf("%w: %s", consume.ErrNewer, why)
+	}
+	b, err := json.Marshal(oursOf(known))
+	if err != nil || string(b) == text {
+		return nil, text, err
+	}
+	return statementsFor(known, d), string(b), nil
+}
+
+// newer says what in the database a newer program made; empty when nothing.
+func newer(known stock) string {
 	switch {
 	case known.Layout > Version:
 		return fmt.Sprintf("its layout is %d, ours is %d", known.Layout, Version)
@@ -154,7 +177,7 @@ func Newer(known Known) string {
 		return fmt.Sprintf("its records have schema_version %d, ours %d", known.Schema, cdr.SchemaVersion)
 	}
 	all := tables()
-	for _, table := range slices.Sorted(mapKeys(known.Columns)) {
+	for _, table := range slices.Sorted(maps.Keys(known.Columns)) {
 		for _, name := range known.Columns[table] {
 			if !slices.ContainsFunc(all[table], func(c Column) bool { return c.Name == name }) {
 				return fmt.Sprintf("%s has the column %s, which this program does not know", table, name)
@@ -162,16 +185,6 @@ func Newer(known Known) string {
 		}
 	}
 	return ""
-}
-
-func mapKeys(m map[string][]string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // tables are the tables whose columns follow from the record.
@@ -183,9 +196,9 @@ func tables() map[string][]Column {
 	return all
 }
 
-// Statements make a database that says this of itself into Ours: tables, columns and views that are missing.
-func Statements(known Known, d Dialect) (all []string) {
-	ours := Ours(known)
+// statementsFor make a database that says this of itself ours: tables, columns and views that are missing.
+func statementsFor(known stock, d Dialect) (all []string) {
+	ours := oursOf(known)
 	all = append(all,
 		`CREATE TABLE IF NOT EXISTS cdr_origin (origin_id integer PRIMARY KEY,
 			cluster text NOT NULL, topic text NOT NULL, topic_id text NOT NULL, UNIQUE (cluster, topic, topic_id))`,

@@ -7,7 +7,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -144,26 +143,16 @@ func (t *Target) migrate(ctx context.Context, tx *sql.Tx) error {
 		`CREATE TABLE IF NOT EXISTS cdr_schema (program text NOT NULL, known text NOT NULL)`); err != nil {
 		return err
 	}
-	var known layout.Known
 	var text string
 	err := tx.QueryRowContext(ctx, `SELECT known FROM cdr_schema`).Scan(&text)
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &known)
-	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("read cdr_schema: %w", err)
 	}
-	if why := layout.Newer(known); why != "" {
-		return fmt.Errorf("%w: %s", consume.ErrNewer, why)
-	}
-	ours, err := json.Marshal(layout.Ours(known))
-	if err != nil {
+	statements, ours, err := layout.Migration(text, dialect)
+	if err != nil || ours == text {
 		return err
 	}
-	if string(ours) == text {
-		return nil
-	}
-	for _, statement := range layout.Statements(known, dialect) {
+	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", strings.SplitN(statement, "\n", 2)[0], err)
 		}
@@ -171,7 +160,7 @@ func (t *Target) migrate(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM cdr_schema`); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO cdr_schema (program, known) VALUES (?, ?)`, t.program, string(ours))
+	_, err = tx.ExecContext(ctx, `INSERT INTO cdr_schema (program, known) VALUES (?, ?)`, t.program, ours)
 	return err
 }
 
