@@ -51,8 +51,7 @@ func (f *sinkFlags) bind(cmd *cobra.Command) {
 }
 
 func newSinkPostgres(environ []string) *cobra.Command {
-	var f sinkFlags
-	cmd := &cobra.Command{
+	return sinkTo(environ, &cobra.Command{
 		Use:   "postgres",
 		Short: "Bring the records into PostgreSQL",
 		Long: `Writes the records into PostgreSQL, 12 or newer, until told to stop. Times are timestamptz, durations are
@@ -62,38 +61,18 @@ Of several that are started one writes, the others wait until its connection is 
 make tables in the schema: the first of its search_path, which the URL can set.`,
 		Example: `  cdr sink postgres --sink-postgres-url-file /etc/januscdr/database
   cdr sink postgres --sink-postgres-url 'postgres://cdr@db.example/billing?search_path=calls' --once`,
-		Args: cobra.NoArgs,
-	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records",
-		"sink.batch_delay", "sink.group",
-		"sink.postgres.url", "sink.postgres.url_file", "admin", "log")
-	f.bind(cmd)
-	wait := patient(cmd)
-	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
+	}, func(c *config.Config, o consume.Options) (consume.Target, error) {
 		if c.Sink.Postgres.URL == "" {
-			return cli.Misused(
+			return nil, cli.Misused(
 				"sink.postgres.url is empty: say which database, best in a file that sink.postgres.url_file names")
 		}
-		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		o := sinkOptions(c, f, "postgres")
-		o.Log = log.Named("sink")
-		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
-			return err
-		}
-		target := postgres.New(
-			postgres.Options{URL: c.Sink.Postgres.URL, Program: cli.Version(), NewTopic: f.newTopic, Log: o.Log})
-		return runSink(cmd.Context(), c, o, target)
-	})
-	return cmd
+		return postgres.New(
+			postgres.Options{URL: c.Sink.Postgres.URL, Program: cli.Version(), NewTopic: o.NewTopic, Log: o.Log}), nil
+	}, "topics.schemas", "sink.postgres.url", "sink.postgres.url_file")
 }
 
 func newSinkSQLite(environ []string) *cobra.Command {
-	var f sinkFlags
-	cmd := &cobra.Command{
+	return sinkTo(environ, &cobra.Command{
 		Use:   "sqlite",
 		Short: "Bring the records into a file of SQLite",
 		Long: `Writes the records into a file of SQLite, which is made if needed, until told to stop. Times are integers,
@@ -101,46 +80,38 @@ microseconds since the epoch, truths 0 and 1, lists JSON; the streams of a recor
 Others may read the file at the same time. Of two sinks that write to one file, one ends.`,
 		Example: `  cdr sink sqlite --once
   cdr sink sqlite --sink-sqlite-file /var/lib/januscdr/calls.sqlite`,
-		Args: cobra.NoArgs,
-	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "topics.schemas", "sink.batch_records",
-		"sink.batch_delay", "sink.group",
-		"sink.sqlite.file", "admin", "log")
-	f.bind(cmd)
-	wait := patient(cmd)
-	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
-		c, err := wiring.Load(flags, environ)
-		if err != nil {
-			return err
-		}
+	}, func(c *config.Config, o consume.Options) (consume.Target, error) {
 		if c.Sink.SQLite.File == "" {
-			return cli.Misused("sink.sqlite.file is empty: name a file")
+			return nil, cli.Misused("sink.sqlite.file is empty: name a file")
 		}
-		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		o := sinkOptions(c, f, "sqlite")
-		o.Log = log.Named("sink")
-		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
-			return err
-		}
-		return runSink(cmd.Context(), c, o,
-			sqlite.New(sqlite.Options{File: c.Sink.SQLite.File, Program: cli.Version(), NewTopic: f.newTopic}))
-	})
-	return cmd
+		return sqlite.New(sqlite.Options{File: c.Sink.SQLite.File, Program: cli.Version(), NewTopic: o.NewTopic}), nil
+	}, "topics.schemas", "sink.sqlite.file")
 }
 
 func newSinkOTLP(environ []string) *cobra.Command {
-	var f sinkFlags
-	cmd := &cobra.Command{
+	return sinkTo(environ, &cobra.Command{
 		Use:   "otlp",
 		Short: "Send finished calls as traces: a session is a trace, its legs are spans",
 		Long: `Sends each leg and session that is over as a span, by OTLP over HTTP as JSON, until told to stop. The ids of
 traces and spans follow from those of the records, so that what is sent again after a kill is the same span.
 The position is in a file, since no receiver keeps it.`,
 		Example: "  cdr sink otlp --sink-otlp-url http://collector:4318/v1/traces",
-		Args:    cobra.NoArgs,
-	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay", "sink.group",
-		"sink.otlp", "admin", "log")
+	}, func(c *config.Config, o consume.Options) (consume.Target, error) {
+		if c.Sink.OTLP.URL == "" || c.Sink.OTLP.File == "" {
+			return nil, cli.Misused(
+				"sink.otlp.url or sink.otlp.file is empty: say where traces go, and where the position is kept")
+		}
+		return otlp.New(otlp.Options{URL: c.Sink.OTLP.URL, File: c.Sink.OTLP.File, NewTopic: o.NewTopic}), nil
+	}, "sink.otlp")
+}
+
+// sinkTo makes a command bring the records to a target, of which place are the settings.
+func sinkTo(environ []string, cmd *cobra.Command,
+	target func(*config.Config, consume.Options) (consume.Target, error), place ...string) *cobra.Command {
+	var f sinkFlags
+	cmd.Args = cobra.NoArgs
+	flags := config.Bind(cmd.Flags(), append([]string{"kafka", "topics.cdr", "sink.batch_records", "sink.batch_delay",
+		"sink.group", "admin", "log"}, place...)...)
 	f.bind(cmd)
 	wait := patient(cmd)
 	cmd.RunE = wait.run(func(cmd *cobra.Command, _ []string) error {
@@ -148,17 +119,17 @@ The position is in a file, since no receiver keeps it.`,
 		if err != nil {
 			return err
 		}
-		if c.Sink.OTLP.URL == "" || c.Sink.OTLP.File == "" {
-			return cli.Misused("sink.otlp.url or sink.otlp.file is empty: say where traces go, and where the position is kept")
-		}
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
-		o := sinkOptions(c, f, "otlp")
+		o := sinkOptions(c, f, cmd.Name())
 		o.Log = log.Named("sink")
+		to, err := target(c, o)
+		if err != nil {
+			return err
+		}
 		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
 			return err
 		}
-		return runSink(cmd.Context(), c, o,
-			otlp.New(otlp.Options{URL: c.Sink.OTLP.URL, File: c.Sink.OTLP.File, NewTopic: f.newTopic}))
+		return runSink(cmd.Context(), c, o, to)
 	})
 	return cmd
 }
