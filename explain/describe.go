@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 
 	"januscdr/cdr"
@@ -21,7 +22,7 @@ func describeEvent(e *janus.Event, terms cdr.Terms, plugin string) (Kind, string
 		}
 		return KindHandle, text, nil
 	case *janus.HandleDetached:
-		return KindHandle, "detached from " + pluginName(orElse(b.Plugin, plugin)), nil
+		return KindHandle, "detached from " + pluginName(cmp.Or(b.Plugin, plugin)), nil
 	case *janus.JSEP:
 		return KindSignal, describeJSEP(b), nil
 	case *janus.ICEState, *janus.DTLSState, *janus.LocalCandidate, *janus.RemoteCandidate, *janus.SelectedPair:

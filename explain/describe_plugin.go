@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func describeCall(b *janus.PluginEvent, terms cdr.Terms) string {
 	case "hangup":
 		return "hangup" + behind(", ", b.Reason) + code(b.Code)
 	case "registered":
-		return "registered" + behind(" as ", orElse(b.Identity, b.Username))
+		return "registered" + behind(" as ", cmp.Or(b.Identity, b.Username))
 	case "registration_failed":
 		return "registration failed" + code(b.Code) + behind(", ", b.Reason)
 	}
@@ -69,18 +70,18 @@ func describeRoom(b *janus.PluginEvent, terms cdr.Terms) string {
 		}
 		return text
 	case "leaving", "left", "leave":
-		return orElse(participant(b), "somebody") + " leaves " + room
+		return cmp.Or(participant(b), "somebody") + " leaves " + room
 	case "kicked", "kicked_all":
-		return orElse(participant(b), "somebody") + " is kicked out of " + room
+		return cmp.Or(participant(b), "somebody") + " is kicked out of " + room
 	case "destroyed":
 		if !b.Room.Known() && b.ID.Known() {
 			return idText(b.ID) + " is destroyed"
 		}
 		return room + " is destroyed"
 	case "published":
-		return orElse(participant(b), "somebody") + " publishes in " + room
+		return cmp.Or(participant(b), "somebody") + " publishes in " + room
 	case "unpublished":
-		return orElse(participant(b), "somebody") + " publishes no more in " + room
+		return cmp.Or(participant(b), "somebody") + " publishes no more in " + room
 	case "subscribing":
 		return "subscribes in " + room + feeds(b)
 	case "subscribed":
@@ -158,7 +159,7 @@ func displayName(name string, terms cdr.Terms) string {
 	return " (" + clean(strings.Trim(name, `"`)) + ")"
 }
 
-func orSomebody(s string) string { return orElse(clean(s), "somebody") }
+func orSomebody(s string) string { return cmp.Or(clean(s), "somebody") }
 
 func code(n int) string {
 	if n == 0 {

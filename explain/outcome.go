@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -70,13 +71,13 @@ func partiesOf(r *cdr.Record) parties {
 	p := parties{local: "the client", remote: "the other side"}
 	switch r.Direction {
 	case cdr.Originating:
-		p.local, p.remote = orElse(sipUser(r.CallingParty), p.local), orElse(r.CalledParty, p.remote)
+		p.local, p.remote = cmp.Or(sipUser(r.CallingParty), p.local), cmp.Or(r.CalledParty, p.remote)
 		p.caller, p.called = p.local, p.remote
 	case cdr.Terminating:
-		p.local, p.remote = orElse(sipUser(r.CalledParty), p.local), orElse(r.CallingParty, p.remote)
+		p.local, p.remote = cmp.Or(sipUser(r.CalledParty), p.local), cmp.Or(r.CallingParty, p.remote)
 		p.caller, p.called = p.remote+inBrackets(r.DisplayName), p.local
 	default:
-		p.caller, p.called = orElse(r.CallingParty, "somebody"), orElse(r.CalledParty, "somebody")
+		p.caller, p.called = cmp.Or(r.CallingParty, "somebody"), cmp.Or(r.CalledParty, "somebody")
 	}
 	return p
 }
@@ -132,13 +133,6 @@ func (p *parties) whyUnanswered(r *cdr.Record) string {
 		return why
 	}
 	return why + inBrackets(strings.TrimSpace(fmt.Sprintf("%d %s", r.SIPFinalCode, r.SIPReason)))
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func inRoom(word, room string) string {

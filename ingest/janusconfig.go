@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -113,15 +114,15 @@ func (s *RabbitMQ) lines() []string {
 	if vhost := strings.TrimPrefix(u.Path, "/"); vhost != "" {
 		lines = append(lines, fmt.Sprintf("vhost = %q", vhost))
 	}
-	lines = append(lines, fmt.Sprintf("username = %q", or(s.User, "guest")), `password = "PASSWORD"      # of that user`)
+	lines = append(lines, fmt.Sprintf("username = %q", cmp.Or(s.User, "guest")), `password = "PASSWORD"      # of that user`)
 	if s.Exchange == "" {
 		lines = append(lines, fmt.Sprintf("route_key = %q", s.queue()))
 	} else {
 		lines = append(lines, fmt.Sprintf("exchange = %q", s.Exchange),
-			fmt.Sprintf("exchange_type = %q", or(s.ExchangeType, defaultExchange)),
-			fmt.Sprintf("route_key = %q", or(s.RoutingKey, s.queue())))
+			fmt.Sprintf("exchange_type = %q", cmp.Or(s.ExchangeType, defaultExchange)),
+			fmt.Sprintf("route_key = %q", cmp.Or(s.RoutingKey, s.queue())))
 	}
-	if or(s.Kind, QueueAsJanus) != QueueAsJanus || s.Exchange != "" {
+	if cmp.Or(s.Kind, QueueAsJanus) != QueueAsJanus || s.Exchange != "" {
 		lines = append(lines, "declare_outgoing_queue = false   # it would be another one, or another kind of it")
 	}
 	if u.Scheme == "amqps" {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -85,7 +86,7 @@ func (s *MQTT) Check(Options) (complaints []error) {
 func (s *MQTT) Open(r *Receiver) ([]any, error) {
 	s.receiver = r
 	return []any{"brokers", s.Brokers, "topics", s.topics(), "qos", s.QoS,
-		"client_id", or(s.ClientID, defaultMQTTClient)}, nil
+		"client_id", cmp.Or(s.ClientID, defaultMQTTClient)}, nil
 }
 
 // Serve takes messages until the context ends, and connects again whenever the connection is lost.
@@ -113,7 +114,7 @@ func (s *MQTT) options(hand context.Context, lane *lane) *mqtt.ClientOptions {
 	for _, broker := range s.Brokers {
 		o.AddBroker(broker)
 	}
-	o.SetClientID(or(s.ClientID, defaultMQTTClient))
+	o.SetClientID(cmp.Or(s.ClientID, defaultMQTTClient))
 	o.SetCleanSession(false)
 	o.SetAutoAckDisabled(true)
 	o.SetOrderMatters(true)

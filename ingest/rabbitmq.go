@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -56,7 +57,7 @@ type RabbitMQ struct {
 // Name is the word for this source.
 func (*RabbitMQ) Name() string { return "rabbitmq" }
 
-func (s *RabbitMQ) queue() string { return or(s.Queue, defaultQueue) }
+func (s *RabbitMQ) queue() string { return cmp.Or(s.Queue, defaultQueue) }
 
 // Check says all that is wrong with the options.
 func (s *RabbitMQ) Check(Options) (complaints []error) {
@@ -86,7 +87,7 @@ func withoutUser(text string) string {
 func (s *RabbitMQ) Open(r *Receiver) ([]any, error) {
 	s.receiver = r
 	return []any{"url", withoutUser(s.URL), "queue", s.queue(),
-		"kind", or(s.Kind, QueueAsJanus), "exchange", s.Exchange}, nil
+		"kind", cmp.Or(s.Kind, QueueAsJanus), "exchange", s.Exchange}, nil
 }
 
 // Serve takes messages until the context ends, and connects again whenever the connection is lost.
@@ -109,7 +110,7 @@ func (s *RabbitMQ) Serve(ctx context.Context) error {
 }
 
 func (s *RabbitMQ) dial() (*amqp.Connection, error) {
-	user, password := or(s.User, "guest"), "guest"
+	user, password := cmp.Or(s.User, "guest"), "guest"
 	if s.Password != nil {
 		var err error
 		if password, err = s.Password(); err != nil {
@@ -189,7 +190,7 @@ func (s *RabbitMQ) consume(ctx, hand context.Context) error {
 
 // declare makes what Janus would make, with the same properties: who comes second fails if they differ.
 func (s *RabbitMQ) declare(channel *amqp.Channel) error {
-	kind := or(s.Kind, QueueAsJanus)
+	kind := cmp.Or(s.Kind, QueueAsJanus)
 	if kind == QueueExists {
 		return nil
 	}
@@ -203,11 +204,11 @@ func (s *RabbitMQ) declare(channel *amqp.Channel) error {
 	if s.Exchange == "" {
 		return nil
 	}
-	exchangeType := or(s.ExchangeType, defaultExchange)
+	exchangeType := cmp.Or(s.ExchangeType, defaultExchange)
 	if err := channel.ExchangeDeclare(s.Exchange, exchangeType, false, false, false, false, nil); err != nil {
 		return fmt.Errorf("declare exchange %s of type %s: %w", s.Exchange, exchangeType, remedied(err))
 	}
-	if err := channel.QueueBind(s.queue(), or(s.RoutingKey, s.queue()), s.Exchange, false, nil); err != nil {
+	if err := channel.QueueBind(s.queue(), cmp.Or(s.RoutingKey, s.queue()), s.Exchange, false, nil); err != nil {
 		return fmt.Errorf("bind queue %s to exchange %s: %w", s.queue(), s.Exchange, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -51,17 +52,9 @@ type WebSocket struct {
 // Name is the word for this source.
 func (*WebSocket) Name() string { return "websocket" }
 
-func (s *WebSocket) listen() string { return or(s.Listen, defaultWebSocketListen) }
+func (s *WebSocket) listen() string { return cmp.Or(s.Listen, defaultWebSocketListen) }
 
-func (s *WebSocket) path() string { return or(s.Path, defaultPath) }
-
-// or is the text, or the other one if that is empty.
-func or(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
-}
+func (s *WebSocket) path() string { return cmp.Or(s.Path, defaultPath) }
 
 // Check says all that is wrong with the options.
 func (s *WebSocket) Check(Options) (complaints []error) {
