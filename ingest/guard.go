@@ -143,8 +143,8 @@ func (g *guard) payer() *guarded {
 	return payer
 }
 
-// establish counts a connection that was used as it should be as that of a known sender, where senders stay connected: it
-// does not make room for those who only connect.
+// establish counts a connection that was used as it should be as that of a known sender, where senders stay connected:
+// it does not make room for those who only connect.
 func establish(conn net.Conn) {
 	if c, ok := conn.(*guarded); ok {
 		c.guard.mu.Lock()

@@ -114,7 +114,8 @@ func (s *RabbitMQ) lines() []string {
 	if vhost := strings.TrimPrefix(u.Path, "/"); vhost != "" {
 		lines = append(lines, fmt.Sprintf("vhost = %q", vhost))
 	}
-	lines = append(lines, fmt.Sprintf("username = %q", cmp.Or(s.User, "guest")), `password = "PASSWORD"      # of that user`)
+	lines = append(lines, fmt.Sprintf("username = %q", cmp.Or(s.User, "guest")),
+		`password = "PASSWORD"      # of that user`)
 	if s.Exchange == "" {
 		lines = append(lines, fmt.Sprintf("route_key = %q", s.queue()))
 	} else {

@@ -62,7 +62,8 @@ func TestWhatIsParkedKeepsItsKeyItsEncodingAndItsName(t *testing.T) {
 		l.Code != CodeEventLimit {
 		t.Errorf("the event: key %q, encoding %q, emitter %q, %s", l.Key, l.Encoding, l.Emitter, l.Code)
 	}
-	if l := all[1]; !bytes.Equal(l.Value, compressed) || l.Encoding != "gzip" || l.Emitter != "fra" || l.Code != CodeNotJSON {
+	if l := all[1]; !bytes.Equal(l.Value, compressed) || l.Encoding != "gzip" || l.Emitter != "fra" ||
+		l.Code != CodeNotJSON {
 		t.Errorf("the body: encoding %q, emitter %q, %s", l.Encoding, l.Emitter, l.Code)
 	}
 }
@@ -89,7 +90,8 @@ func TestPartsArePutTogetherHoweverTheyStand(t *testing.T) {
 		"backwards":           {[]*kgo.Record{a[2], a[1], a[0]}, [][]byte{one}, 0},
 		"one part twice":      {[]*kgo.Record{a[0], a[0], a[1], a[2]}, [][]byte{one}, 0},
 		"one part missing":    {[]*kgo.Record{a[0], a[1], b[0], b[1], b[2], b[3]}, [][]byte{two}, 1},
-		"a part of nothing":   {[]*kgo.Record{{Headers: []kgo.RecordHeader{{Key: HeaderPart, Value: []byte("2/1")}}}}, nil, 1},
+		"a part of nothing": {[]*kgo.Record{{Headers: []kgo.RecordHeader{{Key: HeaderPart, Value: []byte("2/1")}}}},
+			nil, 1},
 	} {
 		var l Letters
 		var got [][]byte

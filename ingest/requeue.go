@@ -15,8 +15,8 @@ const (
 	RequeueStill   = "still"   // there is no event in it that can be understood, and it stays parked
 )
 
-// Requeue is a source that takes parked originals up again: each is received once more, as if its sender had sent it now,
-// if at least one event in it can be understood by now.
+// Requeue is a source that takes parked originals up again: each is received once more, as if its sender had sent it
+// now, if at least one event in it can be understood by now.
 type Requeue struct {
 	Next func(context.Context) (Letter, error) // io.EOF at the end
 	Done func(l Letter, what string, o Outcome)

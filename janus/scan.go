@@ -11,13 +11,12 @@ import (
 )
 
 // scanner reads one JSON text from the front to the back, once, and checks all of its syntax on the way, also of what
-// is skipped. It takes what encoding/json takes, but strings must be valid UTF-8 (unless lax), and containers may be nested
-// as deep as there are bytes: nobody who reads events needs to know what is in there.
+// is skipped. It takes what encoding/json takes, but strings must be valid UTF-8 (unless lax), and containers may be
+// nested as deep as there are bytes: nobody who reads events needs to know what is in there.
 //
-// Nothing here recurses over the input and nothing allocates, except for a string with escapes that is asked for and for
-// what is deeper than anybody nests.
-// Errors stick: the first one stays, and everything after it reads as the end of the input, so that loops end by
-// themselves and only the caller at the top has to look at err.
+// Nothing here recurses over the input and nothing allocates, except for a string with escapes that is asked for and
+// for what is deeper than anybody nests. Errors stick: the first one stays, and everything after it reads as the end of
+// the input, so that loops end by themselves and only the caller at the top has to look at err.
 type scanner struct {
 	b     []byte
 	i     int

@@ -12,8 +12,8 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // them, and alias it. An element that is no object is returned like any other: Parse says what is wrong with it, and
 // the events beside it are not lost. An empty array has no events. A byte order mark before the body is ignored.
 //
-// An element of an array that is not JSON is returned, too, as it stands there, as long as brackets and strings tell where
-// it ends: Parse refuses it.
+// An element of an array that is not JSON is returned, too, as it stands there, as long as brackets and strings tell
+// where it ends: Parse refuses it.
 //
 // The error is an *Error. It means that the body is no JSON array or object at all, or that it was cut off; then
 // nothing of it can be told apart. Split takes what encoding/json takes, however deep.

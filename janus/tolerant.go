@@ -35,8 +35,8 @@ type step struct {
 	strict    bool // it is JSON
 }
 
-// recoverElements returns the elements of the array that a body is, from the one that begins at from. It is ok when at least one of
-// them is JSON.
+// recoverElements returns the elements of the array that a body is, from the one that begins at from. It is ok when at
+// least one of them is JSON.
 func recoverElements(body []byte, from int) (elements [][]byte, ok bool) {
 	b := bytes.TrimRight(body, " \t\r\n")
 	switch {
@@ -186,8 +186,9 @@ func (t *tolerant) strict(at int) (end int, ok bool) {
 	return s.i, true
 }
 
-// lenient is the end of an element whose brackets and strings fit, whatever stands between them. It is doubtful when in one
-// of its strings there is what could be an element: then the quotes of two broken ones may have been taken for a pair.
+// lenient is the end of an element whose brackets and strings fit, whatever stands between them. It is doubtful when in
+// one of its strings there is what could be an element: then the quotes of two broken ones may have been taken for a
+// pair.
 func (t *tolerant) lenient(at int) (end int, doubtful, ok bool) {
 	s := scanner{b: t.b, i: at}
 	defer func() { t.effort -= s.i - at }()

@@ -148,9 +148,10 @@ func oursOf(known stock) stock {
 	return ours
 }
 
-// Migration is what a database has to be told, in this order, for it to have what this program has; text is what it says
-// of itself, empty when nothing. The new text is to be kept after the statements; where it is the same nothing is to be
-// done. An error says that a newer program was there (consume.ErrNewer, which is wrapped), or that nobody wrote that text.
+// Migration is what a database has to be told, in this order, for it to have what this program has; text is what it
+// says of itself, empty when nothing. The new text is to be kept after the statements; where it is the same nothing is
+// to be done. An error says that a newer program was there (consume.ErrNewer, which is wrapped), or that nobody wrote
+// that text.
 func Migration(text string, d Dialect) (statements []string, ours string, err error) {
 	var known stock
 	if text != "" {

@@ -275,7 +275,8 @@ func TestThePlanIsThatOfTheSeed(t *testing.T) {
 func TestARecordThatWasAmendedCountsNoMore(t *testing.T) {
 	s := scenario{Cluster: &procs.Cluster{}}
 	v, of := &verdict{}, session{"janus-1", "7"}
-	r := cdr.Record{RecordType: cdr.SessionSummary, CDRID: cdr.ID{7}, Emitter: of.emitter, SessionID: of.id, EventCount: 20}
+	r := cdr.Record{RecordType: cdr.SessionSummary, CDRID: cdr.ID{7}, Emitter: of.emitter, SessionID: of.id,
+		EventCount: 20}
 	amended := r
 	amended.Revision, amended.EventCount = 1, 25
 	s.judgeSums(v, map[string]cdr.Record{"a": r, "b": amended}, map[session]int64{of: 26})
