@@ -50,6 +50,9 @@ type TLS struct {
 	read atomic.Pointer[material]
 }
 
+// DefaultClientID is how we are called when Options name nothing else.
+const DefaultClientID = "januscdr"
+
 // MaxMessageBytes is the largest record batch that our topics must take (max.message.bytes): one event has at most
 // 1 MiB, and needs room for its key and headers, also when it is parked.
 const MaxMessageBytes = 2 << 20
@@ -65,7 +68,7 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 	}
 	id := o.ClientID
 	if id == "" {
-		id = "januscdr"
+		id = DefaultClientID
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(o.Brokers...),

@@ -3,7 +3,8 @@
 #
 #   scripts/kafka.sh get                        download Apache Kafka once
 #   scripts/kafka.sh start [BROKERS] [DIR]      start 1 or 3 brokers (default 1), wait until they are ready, print their addresses
-#   scripts/kafka.sh start-secure [DIR]         one broker that also listens with TLS: SASL (PLAIN, SCRAM) and client certificates
+#   scripts/kafka.sh start-secure [DIR]         one broker that also listens with TLS: SASL (PLAIN, SCRAM) and client certificates;
+#                                               what has an access list is for those in it, and for who comes without TLS
 #   scripts/kafka.sh status [DIR]               say what runs; the exit status is 0 when all brokers do
 #   scripts/kafka.sh stop [DIR]                 stop them and keep their data; delete DIR to forget everything
 #
@@ -124,6 +125,9 @@ ssl.keystore.type=PEM
 ssl.keystore.location=$dir/tls/server.pem
 ssl.truststore.type=PEM
 ssl.truststore.location=$dir/tls/ca.pem
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 X
 }
 

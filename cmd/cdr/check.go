@@ -45,6 +45,7 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 		findings, err := inspect.Installation(cmd.Context(), client, wiring.Topics(c),
 			inspect.ProcessorSettings{
 				Group: c.Group, TransactionTimeout: c.TransactionTimeout, SessionTimeout: c.SessionTimeout,
+				Instance: c.Instance, CommitBytes: int(c.CommitBytes), ClientID: c.Kafka.ClientID, User: c.Kafka.SASL.User,
 			})
 		if err != nil {
 			return err

@@ -26,6 +26,10 @@ type ProcessorSettings struct {
 	Group              string
 	TransactionTimeout time.Duration
 	SessionTimeout     time.Duration // 0: not looked at
+	Instance           string        // of which the transactional ids are; empty: not looked at
+	CommitBytes        int           // that a transaction has at most, about; 0: the default
+
+	ClientID, User string // by which quotas know us; the default, none
 }
 
 // What is no weakness yet.
@@ -63,6 +67,8 @@ func Installation(ctx context.Context, cl *kgo.Client, t kafka.Topics, want Proc
 	if slices.ContainsFunc(topics, func(f Finding) bool { return strings.Contains(f.Reason, "does not exist") }) {
 		return all, nil // of what is not there, nothing more can be said
 	}
+	all.rights(ctx, cl, t, want)
+	all.quotas(ctx, admin, want)
 	all.group(ctx, admin, t, want)
 	all.parked(ctx, admin, t)
 	all.size(ctx, admin, t)
