@@ -14,12 +14,32 @@ func TestAnEndThatIsNotAnsweredIsAskedOfTheChangelog(t *testing.T) {
 	for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			unanswered(newSite(t), done)
+			unanswered(newSite(t), done, func() {})
 		})
 	}
 }
 
-func unanswered(s *site, done bool) {
+func TestTheCoordinatorsMoveWhenAnEndIsNotAnswered(t *testing.T) {
+	forSeveral(t)
+	for _, of := range coordinators {
+		for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
+			t.Run(name+", that of "+of, func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t)
+				unanswered(s, done, func() { s.move(of, "a") })
+			})
+		}
+		for name, key := range lates {
+			t.Run(name+" of a dead process, late, that of "+of, func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t)
+				late(s, key, func() { s.move(of, "a") })
+			})
+		}
+	}
+}
+
+func unanswered(s *site, done bool, between func()) {
 	a := s.start("a", newWire())
 	s.load(6)
 	s.caughtUp()
@@ -27,6 +47,7 @@ func unanswered(s *site, done bool) {
 		cut := a.wire.cutAt(kmsg.EndTxn, done)
 		s.load(6)
 		s.reaches("the end is not answered", cut)
+		between()
 		s.caughtUp()
 	}
 	s.judge()
@@ -39,12 +60,12 @@ func TestWhatADeadProcessHasSentComesWhenTheNextOfItsNameHasBegun(t *testing.T) 
 	for name, key := range lates {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			late(newSite(t), key)
+			late(newSite(t), key, func() {})
 		})
 	}
 }
 
-func late(s *site, key kmsg.Key) {
+func late(s *site, key kmsg.Key, between func()) {
 	a := s.start("a", newWire())
 	s.load(6)
 	s.caughtUp()
@@ -61,6 +82,7 @@ func late(s *site, key kmsg.Key) {
 	next := s.start("a", w)
 	s.reaches("the next one has its id", begun)
 	s.reaches("it asks for the offsets of the group", asks)
+	between()
 	held.release()
 	s.eventually("what was late has arrived", func() bool { return a.wire.idle() })
 	asks.release()
@@ -78,7 +100,7 @@ func TestTransactionsOfLevel1(t *testing.T) {
 		for name, key := range lates {
 			t.Run(name+" of a dead process, late", func(t *testing.T) {
 				t.Parallel()
-				late(newSite(t), key)
+				late(newSite(t), key, func() {})
 			})
 		}
 		t.Run("an end that was asked twice does not go around the fence", func(t *testing.T) {
@@ -96,7 +118,7 @@ func TestTransactionsOfLevel1(t *testing.T) {
 		for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
 			t.Run("an end that is not answered: "+name, func(t *testing.T) {
 				t.Parallel()
-				unanswered(newSite(t), done)
+				unanswered(newSite(t), done, func() {})
 			})
 		}
 	})

@@ -37,11 +37,29 @@ func missing(t *testing.T) (s *site, a, b *process, join, fetch *rule) {
 func TestAStaticMemberThatMissedAGenerationCommitsNothingOfBeforeInTheNext(t *testing.T) {
 	t.Parallel()
 	s, a, b, join, fetch := missing(t)
+	missed(s, a, b, join, fetch, func() {})
+}
+
+// The next coordinator knows the member by what the one before has written down.
+func TestAStaticMemberThatMissedAGenerationIsKnownToTheNextCoordinator(t *testing.T) {
+	forSeveral(t)
+	for _, of := range coordinators {
+		t.Run(of, func(t *testing.T) {
+			t.Parallel()
+			s, a, b, join, fetch := missing(t)
+			missed(s, a, b, join, fetch, func() { s.move(of, "a") })
+		})
+	}
+}
+
+// missed lets the first commit what it has folded in the generation after the one that it has missed.
+func missed(s *site, a, b *process, join, fetch *rule, between func()) {
 	produce := a.wire.hold(kmsg.Produce, s.toRecords)
 	answered := a.wire.passes(kmsg.TxnOffsetCommit, nil)
 	fetch.release()
 	s.reaches("its messages are on the way", produce)
 	b.has()
+	between()
 	produce.release() // behind the barrier of the second
 	s.reaches("its offsets are refused", answered)
 	join.release()

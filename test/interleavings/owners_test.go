@@ -95,28 +95,49 @@ func (p *process) running() (all []int32) {
 }
 
 // A coordinator that moves while a transaction stands still knows of it, or says that it does not; then it is aborted.
+// It moves when the next owner is there, or waits.
 func TestTheCoordinatorsMoveWhileATransactionStandsStill(t *testing.T) {
+	forSeveral(t)
+	for _, stop := range stops {
+		for _, next := range nexts {
+			for _, of := range coordinators {
+				t.Run(fmt.Sprintf("%s, and of the next owner %s; that of %s", stop.name, next.name, of), func(t *testing.T) {
+					t.Parallel()
+					s := newSite(t)
+					_, held := s.old(stop.key, stop.back)
+					w := newWire()
+					at, barrier := next.arm(w), w.passes(kmsg.Produce, plain)
+					s.start("b", w)
+					s.load(2)
+					s.reaches("the next owner is there, or waits", at, barrier)
+					s.move(of, "a")
+					held.release()
+					at.release()
+					s.judge()
+				})
+			}
+		}
+	}
+}
+
+// coordinators are what can move: who knows of transactions, and who knows of the group.
+var coordinators = []string{"__transaction_state", "__consumer_offsets"}
+
+func forSeveral(t *testing.T) {
+	t.Helper()
 	if len(brokers) == 1 {
 		t.Skip("one broker is every coordinator")
 	}
-	for _, stop := range stops {
-		for _, topic := range []string{"__transaction_state", "__consumer_offsets"} {
-			t.Run(fmt.Sprintf("%s, of %s", stop.name, topic), func(t *testing.T) {
-				t.Parallel()
-				s := newSite(t)
-				_, held := s.old(stop.key, stop.back)
-				b := s.start("b", newWire())
-				id := s.group
-				if topic == "__transaction_state" {
-					id += "-a-0"
-				}
-				s.moveCoordinator(topic, id)
-				held.release()
-				b.has()
-				s.judge()
-			})
-		}
+}
+
+// move moves the coordinator of the group, or of the transactions of a process.
+func (s *site) move(topic, process string) {
+	s.t.Helper()
+	id := s.group
+	if topic == "__transaction_state" {
+		id += "-" + process + "-0"
 	}
+	s.moveCoordinator(topic, id)
 }
 
 // What a dead owner has left open is aborted by the brokers when its time is over, and the next one goes on then.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 	if list := os.Getenv("JANUSCDR_INTERLEAVINGS_BROKERS"); list != "" {
 		brokers = strings.Split(list, ",")
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16") // they wait, mostly
 	os.Exit(m.Run())
 }
 
