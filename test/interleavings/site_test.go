@@ -257,6 +257,28 @@ func (s *site) reaches(what string, rules ...*rule) {
 	})
 }
 
+// ended waits until one of the rules is reached, or all that is written is committed without.
+func (s *site) ended(rules ...*rule) {
+	s.t.Helper()
+	ends := s.ends()
+	s.eventually("something is late, or nothing is", func() bool {
+		for _, r := range rules {
+			select {
+			case <-r.reached:
+				return true
+			default:
+			}
+		}
+		committed := s.committed()
+		for partition, end := range ends {
+			if committed[partition] < end {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // takeOut takes a process out of the group.
 func (s *site) takeOut(name string) {
 	s.t.Helper()
