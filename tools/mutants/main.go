@@ -6,6 +6,8 @@
 //	go run ./tools/mutants -only Ends       those of a group
 //	go run ./tools/mutants -only "DTLS"     those whose rule has this text
 //
+// Those of the protocol that are named so are tried as well, by the simulation.
+//
 // It ends with exit code 1 when a mutant was noticed by nobody, and with 2 when one could not be tried.
 package main
 
@@ -88,8 +90,30 @@ func run(ctx context.Context, only string) (missed int, err error) {
 	if err := table.Flush(); err != nil {
 		return missed, err
 	}
-	fmt.Printf("%d mutants\n", tried)
+	fmt.Printf("%d mutants of the fold\n", tried)
+	missed += protocol(ctx, top, only)
 	return missed, errors.Join(untried...)
+}
+
+// protocol lets the simulation try the mutants of the protocol that are named, and tells whether it missed any. All of
+// them are tried by its own flag.
+func protocol(ctx context.Context, top, only string) (missed int) {
+	var faults []string
+	for _, m := range mutants.Protocol {
+		if only != "" && (m.Group == only || strings.Contains(m.Rule, only)) {
+			faults = append(faults, m.Fault)
+		}
+	}
+	if len(faults) == 0 {
+		return 0
+	}
+	look := exec.CommandContext(ctx, "go", "test", "-tags", "synctests", "-count=1", "-timeout", "2h", "-v",
+		"./test/simulation", "-run", "^TestMutantsAreNoticed$", "-simulation.mutants", strings.Join(faults, ","))
+	look.Dir, look.Stdout, look.Stderr = top, os.Stdout, os.Stderr
+	if look.Run() != nil {
+		missed = 1
+	}
+	return missed
 }
 
 // module is the directory of go.mod.
