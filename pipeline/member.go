@@ -26,6 +26,7 @@ type member struct {
 	plain    *kgo.Client
 	classify classifier
 	inbox    inbox
+	more     func() []kgo.Opt // of each client
 }
 
 const (
@@ -84,7 +85,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 	// A member that says nothing is thrown out, as another by its id, before the group goes on without it.
 	//mutant:time-to-join
 	timeToJoin := m.sessionTimeout + rebalanceTime
-	client, err := kgo.NewClient(append(append(opts, offsets.opts(m.sessionTimeout)...),
+	client, err := kgo.NewClient(append(append(append(opts, offsets.opts(m.sessionTimeout)...), m.more()...),
 		kgo.WithContext(lives),
 		kgo.DisableAutoCommit(), // offsets go with the transactions
 		kgo.ConsumerGroup(m.group),

@@ -167,11 +167,11 @@ func (p *Processor) Run(ctx context.Context) error {
 		return fmt.Errorf("run processor: %w", err)
 	}
 	p.board.reset(p.opts.Workers)
-	plain, err := kafka.NewClient(p.opts.Kafka,
+	plain, err := kafka.NewClient(p.opts.Kafka, append(ClientMetrics(p.opts.Registerer, "plain"),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0),
 		kgo.DisableIdempotentWrite(), // a barrier or a tick more does no harm, and an id that cannot be had spoils a client
-	)
+	)...)
 	if err != nil {
 		return fmt.Errorf("run processor: %w", err)
 	}

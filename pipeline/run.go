@@ -72,6 +72,7 @@ func (r *run) newWorker(number int) *worker {
 		name: name, group: o.Group, topic: o.Topics.Events, kafka: o.Kafka,
 		transactionTimeout: o.TransactionTimeout, sessionTimeout: o.SessionTimeout,
 		plain: r.plain, classify: classify,
+		more: func() []kgo.Opt { return ClientMetrics(o.Registerer, "worker-"+strconv.Itoa(number)) },
 	}
 	w.restorer = &restorer{
 		name: name, group: o.Group, kafka: o.Kafka, topics: o.Topics, cluster: r.cluster,

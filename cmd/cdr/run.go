@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -72,8 +70,7 @@ SIGHUP reads certificates and log.level again, for new connections.`,
 
 // run has health and metrics from the beginning, and work as soon as Kafka answers.
 func run(ctx context.Context, c *config.Config, o pipeline.Options, create, change bool) error {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := wiring.Registry("cdr")
 	o.Registerer = registry
 	encode := pipeline.EncodeFunc(nil) // known when the registry answers, before the processor runs
 	o.Encode = func(r *cdr.Record) ([]byte, error) { return encode(r) }

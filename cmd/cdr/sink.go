@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -145,8 +143,7 @@ func sinkOptions(c *config.Config, f sinkFlags, name string) consume.Options {
 
 // runSink has health and metrics from the beginning, unless it ends soon anyway.
 func runSink(ctx context.Context, c *config.Config, o consume.Options, target consume.Target) error {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := wiring.Registry("cdr")
 	o.Registerer = registry
 	sink := consume.New(o, target)
 	defer target.Close()

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"januscdr/admin"
 	"januscdr/config"
@@ -24,8 +22,7 @@ import (
 
 // run receives events until it is told to stop.
 func run(ctx context.Context, c *config.Config, o ingest.Options, create bool) error {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := wiring.Registry("ingest")
 
 	var prepared atomic.Bool
 	o.Registerer = registry

@@ -64,7 +64,8 @@ var rooms = []room{
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"internal/fixtures/broker"}},
 
 	{name: "test/arch"},
-	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline", "spool"}},
+	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline", "spool",
+		"internal/wiring"}},
 	{name: "test/e2e", tests: []string{"*"}},
 	{name: "test/simulation", tests: []string{"*"}},
 	{name: "test/interleavings", tests: []string{"*"}},

@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/consume"
 	"januscdr/ingest"
+	"januscdr/internal/wiring"
 	"januscdr/kafka"
 	"januscdr/pipeline"
 	"januscdr/spool"
@@ -50,6 +52,10 @@ func (s *spy) Unregister(prometheus.Collector) bool { return false }
 
 // measuring are the rooms that have metrics; each registers all of them when it is made.
 var measuring = map[string]func(r prometheus.Registerer) error{
+	"internal/wiring": func(r prometheus.Registerer) error {
+		r.MustRegister(wiring.BuildInfo("cdr"))
+		return nil
+	},
 	"ingest": func(r prometheus.Registerer) error {
 		s, err := ingest.New(ingest.Options{
 			Kafka:      kafka.Options{Brokers: []string{"127.0.0.1:1"}},
@@ -75,6 +81,13 @@ var measuring = map[string]func(r prometheus.Registerer) error{
 			StateDir:   "state",
 			Registerer: r,
 		})
+		if err != nil {
+			return err
+		}
+		client, err := kgo.NewClient(pipeline.ClientMetrics(r, "plain")...) // it registers them when it is made
+		if err == nil {
+			client.Close()
+		}
 		return err
 	},
 }
