@@ -29,6 +29,10 @@ func TestAListInOneLineHasAddresses(t *testing.T) {
 }
 
 func TestAVariableInTheFileIsToldNotToBeOne(t *testing.T) {
+	_, broken := loaded(t, "group: x\nkafka: {brokers: [${BROKERS}]}\n") // no YAML, for its braces
+	if broken == nil || !strings.Contains(broken.Error(), ":2: ${BROKERS} is not replaced in a file; write the value") {
+		t.Errorf("%v", broken)
+	}
 	_, err := loaded(t, "kafka:\n  brokers: [\"${BROKERS}\"]\n  client_id: ${ID}\n")
 	if err == nil || !strings.Contains(err.Error(), "${BROKERS} is not replaced") ||
 		!strings.Contains(err.Error(), "${ID} is not replaced") {

@@ -272,11 +272,13 @@ func address(n ast.Node) (string, bool) {
 // variable is how shells and other programs write one.
 var variable = regexp.MustCompile(`\$\{\w+\}`)
 
+// notReplaced is what to do then.
+const notReplaced = "write the value, or leave the key out and set it in the environment"
+
 // withoutVariables is a text of the file; one with a variable is not taken for what it says.
 func withoutVariables(text string) (string, error) {
 	if name := variable.FindString(text); name != "" {
-		return "", fmt.Errorf("%s is not replaced in a file; write the value, or leave the key out and set it in the "+
-			"environment", name)
+		return "", fmt.Errorf("%s is not replaced in a file; %s", name, notReplaced)
 	}
 	return text, nil
 }

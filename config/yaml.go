@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,10 @@ func readFile(path string) (values map[string]said, origins map[string]Origin, c
 		where := path
 		if e := (*syntaxError)(nil); errors.As(err, &e) {
 			where = fmt.Sprintf("%s:%d", path, e.line)
+		}
+		if v := variable.Find(content); v != nil { // its braces are what is no YAML, in [${BROKERS}] for example
+			return nil, nil, []error{&Complaint{Where: fmt.Sprintf("%s:%d", path, 1+bytes.Count(content[:bytes.Index(content, v)], []byte("\n"))),
+				What: string(v) + " is not replaced in a file", Remedy: notReplaced}}
 		}
 		return nil, nil, []error{&Complaint{Where: where, What: "not YAML: " + err.Error(),
 			Remedy: "mend this line or the one before"}}
