@@ -57,7 +57,7 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 		if asJSON {
 			err = json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"verdict": worst, "findings": findings})
 		} else {
-			err = showFindings(cmd.OutOrStdout(), findings)
+			err = showFindings(cmd.OutOrStdout(), terminalOf(cmd.OutOrStdout(), environ), findings)
 		}
 		if err != nil {
 			return fmt.Errorf("write findings: %w", err)
@@ -71,7 +71,7 @@ promises are, and what else they hang on, is in docs/guarantees.md.`,
 }
 
 // showFindings writes them for a person: promise by promise, the worst first.
-func showFindings(w io.Writer, findings []inspect.Finding) error {
+func showFindings(w io.Writer, t terminal, findings []inspect.Finding) error {
 	var text strings.Builder
 	var promises []string
 	worst := map[string]inspect.Verdict{}
@@ -83,7 +83,7 @@ func showFindings(w io.Writer, findings []inspect.Finding) error {
 	}
 	slices.SortStableFunc(promises, func(a, b string) int { return int(worst[b]) - int(worst[a]) })
 	for _, promise := range promises {
-		fmt.Fprintf(&text, "%-6s  %s\n", worst[promise], promise)
+		text.WriteString(t.verdict(worst[promise]) + "  " + t.paint(bold, promise) + "\n")
 		of := slices.DeleteFunc(slices.Clone(findings), func(f inspect.Finding) bool { return f.Promise != promise })
 		slices.SortStableFunc(of, func(a, b inspect.Finding) int { return int(b.Verdict) - int(a.Verdict) })
 		for _, f := range of {
@@ -91,12 +91,20 @@ func showFindings(w io.Writer, findings []inspect.Finding) error {
 			if !strings.Contains(reason, f.Subject) {
 				reason = f.Subject + " " + reason
 			}
-			fmt.Fprintf(&text, "          %-6s  %s\n", f.Verdict, reason)
+			text.WriteString("          " + t.verdict(f.Verdict) + "  ")
+			t.block(&text, 18, reason)
 			if f.Remedy != "" {
-				fmt.Fprintf(&text, "                  -> %s\n", f.Remedy)
+				text.WriteString(strings.Repeat(" ", 18) + "-> ")
+				t.block(&text, 21, f.Remedy)
 			}
 		}
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// verdict is a verdict in a column of its own; only what is kept is green.
+func (t terminal) verdict(v inspect.Verdict) string {
+	colour := map[inspect.Verdict]string{inspect.OK: green, inspect.Weak: yellow, inspect.Broken: red}[v]
+	return t.paint(colour, v.String()) + strings.Repeat(" ", 6-len(v.String()))
 }

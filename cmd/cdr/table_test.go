@@ -16,6 +16,8 @@ import (
 
 	"januscdr/cdr"
 	"januscdr/internal/fixtures/recordings"
+	"januscdr/kafka"
+	"januscdr/kafka/inspect"
 )
 
 var update = flag.Bool("update", false, "write the golden files of screens anew")
@@ -109,6 +111,49 @@ func TestTheScreenOfTheDemoFitsEachTerminal(t *testing.T) {
 			fmt.Fprintln(&rows, table.row(&all[i]))
 		}
 		golden(t, "records-"+s.name, rows.String(), s.columns)
+	}
+}
+
+// What the screens of check and topics are about: something of each verdict, and names that are long.
+var (
+	shownFindings = []inspect.Finding{
+		{Promise: inspect.PromiseKept, Subject: "topic janus.events", Verdict: inspect.Weak,
+			Reason: "topic janus.events has 1 copy of each partition: the loss of one disk loses what was acknowledged",
+			Remedy: "give it three copies: `kafka-reassign-partitions --bootstrap-server kafka-1:9092 " +
+				"--reassignment-json-file three.json --execute`, then set min.insync.replicas to 2"},
+		{Promise: inspect.PromiseKept, Subject: "topic janus.dlq", Verdict: inspect.OK, Reason: "has 3 copies"},
+		{Promise: inspect.PromiseState, Subject: "topic janus.cdr.state", Verdict: inspect.Broken,
+			Reason: "topic janus.cdr.state has cleanup.policy=delete, which deletes states of open sessions by age, so that a " +
+				"call that lasts longer is billed from its middle",
+			Remedy: "mend it with `kafka-configs --alter --entity-type topics --entity-name janus.cdr.state --add-config " +
+				"cleanup.policy=compact`"},
+		{Promise: inspect.PromiseTime, Subject: "topic janus.events", Verdict: inspect.OK,
+			Reason: "message.timestamp.type is LogAppendTime"},
+	}
+	shownTopics = kafka.Topics{Events: "production.janus.events", CDR: "production.janus.cdr",
+		State: "production.janus.cdr.state", DLQ: "production.janus.dlq"}
+)
+
+func TestTheScreensOfCheckAndTopicsFitEachTerminal(t *testing.T) {
+	for _, s := range screens {
+		var check, topics bytes.Buffer
+		shown := terminalOf(&check, s.environ)
+		if err := showFindings(&check, shown, shownFindings); err != nil {
+			t.Fatal(err)
+		}
+		err := showTopics(&topics, shown, []string{shownTopics.Events, shownTopics.State}, shownTopics, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const whole = 1000 // where nobody knows the width, lines are for other programs; and commands are not broken
+		golden(t, "check-"+s.name, check.String(), whole)
+		golden(t, "topics-"+s.name, topics.String(), s.columns)
+		for line := range strings.Lines(regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(check.String(), "")) {
+			if n := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); n > s.columns && shown.known &&
+				!strings.HasPrefix(strings.TrimSpace(line), "`") {
+				t.Errorf("check-%s: %d columns: %s", s.name, n, line)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ type terminal struct {
 	is      bool
 	colours bool
 	columns int
+	known   bool // somebody has said how many columns there are
 }
 
 // wideColumns is how wide text is for who has no terminal, or asks for all.
@@ -31,11 +33,11 @@ func terminalOf(w io.Writer, environ []string) terminal {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.is = true
 		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
-			t.columns = columns
+			t.columns, t.known = columns, true
 		}
 	}
 	if n, err := strconv.Atoi(set["COLUMNS"]); err == nil && n > 0 {
-		t.columns = n
+		t.columns, t.known = n, true
 	}
 	t.colours = (t.is || set["CLICOLOR_FORCE"] != "" && set["CLICOLOR_FORCE"] != "0") && set["NO_COLOR"] == "" &&
 		set["TERM"] != "dumb"
@@ -57,4 +59,28 @@ func (t terminal) paint(colour, text string) string {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// quoted is what stands between backquotes, a command for example, or a word.
+var quoted = regexp.MustCompile("`[^`]*`[^ ]*|[^ ]+")
+
+// block writes text that begins in a column, broken into lines that fit where their width is known; those after the
+// first begin in the same column. A command stays whole, so that it can be pasted: the terminal breaks it if it must.
+func (t terminal) block(w *strings.Builder, column int, text string) {
+	n := column
+	for i, word := range quoted.FindAllString(text, -1) {
+		width := narrow.StringWidth(word)
+		switch {
+		case i == 0:
+		case t.known && n+1+width > t.columns:
+			w.WriteString("\n" + strings.Repeat(" ", column))
+			n = column
+		default:
+			w.WriteByte(' ')
+			n++
+		}
+		w.WriteString(word)
+		n += width
+	}
+	w.WriteByte('\n')
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,23 +49,32 @@ func newTopicsCommand(environ []string, name, short, long string, create bool) *
 		}
 		defer client.Close()
 		t := wiring.Topics(c)
+		var made []string
 		if create {
 			created, err := kafka.CreateTopics(cmd.Context(), client, t)
 			if err != nil {
 				return err
 			}
-			for _, name := range created {
-				fmt.Fprintf(cmd.OutOrStdout(), "created %s\n", name)
-			}
+			made = created
 		}
-		if err := inspect.CheckTopics(cmd.Context(), client, t); err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s are as they must be\n",
-			strings.Join([]string{t.Events, t.CDR, t.State, t.DLQ}, ", "))
-		return nil
+		err = inspect.CheckTopics(cmd.Context(), client, t)
+		return errors.Join(showTopics(cmd.OutOrStdout(), terminalOf(cmd.OutOrStdout(), environ), made, t, err == nil), err)
 	})
 	return cmd
+}
+
+// showTopics says which topics were made, and that all fit, if they do.
+func showTopics(w io.Writer, t terminal, made []string, topics kafka.Topics, fit bool) error {
+	var text strings.Builder
+	for _, name := range made {
+		text.WriteString("created " + t.paint(bold, name) + "\n")
+	}
+	if fit {
+		t.block(&text, 0, strings.Join([]string{topics.Events, topics.CDR, topics.State, topics.DLQ}, ", ")+
+			" are as they must be")
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
 func newTopicsGrow(environ []string) *cobra.Command {
