@@ -7,8 +7,11 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X januscdr/internal/cli.version=${VERSION}" \
-    -o /out/ ./cmd/cdr ./cmd/ingest
+# Without a version it is a fingerprint of the source: what stands in records must lead to what made them.
+RUN VERSION=${VERSION:-source-$(find . -name '*.go' -o -name go.mod -o -name go.sum -o -name '*.avsc' -o -name '*.gz' | \
+        LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)} && \
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X januscdr/internal/cli.version=${VERSION}" \
+        -o /out/ ./cmd/cdr ./cmd/ingest
 # A volume that is mounted here first belongs to the user below.
 RUN mkdir /out/data
 

@@ -25,18 +25,19 @@ func project(t *testing.T, profiles ...string) *types.Project {
 	return p
 }
 
-func TestTheFileHasABrokerIngestAndTheProcessor(t *testing.T) {
+func TestTheFileHasABrokerTheTopicsIngestAndTheProcessor(t *testing.T) {
 	p := project(t)
-	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka"}) {
+	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka", "topics"}) {
 		t.Fatalf("services %v", got)
+	}
+	if d, ok := p.Services["topics"].DependsOn["kafka"]; !ok || d.Condition != types.ServiceConditionHealthy ||
+		!slices.Equal(p.Services["topics"].Command, []string{"/cdr", "topics", "create"}) {
+		t.Errorf("topics: %+v", p.Services["topics"])
 	}
 	for _, name := range []string{"cdr", "ingest"} {
 		s := p.Services[name]
-		if d, ok := s.DependsOn["kafka"]; !ok || d.Condition != types.ServiceConditionHealthy {
-			t.Errorf("%s does not wait until kafka is well", name)
-		}
-		if !slices.Contains(s.Command, "--create-topics") {
-			t.Errorf("%s makes no topics: %v", name, s.Command)
+		if d, ok := s.DependsOn["topics"]; !ok || d.Condition != types.ServiceConditionCompletedSuccessfully {
+			t.Errorf("%s does not wait until the topics are made", name)
 		}
 		if s.Build == nil || s.Command[0] != "/"+name {
 			t.Errorf("%s is not built here, or runs another program: %v", name, s.Command)
@@ -44,10 +45,38 @@ func TestTheFileHasABrokerIngestAndTheProcessor(t *testing.T) {
 	}
 }
 
+// Two processors have neither a name nor a folder nor a port in common.
+func TestTheProcessorCanBeScaled(t *testing.T) {
+	s := project(t).Services["cdr"]
+	if name := s.Environment["JANUSCDR_INSTANCE"]; name != nil || s.Hostname != "" || s.ContainerName != "" {
+		t.Errorf("all are called %v %s %s", name, s.Hostname, s.ContainerName)
+	}
+	for _, v := range s.Volumes {
+		if v.Source != "" {
+			t.Errorf("all have %s at %s", v.Source, v.Target)
+		}
+	}
+	for _, port := range s.Ports {
+		if !strings.Contains(port.Published, "-") {
+			t.Errorf("all want port %s", port.Published)
+		}
+	}
+	if !slices.Contains(s.Command, "--leave") {
+		t.Error("one that is gone for good keeps its partitions for a while")
+	}
+}
+
+func TestAPlayerIsStartedWhenItIsAskedFor(t *testing.T) {
+	s, ok := project(t, "player").Services["player"]
+	if !ok || !slices.Equal(s.Command, []string{"/cdr", "play", "http://ingest:8090/events", "--fresh"}) || s.Restart != "no" {
+		t.Errorf("%v %+v", ok, s)
+	}
+}
+
 // With the profile the records are in a database and their schema in a registry; without, nothing is asked of one.
 func TestTheProfileForBillingHasARegistryADatabaseAndTheSink(t *testing.T) {
 	p := project(t, "billing")
-	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka", "postgres", "registry", "sink"}) {
+	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka", "postgres", "registry", "sink", "topics"}) {
 		t.Fatalf("services %v", got)
 	}
 	for _, name := range []string{"registry", "sink"} {
@@ -87,7 +116,7 @@ func TestTheImageIsToldItsVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"cdr", "ingest"} {
+	for _, name := range []string{"cdr", "ingest", "topics"} {
 		if v := p.Services[name].Build.Args["VERSION"]; v == nil || *v != "v1.2.3" {
 			t.Errorf("%s is built with %v", name, p.Services[name].Build.Args)
 		}
@@ -95,8 +124,9 @@ func TestTheImageIsToldItsVersion(t *testing.T) {
 }
 
 func TestEachServiceHasAHealthCheckThatNeedsNoShell(t *testing.T) {
-	for name, s := range project(t, "billing").Services {
+	for name, s := range project(t, "billing", "player").Services {
 		switch {
+		case s.Restart == "no": // it ends
 		case s.HealthCheck == nil || len(s.HealthCheck.Test) < 2:
 			t.Errorf("%s has no health check", name)
 		case s.HealthCheck.Test[0] != "CMD":
@@ -109,7 +139,7 @@ func TestEachServiceHasAHealthCheckThatNeedsNoShell(t *testing.T) {
 
 func TestWhatMustLastIsOnAVolume(t *testing.T) {
 	p := project(t)
-	for name, folder := range map[string]string{"kafka": "/var/lib/kafka/data", "ingest": "/data", "cdr": "/data"} {
+	for name, folder := range map[string]string{"kafka": "/var/lib/kafka/data", "ingest": "/data"} {
 		i := slices.IndexFunc(p.Services[name].Volumes, func(v types.ServiceVolumeConfig) bool {
 			return v.Target == folder && v.Type == types.VolumeTypeVolume && v.Source != ""
 		})
@@ -127,7 +157,7 @@ func TestWhatMustLastIsOnAVolume(t *testing.T) {
 }
 
 func TestNothingIsReachableFromOtherMachinesByDefault(t *testing.T) {
-	for name, s := range project(t, "billing").Services {
+	for name, s := range project(t, "billing", "player").Services {
 		for _, port := range s.Ports {
 			if ip, err := netip.ParseAddr(port.HostIP); err != nil || !ip.IsLoopback() {
 				t.Errorf("%s publishes port %s at %q", name, port.Published, port.HostIP)
@@ -145,7 +175,7 @@ func TestNothingIsReachableFromOtherMachinesByDefault(t *testing.T) {
 func TestOursFindKafkaWhereItSaysItIs(t *testing.T) {
 	p := project(t)
 	advertised := *p.Services["kafka"].Environment["KAFKA_ADVERTISED_LISTENERS"]
-	for _, name := range []string{"cdr", "ingest"} {
+	for _, name := range []string{"cdr", "ingest", "topics"} {
 		brokers := p.Services[name].Environment["JANUSCDR_KAFKA_BROKERS"]
 		if brokers == nil || !strings.Contains(advertised, "://"+*brokers+",") &&
 			!strings.HasSuffix(advertised, "://"+*brokers) {
