@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"januscdr/kafka"
 )
 
 // A fortress is what `scripts/kafka.sh start-secure` made.
@@ -121,5 +124,83 @@ func TestAMistakeAboutTLSEndsTheStartInOneLine(t *testing.T) {
 				t.Errorf("error %v, want one early line with %q, got\n%s", err, scene.want, out)
 			}
 		})
+	}
+}
+
+// certificate writes a certificate of a client, and its key, over those of a folder. An authority of its own signs it,
+// or that of the brokers.
+func (f fortress) certificate(t *testing.T, dir string, trusted bool) (cert, key string) {
+	t.Helper()
+	cert, key = filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")
+	authority, secret := f.ca, filepath.Join(filepath.Dir(f.ca), "ca.key")
+	openssl := func(args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), "openssl", args...).CombinedOutput(); err != nil {
+			t.Fatalf("openssl %v: %v\n%s", args, err, out)
+		}
+	}
+	curve := []string{"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"}
+	if !trusted {
+		authority, secret = filepath.Join(dir, "other.pem"), filepath.Join(dir, "other.key")
+		openssl(append([]string{"req", "-x509", "-subj", "/CN=other", "-keyout", secret, "-out", authority}, curve...)...)
+	}
+	request := filepath.Join(dir, "client.csr")
+	openssl(append([]string{"req", "-subj", "/CN=client", "-keyout", key, "-out", request}, curve...)...)
+	openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", secret, "-out", cert)
+	return cert, key
+}
+
+// Connections that are cut show which certificate the next ones have.
+func TestCertificatesAreRenewedWhileAClientRuns(t *testing.T) {
+	t.Parallel()
+	f, dir := secure(t), t.TempDir()
+	var mu sync.Mutex
+	var open []net.Conn
+	o := kafka.Options{Brokers: []string{f.ssl}, TLS: &kafka.TLS{CAFile: f.ca},
+		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				mu.Lock()
+				open = append(open, c)
+				mu.Unlock()
+			}
+			return c, err
+		}}
+	o.TLS.CertFile, o.TLS.KeyFile = f.certificate(t, dir, true)
+	client, err := kafka.NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	asks := func(limit time.Duration) error {
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		open = nil
+		mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		return client.Ping(ctx) // it always asks a broker
+	}
+	for _, trusted := range []bool{true, false, true} {
+		f.certificate(t, dir, trusted)
+		if err := o.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		limit := patience
+		if !trusted {
+			limit = 5 * time.Second // it would try for ever
+		}
+		if err := asks(limit); (err == nil) != trusted {
+			t.Errorf("with a certificate that is trusted: %v, the broker answers: %v", trusted, err)
+		}
+	}
+	before := o.TLS.CertFile
+	if err := os.WriteFile(before, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Renew(); err == nil || asks(patience) != nil {
+		t.Errorf("with a broken file: %v; the one before goes on", err)
 	}
 }
