@@ -9,6 +9,9 @@ import (
 // Section is the annotation of a flag that belongs to a key; its value is the name of the section, for help in groups.
 const Section = "januscdr_section"
 
+// Words is the annotation of a flag that has only some values; they are its value.
+const Words = "januscdr_words"
+
 // Flags is the command line's share of the configuration.
 type Flags struct {
 	set    *pflag.FlagSet
@@ -45,6 +48,9 @@ func Bind(set *pflag.FlagSet, sectionsAndKeys ...string) *Flags {
 			section = "processing"
 		}
 		flag.Annotations = map[string][]string{Section: {section}}
+		if words := k.choice(); words != "" {
+			flag.Annotations[Words] = strings.Split(words, "|")
+		}
 	}
 	return f
 }

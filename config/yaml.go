@@ -31,7 +31,8 @@ func readFile(path string) (values map[string]said, origins map[string]Origin, c
 			where = fmt.Sprintf("%s:%d", path, e.line)
 		}
 		if v := variable.Find(content); v != nil { // its braces are what is no YAML, in [${BROKERS}] for example
-			return nil, nil, []error{&Complaint{Where: fmt.Sprintf("%s:%d", path, 1+bytes.Count(content[:bytes.Index(content, v)], []byte("\n"))),
+			before, _, _ := bytes.Cut(content, v)
+			return nil, nil, []error{&Complaint{Where: fmt.Sprintf("%s:%d", path, 1+bytes.Count(before, []byte("\n"))),
 				What: string(v) + " is not replaced in a file", Remedy: notReplaced}}
 		}
 		return nil, nil, []error{&Complaint{Where: where, What: "not YAML: " + err.Error(),

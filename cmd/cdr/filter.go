@@ -80,6 +80,7 @@ func (f *recordFilter) bind(cmd *cobra.Command) {
 	set.StringVar(&f.emitter, "emitter", "", "of the Janus server of this `name`")
 	set.StringVar(&f.session, "session", "", "of the session with this `id`")
 	set.StringVar(&f.outcome, "outcome", "", "that came to this: answered, busy, no_answer, ...")
+	_ = cmd.RegisterFlagCompletionFunc("plugin", cobra.FixedCompletions(plugins, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes(), cobra.ShellCompDirectiveNoFileComp))
 }
 

@@ -101,11 +101,6 @@ func checkPlay(names []string, speed float64) error {
 	return nil
 }
 
-func completeRecordings(cmd *cobra.Command) {
-	_ = cmd.RegisterFlagCompletionFunc("recording", cobra.FixedCompletions(recordings.Names(),
-		cobra.ShellCompDirectiveNoFileComp))
-}
-
 var (
 	emitterMember   = regexp.MustCompile(`"emitter"\s*:\s*"[^"]*"`)
 	timestampMember = regexp.MustCompile(`"timestamp"\s*:\s*\d{16}`)

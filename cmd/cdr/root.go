@@ -44,6 +44,9 @@ bills reads that topic.`,
 	add("look", newCheck(environ), newTail(environ), newSum(environ), newExplain(environ), newReplay(environ))
 	add("setup", newTopics(environ), newSchema(environ), newConfig(environ),
 		wiring.Healthcheck("cdr", environ, config.Bind), newVersion())
-	cli.Teach(root, config.Section, config.Nearest)
+	add("setup", cli.Tools("cdr")...)
+	cli.VersionFlag(root)
+	completeTopics(root, environ)
+	cli.Teach(root, config.Section, config.Words, config.Nearest)
 	return root
 }

@@ -95,7 +95,9 @@ all lines are safe, else 1. Health and metrics are served only if admin.listen i
 	}
 	root.AddCommand(newJanusConfig(environ), newReplay(environ), newCapture(environ), newRequeue(environ),
 		wiring.Healthcheck("ingest", environ, bind), newVersion())
-	cli.Teach(root, config.Section, config.Nearest)
+	root.AddCommand(cli.Tools("ingest")...)
+	cli.VersionFlag(root)
+	cli.Teach(root, config.Section, config.Words, config.Nearest)
 	return root
 }
 

@@ -41,7 +41,7 @@ func program(run func(*cobra.Command, []string) error) *cobra.Command {
 	more := &cobra.Command{Use: "more", Short: "A group"}
 	more.AddCommand(&cobra.Command{Use: "inner", Short: "Inside", RunE: run})
 	root.AddCommand(work, rest, more)
-	Teach(root, "section", nearest)
+	Teach(root, "section", "words", nearest)
 	return root
 }
 

@@ -11,13 +11,14 @@ import (
 )
 
 // Teach gives root and all commands below it our help: what it does, examples, then its own flags, then those of the
-// configuration in groups. The group of a flag is its annotation of the name section. Errors of the command line
-// become UsageErrors with a suggestion.
-func Teach(root *cobra.Command, section string, nearest func(word string, candidates []string) string) {
+// configuration in groups. The group of a flag is its annotation of the name section, and what it may be that of the
+// name words. Errors of the command line become UsageErrors with a suggestion.
+func Teach(root *cobra.Command, section, words string, nearest func(word string, candidates []string) string) {
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, section) })
 	root.SetUsageFunc(func(cmd *cobra.Command) error { writeHelp(cmd.OutOrStderr(), cmd, section); return nil })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err, nearest) })
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // ours is among Tools
+	completeWords(root, words)
 	teachArgs(root, nearest)
 }
 
