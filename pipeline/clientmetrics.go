@@ -8,9 +8,9 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// ClientMetrics lets a client of Kafka register what it counts of its requests, connections and batches, under a name of
-// its own. When it is closed, its metrics are gone; a client that comes in its place begins at 0. A nil registerer has
-// none.
+// ClientMetrics lets a client of Kafka register what it counts of its requests, connections and batches, under a name
+// of its own. When it is closed, its metrics are gone; a client that comes in its place begins at 0. A nil registerer
+// has none.
 func ClientMetrics(r prometheus.Registerer, name string) []kgo.Opt {
 	if r == nil {
 		return nil

@@ -68,7 +68,8 @@ func TestTheProcessorCanBeScaled(t *testing.T) {
 
 func TestAPlayerIsStartedWhenItIsAskedFor(t *testing.T) {
 	s, ok := project(t, "player").Services["player"]
-	if !ok || !slices.Equal(s.Command, []string{"/cdr", "play", "http://ingest:8090/events", "--fresh"}) || s.Restart != "no" {
+	want := []string{"/cdr", "play", "http://ingest:8090/events", "--fresh"}
+	if !ok || !slices.Equal(s.Command, want) || s.Restart != "no" {
 		t.Errorf("%v %+v", ok, s)
 	}
 }
@@ -76,7 +77,8 @@ func TestAPlayerIsStartedWhenItIsAskedFor(t *testing.T) {
 // With the profile the records are in a database and their schema in a registry; without, nothing is asked of one.
 func TestTheProfileForBillingHasARegistryADatabaseAndTheSink(t *testing.T) {
 	p := project(t, "billing")
-	if got := p.ServiceNames(); !slices.Equal(got, []string{"cdr", "ingest", "kafka", "postgres", "registry", "sink", "topics"}) {
+	want := []string{"cdr", "ingest", "kafka", "postgres", "registry", "sink", "topics"}
+	if got := p.ServiceNames(); !slices.Equal(got, want) {
 		t.Fatalf("services %v", got)
 	}
 	for _, name := range []string{"registry", "sink"} {
