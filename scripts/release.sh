@@ -18,8 +18,9 @@ export LC_ALL=C TZ=UTC
 if [[ ${1:-} == check ]]; then
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
+	git clone -q "$top" "$work/1/januscdr-1"
+	git clone -q "$work/1/januscdr-1" "$work/2/januscdr-2" # the same commit, whatever is committed meanwhile
 	for n in 1 2; do
-		git clone -q "$top" "$work/$n/januscdr-$n"
 		(cd "$work/$n/januscdr-$n" && scripts/release.sh v0.0.0-check "$work/$n/dist")
 	done
 	diff "$work/1/dist/SHA256SUMS" "$work/2/dist/SHA256SUMS" || { echo "two builds differ"; exit 1; }
