@@ -44,6 +44,7 @@ type Config struct {
 type Kafka struct {
 	Brokers     []string // host:port
 	ClientID    string
+	ClusterID   string
 	Compression string // none, gzip, snappy, lz4 or zstd
 	TLS         TLS
 	SASL        SASL

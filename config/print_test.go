@@ -20,6 +20,7 @@ func printed(t *testing.T, c *Config) string {
 // wantPrinted is what the next test prints.
 const wantPrinted = `kafka:
   brokers: [127.0.0.1:9092] # default
+  cluster_id: "" # default
   client_id: januscdr # default
   compression: zstd # default
   tls:

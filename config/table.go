@@ -57,6 +57,8 @@ const (
 var table = []*key{
 	{name: "kafka.brokers", def: "127.0.0.1:9092", at: func(c *Config) any { return &c.Kafka.Brokers },
 		about: "brokers to ask first, host:port; one that answers is enough to find the others"},
+	{name: "kafka.cluster_id", at: func(c *Config) any { return &c.Kafka.ClusterID },
+		about: "id of the cluster, as cdr check tells it: no other is spoken to. Empty: the one that answers first"},
 	{name: "kafka.client_id", def: "januscdr", at: func(c *Config) any { return &c.Kafka.ClientID },
 		about: "name of this client in the logs and quotas of the brokers"},
 	{name: "kafka.compression", def: "zstd", words: []string{"none", "gzip", "snappy", "lz4", "zstd"},

@@ -47,6 +47,8 @@ func (c *Contact) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time
 func (c *Contact) Away() string {
 	silence, ever := c.Silence()
 	switch stranger := c.home.strange(); {
+	case !ever && stranger != nil:
+		return fmt.Sprintf("kafka has not answered yet: %v at its address; nothing is written to it", stranger)
 	case !ever:
 		return "kafka has not answered yet"
 	case stranger != nil && silence >= probeAfter:

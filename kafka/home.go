@@ -31,6 +31,15 @@ type home struct {
 	since    time.Time // when that was seen first
 }
 
+// expect says which cluster it is before one has answered; empty: nobody knows.
+func (h *home) expect(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.id == "" {
+		h.id = id
+	}
+}
+
 // greet takes note of the cluster to which a connection came, and fails if it is not ours.
 func (h *home) greet(address, id string, log hclog.Logger) error {
 	h.mu.Lock()

@@ -25,6 +25,7 @@ import (
 type Options struct {
 	Brokers     []string // host:port of some brokers; the rest of the cluster is found through them
 	ClientID    string   // how the brokers' logs and quotas name us; "januscdr" when empty
+	ClusterID   string   // of the cluster, and no other is spoken to; empty: the one that answers first
 	TLS         *TLS     // nil: no TLS
 	SASL        *SASL    // nil: no authentication
 	Compression string   // of what we produce: zstd (when empty), lz4, snappy, gzip or none
@@ -103,6 +104,7 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 	if o.Contact != nil {
 		began = &o.Contact.home
 	}
+	began.expect(o.ClusterID)
 	opts = append(opts, kgo.Dialer(toHome(dial, began, id, o.SASL != nil, o.logger())))
 
 	if o.SASL != nil {

@@ -44,6 +44,7 @@ func Kafka(c *config.Config, log hclog.Logger) kafka.Options {
 	o := kafka.Options{
 		Brokers:     c.Kafka.Brokers,
 		ClientID:    c.Kafka.ClientID,
+		ClusterID:   c.Kafka.ClusterID,
 		Compression: c.Kafka.Compression,
 		Log:         log.Named("kafka"),
 		Contact:     new(kafka.Contact),
