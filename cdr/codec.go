@@ -191,7 +191,10 @@ func decode(b []byte, fields func(*codec)) error {
 	c := codec{buf: b, reading: true}
 	var v int64
 	num(&c, 1, &v)
-	if c.version = v; c.err == nil && (v < 1 || v > stateVersion) {
+	if c.err == nil && v < 1 {
+		return fmt.Errorf("state has version %d, which no program writes: what kept it has torn it", v)
+	}
+	if c.version = v; c.err == nil && v > stateVersion {
 		return fmt.Errorf("%w: it has %d, this program knows %d", ErrStateVersion, v, stateVersion)
 	}
 	fields(&c)

@@ -115,7 +115,8 @@ func tryOpen(dir string, log hclog.Logger) (db *badger.DB, err error) {
 		WithIndexCacheSize(0).
 		WithDetectConflicts(false). // one writer
 		WithNumVersionsToKeep(1).
-		WithSyncWrites(true). // so that a checkpoint on disk is the truth about the states on disk
+		WithSyncWrites(true).          // so that a checkpoint on disk is the truth about the states on disk
+		WithVerifyValueChecksum(true). // a value log that was torn has zeros where values were
 		WithMetricsEnabled(false).
 		WithLogger(dbLog{log}))
 }

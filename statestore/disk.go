@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -13,24 +12,6 @@ import (
 // fault: it ends the process, unless the goroutine that it meets wants a panic instead. Ours do; those of Badger cannot
 // be told. So a store stops to write while there is still room for what Badger has in hand, and a database that could
 // not be closed without writing is not closed.
-
-// lookEvery is how often the disk is looked at while nothing is written.
-const lookEvery = 250 * time.Millisecond
-
-// lookForSpace makes a store fail, as a write would, as soon as the disk is too full: later there may be no room for
-// what Badger writes by itself.
-func (s *Store) lookForSpace() {
-	err := s.checkFreeSpace(0)
-	if err == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed == nil {
-		s.failed = err
-		s.log.Error("states are not written any more", "dir", s.opts.Dir, "error", err)
-	}
-}
 
 // catchFault makes an error of a fault of the memory that a file is mapped to. It is for
 //

@@ -12,13 +12,8 @@ import (
 func (s *Store) flusher(stop <-chan struct{}) {
 	tick := time.NewTicker(s.opts.FlushEvery)
 	defer tick.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
 		select {
-		case <-look.C:
-			s.lookForSpace()
-			continue
 		case <-stop:
 			s.mu.Lock()
 			close(s.written) // nobody waits for a flush that will not come

@@ -270,6 +270,9 @@ func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) (err error)
 		}
 		var stopped error
 		if err := it.Item().Value(func(value []byte) error {
+			if err := whole(it.Item(), value); err != nil {
+				return err
+			}
 			stopped = f(key, value)
 			return nil
 		}); err != nil {
@@ -447,8 +450,22 @@ func read(txn *badger.Txn, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	value, err := item.ValueCopy(nil)
+	if err == nil {
+		err = whole(item, value)
+	}
 	if value == nil && err == nil {
 		value = []byte{}
 	}
 	return value, err
 }
+
+// whole is an error for a value that is not there: of one that its log does not have, or has torn, Badger says that it
+// is empty.
+func whole(item *badger.Item, value []byte) error {
+	if len(value) == 0 && item.ValueSize() > 0 {
+		return errTorn
+	}
+	return nil
+}
+
+var errTorn = errors.New("a value is torn, or gone from its log")
