@@ -44,6 +44,14 @@ func (x *index) emitter(name string) *emitterEntry {
 	return em
 }
 
+// known finds an emitter; nil: nothing is known of it.
+func (x *index) known(name string) *emitterEntry {
+	if em := x.emitters[name]; em != nil && !em.forgotten {
+		return em
+	}
+	return nil
+}
+
 // sight notes a sighting of the emitter at a partition time.
 func (x *index) sight(em *emitterEntry, now janus.Micros) {
 	//mutant:emitter-step

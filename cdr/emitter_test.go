@@ -97,7 +97,8 @@ func TestAHundredThousandInventedEmitters(t *testing.T) {
 	if states > maxIdle+2 || largest > 2*maxText+100 {
 		t.Errorf("%d states are kept, of up to %d bytes", states, largest)
 	}
-	if least := int64(n) - maxIdle - 2; forgotten < least-maxIdle {
+	// Of a third nothing came but a sign of life, which makes nobody known.
+	if least := int64(n)*2/3 - maxIdle - 2; forgotten < least-maxIdle {
 		t.Errorf("%d emitters were forgotten, want about %d", forgotten, least)
 	}
 	last := one.records[len(one.records)-1]

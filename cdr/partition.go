@@ -242,7 +242,10 @@ func (p *Partition) apply(in Input) error {
 		return nil
 	case KindAlive:
 		name, _ := janus.EmitterName(string(in.Key))
-		return p.sighted(p.index.emitter(name))
+		if em := p.index.known(name); em != nil {
+			return p.sighted(em)
+		}
+		return nil // there is nothing here that its life could keep
 	}
 	e, err := p.parser.Parse(in.Value)
 	if err != nil {

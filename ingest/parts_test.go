@@ -51,6 +51,54 @@ func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
 	}
 }
 
+func TestNamesThatOneBodyInventsEarnFewSignsOfLife(t *testing.T) {
+	a := newAlive()
+	start := time.Unix(1_790_000_000, 0)
+	a.saw("janus-1", start)
+	if got := a.due(start); len(got) != 1 {
+		t.Fatalf("%q have a sign at the start, want janus-1", got)
+	}
+	for i := range 50_000 {
+		a.saw(fmt.Sprint("invented-", i), start.Add(time.Second))
+	}
+	signs := len(a.due(start.Add(2 * time.Second)))
+	a.saw("janus-1", start.Add(time.Minute))
+	a.saw("janus-2", start.Add(time.Minute)) // though all places are taken
+	for i := range 50_000 {
+		a.saw(fmt.Sprint("invented-again-", i), start.Add(61*time.Second))
+	}
+	due := a.due(start.Add(62 * time.Second))
+	if !slices.Contains(due, "janus-1") || !slices.Contains(due, "janus-2") {
+		t.Error("a server that lives has no sign of it")
+	}
+	if signs += len(due); signs > 2*aliveAtOnce+2 {
+		t.Errorf("100 000 names have %d signs of life", signs)
+	}
+	if len(a.emitters) > maxEmitters {
+		t.Errorf("%d emitters are watched", len(a.emitters))
+	}
+}
+
+func TestAServerEarnsItsSignsByEventsThatLieApart(t *testing.T) {
+	a := newAlive()
+	start := time.Unix(1_790_000_000, 0)
+	for i := range aliveAtOnce {
+		a.saw(fmt.Sprint("fleet-", i), start)
+	}
+	if got := len(a.due(start)); got != aliveAtOnce {
+		t.Fatalf("%d of a fleet have a sign at once", got)
+	}
+	a.saw("late", start)
+	a.saw("late", start.Add(aliveEvery-time.Second))
+	if got := a.due(start.Add(aliveEvery)); slices.Contains(got, "late") {
+		t.Error("it lived for less than 30 s")
+	}
+	a.saw("late", start.Add(aliveEvery))
+	if got := a.due(start.Add(aliveEvery)); !slices.Contains(got, "late") {
+		t.Error("it lives, and there is no sign of it")
+	}
+}
+
 func TestEmittersThatAreWatchedAreBounded(t *testing.T) {
 	a := newAlive()
 	now := time.Unix(1_790_000_000, 0)
