@@ -641,6 +641,13 @@ func (p *position) fields(c *codec) {
 	num(c, 4, &p.local)
 }
 
+// PositionOf reads the state of a partition that says how far the fold has come: the next offset to read.
+func PositionOf(value []byte) (next int64, err error) {
+	var p position
+	err = decode(value, p.fields)
+	return p.next, err
+}
+
 // The keys of states: a kind byte, then the length-prefixed emitter, then the session id.
 const (
 	positionKey   = "p"

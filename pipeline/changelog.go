@@ -41,6 +41,16 @@ func Barrier(r *kgo.Record) (worker string, ok bool) {
 	return string(r.Value), isBarrier(r.Key)
 }
 
+// Position tells whether a record of the changelog says how far the fold has come, and how far: the next offset of the
+// event log.
+func Position(r *kgo.Record) (next int64, ok bool, err error) {
+	if !isPosition(r.Key) || r.Value == nil {
+		return 0, false, nil
+	}
+	next, err = cdr.PositionOf(r.Value)
+	return next, true, err
+}
+
 // checkpoint is what the state store keeps for us: up to where in the changelog it is told, in which of its histories,
 // and since when.
 type checkpoint struct {

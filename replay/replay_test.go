@@ -330,7 +330,7 @@ func TestMistakesOfTheOperatorAreNamedWithARemedy(t *testing.T) {
 				ranges[0].To+1, ranges[0].To)},
 		"a group that never was": {func(o *VerifyOptions) { o.Group, o.Partitions = "grup", []int32{busiest(ranges)} },
 			fmt.Sprintf("verify partition %d: there are records, but group grup has no position in events; "+
-				"name the group of the processors", busiest(ranges))},
+				"name the group of the processors, or their changelog", busiest(ranges))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := h.options

@@ -16,6 +16,7 @@ import (
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/kafka"
+	"januscdr/pipeline"
 )
 
 // Verdict is what a comparison says of one record.
@@ -69,6 +70,7 @@ type VerifyOptions struct {
 	Options
 	Records string // topic of the records
 	Group   string // group of the processors: how far they are is how far is replayed
+	State   string // their changelog, which says the same where the group has forgotten it; empty: it is not asked
 }
 
 // maxCutTries bounds how often a moment is looked for in which the processors stand still. Asking takes milliseconds,
@@ -118,14 +120,14 @@ func (o VerifyOptions) consistentCut(ctx context.Context, client *kgo.Client, pa
 			err = offsets.Error()
 		}
 		if errors.Is(err, kerr.GroupIDNotFound) {
-			return -1, nil
+			return o.inChangelog(ctx, client, partition)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("ask for the position of group %s: %w", o.Group, err)
 		}
 		at, ok := offsets.Lookup(o.Events, partition)
 		if !ok || at.At < 0 {
-			return -1, nil
+			return o.inChangelog(ctx, client, partition)
 		}
 		return at.At, nil
 	}
@@ -150,7 +152,7 @@ func (o VerifyOptions) consistentCut(ctx context.Context, client *kgo.Client, pa
 			}
 			if after < 0 && r.To > r.From {
 				return events, records, fmt.Errorf("verify partition %d: there are records, but group %s has no position in %s; "+
-					"name the group of the processors", partition, o.Group, o.Events)
+					"name the group of the processors, or their changelog", partition, o.Group, o.Events)
 			}
 			return kafka.Range{From: stretch.From, To: max(stretch.From, after)}, r, nil
 		}
@@ -158,6 +160,46 @@ func (o VerifyOptions) consistentCut(ctx context.Context, client *kgo.Client, pa
 	}
 	return events, records, fmt.Errorf("verify partition %d: group %s moved each time its position was asked for; "+
 		"try again, or with a longer commit interval", partition, o.Group)
+}
+
+// inChangelog is the position that the changelog says, -1: none. It is the last record of each transaction, so it is
+// looked for from the end on, in spans that grow.
+func (o VerifyOptions) inChangelog(ctx context.Context, client *kgo.Client, partition int32) (int64, error) {
+	if o.State == "" {
+		return -1, nil
+	}
+	all, err := kafka.CommittedRanges(ctx, client, o.State)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return -1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	whole := all[partition]
+	for span := int64(64); ; span *= 64 {
+		last := int64(-1)
+		some := kafka.Range{From: max(whole.From, whole.To-span), To: whole.To}
+		reader, err := kafka.NewReader(o.Kafka, o.State, map[int32]kafka.Range{partition: some})
+		if err != nil {
+			return 0, err
+		}
+		err = reader.Each(ctx, func(records []*kgo.Record) error {
+			for _, r := range records {
+				next, ok, err := pipeline.Position(r)
+				if err != nil {
+					return fmt.Errorf("read the position of partition %d in %s: %w", partition, o.State, err)
+				}
+				if ok {
+					last = next
+				}
+			}
+			return nil
+		})
+		reader.Close()
+		if err != nil || last >= 0 || some.From == whole.From {
+			return last, err
+		}
+	}
 }
 
 // session is who a record belongs to, whichever incarnation.

@@ -28,7 +28,8 @@ func newReplay(environ []string) *cobra.Command {
 		Long: `Reads janus.events from the beginning to where it ends now, folds it again and writes the records as
 JSON, one a line. It belongs to no consumer group and changes nothing.
 
-With --verify it stops where the processors are, and compares what comes out with what is on janus.cdr,
+With --verify it stops where the processors are, as their group or, where that has forgotten it, their
+changelog says, and compares what comes out with what is on janus.cdr,
 by record_id, byte for byte. Only local_record_sequence_number is left out; it must not have gaps. It
 writes the differences and a summary, and exits with 1 if there are any. The policy must be the one
 that the processors have.
@@ -41,7 +42,8 @@ outside: nothing can be said of them.`,
   cdr replay --partition 3 --from earliest > again.jsonl`,
 		Args: cobra.NoArgs,
 	}
-	flags := config.Bind(cmd.Flags(), "kafka", "topics.events", "topics.cdr", "topics.schemas", "group", "policy", "log")
+	flags := config.Bind(cmd.Flags(), "kafka", "topics.events", "topics.cdr", "topics.state", "topics.schemas",
+		"group", "policy", "log")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare with the emitted records")
 	cmd.Flags().StringVar(&from, "from", "earliest", "where to begin: earliest or an `offset`")
 	cmd.Flags().Int32SliceVar(&partitions, "partition", nil, "`partitions` to replay, with commas; none: all")
@@ -80,7 +82,8 @@ outside: nothing can be said of them.`,
 		out := bufio.NewWriter(cmd.OutOrStdout())
 		if verify {
 			report, err := replay.Verify(cmd.Context(),
-				replay.VerifyOptions{Options: options, Records: c.Topics.CDR, Group: c.Group},
+				replay.VerifyOptions{Options: options, Records: c.Topics.CDR, Group: c.Group,
+					State: c.Topics.State},
 				func(f replay.Finding) error { return writeFinding(out, f) })
 			if err != nil {
 				return errors.Join(out.Flush(), err)

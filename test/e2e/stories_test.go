@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // allOf waits until as many records are there as wanted, stops the processor in an orderly way, so that nothing is on
@@ -42,6 +44,10 @@ func TestRecordsOfAStreamAreThoseOfItsFile(t *testing.T) {
 			ingest.stop(t)
 			got := s.allOf(t, recordsOfFile(t, name), processor)
 			s.readByAStranger(t, got)
+			if deleted, err := kadm.NewClient(s.client).DeleteGroups(t.Context(), s.group); err != nil || deleted.Error() != nil {
+				t.Fatal(err, deleted.Error())
+			}
+			s.verify(t, len(got)) // the changelog knows how far it is, too
 		})
 	}
 }
