@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/kafka"
 )
 
 const (
@@ -293,7 +295,7 @@ func (c *consumer) restoreDone(ctx context.Context, partition int32, outcome *re
 			"error", outcome.err)
 		c.startRestore(ctx, partition, attempt.place, attempt.tries)
 		return nil
-	case attempt.tries >= restoreTries:
+	case attempt.tries >= restoreTries && !errors.Is(outcome.err, kafka.ErrOtherCluster):
 		return outcome.err
 	}
 	c.log.Warn("restore failed, trying again", "partition", partition, "error", outcome.err)

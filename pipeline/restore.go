@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/cdr"
@@ -136,6 +137,9 @@ func (r *restorer) restoreInto(
 	ctx context.Context, partition int32, store *statestore.Store, turn *turn, log hclog.Logger,
 ) (*task, error) {
 	began := time.Now()
+	if err := r.sameChangelog(ctx, partition); err != nil {
+		return nil, err
+	}
 	//mutant:barrier
 	barrier, err := r.barrier(ctx, partition)
 	if err != nil {
@@ -169,6 +173,28 @@ func (r *restorer) restoreInto(
 	log.Info("task restored", "position", t.next(), "open_sessions", fold.OpenSessions(),
 		"took", time.Since(began).Round(time.Millisecond))
 	return t, nil
+}
+
+// sameChangelog is an error when the changelog is not the one that was there when we started. All that stood in it is
+// gone, and to go on without would bring out records a second time.
+func (r *restorer) sameChangelog(ctx context.Context, partition int32) error {
+	topics, err := r.admin.ListTopics(ctx, r.topics.State)
+	if err == nil {
+		err = topics[r.topics.State].Err
+	}
+	const remedy = "stop the processors, give the changelog and the group new names (topics.state, group), delete the " +
+		"state directory, and start again; sessions that were open will be reported from what comes"
+	switch id := topics[r.topics.State].ID.String(); {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("restore partition %d: the changelog %s is not there any more: if it was deleted, %s: %w",
+			partition, r.topics.State, remedy, err)
+	case err != nil:
+		return fmt.Errorf("restore partition %d: look at %s: %w", partition, r.topics.State, err)
+	case id != r.cluster.stateID:
+		return fmt.Errorf("restore partition %d: %w: the changelog %s was deleted and made again while we ran: %s",
+			partition, ErrAhead, r.topics.State, remedy)
+	}
+	return nil
 }
 
 // barrier appends a mark to the changelog partition and returns its offset. Whoever had the partition before us lost it
