@@ -9,8 +9,16 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// Passes tells whether an error of a request is of the brokers' state and not of ours, so that it may be mended by
+// waiting: leaders that are still to be found, another cluster in the place of ours.
+func Passes(err error) bool {
+	var said *kerr.Error
+	return errors.Is(err, ErrOtherCluster) || errors.As(err, &said) && said.Retriable
+}
 
 // WaitReady waits until a broker answers. It tries for as long as the context lives, and says at growing intervals what
 // it waits for and why the last try failed. What waiting cannot mend is an error at once, in one line with the remedy:

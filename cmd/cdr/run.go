@@ -110,7 +110,10 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create, chan
 		}
 		err = wiring.EnsureTopics(ctx, client, o.Topics, create, o.Log)
 		if err == nil {
-			encode, err = encoding(ctx, c, client, o, change)
+			err = wiring.Patiently(ctx, client, o.Log, func() (err error) {
+				encode, err = encoding(ctx, c, client, o, change)
+				return err
+			})
 		}
 		client.Close()
 		if err != nil {

@@ -2,10 +2,12 @@ package wiring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -27,9 +29,44 @@ func Connect(ctx context.Context, o kafka.Options, log hclog.Logger) (*kgo.Clien
 	return client, nil
 }
 
+// makingTopics is how long topics may be missing at a start.
+const (
+	makingTopics = 5 * time.Second
+	makingPause  = 250 * time.Millisecond
+)
+
+// missing tells whether topics do not fit since one does not exist.
+func missing(err error) bool {
+	return errors.Is(err, inspect.ErrTopics) && strings.Contains(err.Error(), "does not exist")
+}
+
 // EnsureTopics creates what is missing, if that was asked for, and checks the rest: what does not fit is an error, what
-// makes a promise weak a warning.
+// makes a promise weak a warning. Those that are missing, and that it is not asked for, are waited for some seconds, and
+// our cluster while another one answers.
 func EnsureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, create bool, log hclog.Logger) error {
+	return Patiently(ctx, client, log, func() error { return ensureTopics(ctx, client, t, create, log) })
+}
+
+// Patiently does something until it has succeeded, or failed for a reason that waiting does not mend.
+func Patiently(ctx context.Context, client *kgo.Client, log hclog.Logger, do func() error) error {
+	for {
+		err := do()
+		if err == nil || !kafka.Passes(err) {
+			return err
+		}
+		log.Warn("the brokers cannot tell yet, asking again", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(makingPause):
+		}
+		if err := kafka.WaitReady(ctx, client, log); err != nil {
+			return err
+		}
+	}
+}
+
+func ensureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, create bool, log hclog.Logger) error {
 	if create {
 		created, err := kafka.CreateTopics(ctx, client, t)
 		if err != nil {
@@ -39,10 +76,19 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, creat
 			log.Info("topics created", "topics", strings.Join(created, ","), "partitions", t.Partitions)
 		}
 	}
-	if err := inspect.CheckTopics(ctx, client, t); err != nil {
-		if !create && strings.Contains(err.Error(), "does not exist") {
-			return fmt.Errorf("%w\n--create-topics makes those that do not exist at the start", err)
+	err := inspect.CheckTopics(ctx, client, t)
+	for limit := time.Now().Add(makingTopics); missing(err) && !create && time.Now().Before(limit); {
+		select { // somebody may be about to make them, and brokers tell of new ones one after the other
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(makingPause):
 		}
+		err = inspect.CheckTopics(ctx, client, t)
+	}
+	switch {
+	case missing(err) && !create:
+		return fmt.Errorf("%w\n--create-topics makes those that do not exist at the start", err)
+	case err != nil:
 		return err
 	}
 	findings, err := inspect.Topics(ctx, client, t)

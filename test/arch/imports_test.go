@@ -52,7 +52,8 @@ var rooms = []room{
 	{name: "config", rooms: []string{"internal/spelling"}},
 
 	{name: "internal/cli"},
-	{name: "internal/wiring", rooms: []string{"config", "admin", "kafka", "kafka/inspect", "internal/cli"}},
+	{name: "internal/wiring", rooms: []string{"config", "admin", "kafka", "kafka/inspect", "internal/cli"},
+		tests: []string{"internal/fixtures/broker"}},
 
 	{name: "internal/fixtures/recordings"},
 	{name: "internal/fixtures/script", rooms: []string{"janus", "cdr"}, libs: []string{}},
@@ -61,7 +62,7 @@ var rooms = []room{
 	{name: "internal/fixtures/broker", rooms: []string{"kafka", "kafka/embedded"}},
 	{name: "internal/fixtures/mutants", libs: []string{}},
 	{name: "internal/fixtures/queues", libs: []string{}},
-	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline"}, tests: []string{"internal/fixtures/broker"}},
+	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline", "internal/fixtures/broker"}},
 
 	{name: "test/arch"},
 	{name: "test/docs", tests: []string{"janus", "cdr", "avro", "consume", "ingest", "kafka", "pipeline", "spool",
