@@ -14,6 +14,8 @@
 # KAFKA_PORT         first port, 19092 (start-secure: 19192). Broker N has KAFKA_PORT+10(N-1) for clients and the next one for its
 #                    controller; start-secure adds +2 for SASL_SSL and +3 for SSL. Below 32768: above, an outgoing
 #                    connection of any client can own the port already.
+# KAFKA_THROUGH      a port, or empty: broker N then also listens at its port +4, and tells who comes there to come to KAFKA_THROUGH+N-1:
+#                    somebody listens there and passes on what is said, as a balancer does
 # KAFKA_VERSION      4.1.1
 # KAFKA_LIB          .tools/kafka/lib-VERSION: the jars
 # KAFKA_WAIT         seconds to wait for a broker, 60
@@ -85,22 +87,27 @@ port_of() { echo $(($1 + 10 * ($2 - 1))); }
 
 # settings prints server.properties of broker $2 of $3 below $1, with the first port $4; $5 is "secure" or empty.
 settings() {
-	local dir=$1 id=$2 n=$3 first=$4 secure=$5 port isr=1 voters='' i listeners
+	local dir=$1 id=$2 n=$3 first=$4 secure=$5 port isr=1 voters='' i listeners advertised
 	port=$(port_of "$first" "$id")
 	if ((n > 1)); then isr=2; fi
 	for ((i = 1; i <= n; i++)); do voters+="${voters:+,}$i@localhost:$(($(port_of "$first" "$i") + 1))"; done
 	listeners=PLAINTEXT://localhost:$port
 	if [[ $secure ]]; then listeners+=,SASL_SSL://localhost:$((port + 2)),SSL://localhost:$((port + 3)); fi
+	advertised=$listeners
+	if [[ ${KAFKA_THROUGH:-} ]]; then
+		listeners+=,THROUGH://localhost:$((port + 4))
+		advertised+=,THROUGH://localhost:$((KAFKA_THROUGH + id - 1))
+	fi
 	# The two short broker.* times make fail-over quick enough for a test.
 	cat <<X
 process.roles=broker,controller
 node.id=$id
 controller.quorum.voters=$voters
 listeners=$listeners,CONTROLLER://localhost:$((port + 1))
-advertised.listeners=$listeners
+advertised.listeners=$advertised
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,THROUGH:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
 log.dirs=$dir/b$id/data
 auto.create.topics.enable=false
 default.replication.factor=$n

@@ -19,6 +19,8 @@ const (
 	ingestPause = 15 * time.Second
 	brokerPause = 12 * time.Second
 
+	strangeLeast, strangeMost = 5 * time.Second, 30 * time.Second
+
 	brokerRest = 6 * time.Second // between two faults of brokers: without work there is nothing to disturb
 )
 
@@ -32,6 +34,9 @@ type faults struct {
 	brokers sync.Mutex // one at a time has a fault
 
 	cdr, ingest, broker, pauses, aimed, wiped, away atomic.Int64
+
+	zombies, strangers, fills, inOrder atomic.Int64
+	spoiled                            spoiled
 }
 
 func (f *faults) note(format string, args ...any) {
@@ -99,7 +104,7 @@ func (f *faults) killCDR(ctx context.Context, chance *rand.Rand, healing *sync.W
 			time.Sleep(time.Duration(chance.Float64() * float64(12*time.Millisecond))) // the rest of it takes about so long
 		}
 	}
-	victim, err := seize(ctx, chance, f.s.Processors, owner)
+	victim, err := seize(ctx, chance, f.s.ordinary(), owner)
 	if err != nil {
 		return err
 	}
@@ -152,9 +157,10 @@ func (f *faults) killIngest(ctx context.Context, chance *rand.Rand, healing *syn
 	return nil
 }
 
-// pause stops one of some services for up to a time, and lets it go on as if nothing had happened.
-func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*procs.Service, most time.Duration) error {
-	d := time.Duration(chance.Float64() * float64(most))
+// pause stops one of some services for a time, and lets it go on as if nothing had happened.
+func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*procs.Service, least, most time.Duration,
+	count *atomic.Int64) error {
+	d := least + time.Duration(chance.Float64()*float64(most-least))
 	victim, err := seize(ctx, chance, from, nil)
 	if err != nil {
 		return err
@@ -162,9 +168,24 @@ func (f *faults) pause(ctx context.Context, chance *rand.Rand, from []*procs.Ser
 	defer victim.Struck.Store(false)
 	f.note("%s pauses for %v", victim.Name, d.Round(time.Millisecond))
 	if victim.Pause(ctx, d) {
-		f.pauses.Add(1)
+		count.Add(1)
 	}
 	f.note("%s goes on", victim.Name)
+	return nil
+}
+
+// strange lets another cluster answer our processes.
+func (f *faults) strange(ctx context.Context, chance *rand.Rand) error {
+	f.brokers.Lock()
+	defer f.brokers.Unlock()
+	d := strangeLeast + time.Duration(chance.Float64()*float64(strangeMost-strangeLeast))
+	f.note("another cluster answers for %v", d.Round(time.Millisecond))
+	if err := f.s.Strange(ctx, d); err != nil {
+		return err
+	}
+	f.strangers.Add(1)
+	f.note("our cluster answers")
+	procs.Sleep(ctx, brokerRest)
 	return nil
 }
 

@@ -368,6 +368,7 @@ func (s *scenario) tell(ctx context.Context, v *verdict, want int, took time.Dur
 	}
 	commits, aborts, restores := s.changelog.Counts()
 	sent, answered, bodies, repeats := s.ledger.counts()
+	strayed := s.strayed(ctx)
 	how := "GOOD: nothing lost, doubled or different"
 	if bad := len(s.Complaints.All()); bad > 0 {
 		how = fmt.Sprintf("BAD: %d complaints", bad)
@@ -381,6 +382,10 @@ func (s *scenario) tell(ctx context.Context, v *verdict, want int, took time.Dur
 		{"kills of ingest", fmt.Sprint(f.ingest.Load())},
 		{"kills of brokers", fmt.Sprint(f.broker.Load())},
 		{"pauses", fmt.Sprint(f.pauses.Load())},
+		{"zombies", fmt.Sprint(f.zombies.Load())},
+		{"states", f.spoiled.String()},
+		{"other clusters", strayed},
+		{"full disks", fmt.Sprintf("%d, %d ended a processor in order", f.fills.Load(), f.inOrder.Load())},
 		{"events", fmt.Sprintf("%d sent, %d answered in %d bodies, %d tries more", sent, answered, bodies, repeats)},
 		{"log", fmt.Sprintf("%d events (%d written again), %d copies, %d ticks, %d signs of life", v.events, v.repeated,
 			v.copies, v.ticks, v.alive)},
@@ -399,6 +404,18 @@ func (s *scenario) tell(ctx context.Context, v *verdict, want int, took time.Dur
 		fmt.Printf("%-18s%s\n", row[0], row[1])
 	}
 	return nil
+}
+
+// strayed tells how often another cluster answered, and what it got, which must be nothing.
+func (s *scenario) strayed(ctx context.Context) string {
+	if s.o.strangers == 0 {
+		return "0"
+	}
+	n, err := s.Strayed(ctx)
+	if err != nil || n > 0 {
+		s.Complaints.Add("another cluster has %d records of ours: %v", n, err)
+	}
+	return fmt.Sprintf("%d, with %d records of ours", s.faults.strangers.Load(), n)
 }
 
 func later(a, b time.Time) time.Time {

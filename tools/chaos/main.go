@@ -2,12 +2,15 @@
 //
 // It runs a real Kafka of one broker or three, ingest and processors as processes of their own, and emitters that post
 // multiplied recordings as Janus does: one request in flight each, sent again when the connection closed without an
-// answer. Processes and brokers are killed with -9 at random moments and started again. When all is settled, the
+// answer. Processes and brokers are killed with -9 at random moments and started again, stand still until others have
+// their work, find their state deleted, old, torn or another's, or their disk full, and come to another cluster where
+// theirs was; a processor whose disk was full is started when there is room, nobody else is. When all is settled, the
 // records that a reader of committed messages sees are compared with a fold of the same log that nobody disturbed, and
 // the log with what was answered.
 //
 //	go run ./tools/chaos -kills-cdr 200 -kills-ingest 50
 //	go run ./tools/chaos -brokers-count 3 -kills-broker 10 -kills-cdr 30
+//	go run ./tools/chaos -zombies 20 -states 40 -strangers 10 -fills 10 -remakes 2
 //	go run ./tools/chaos -kills-cdr 20 -python v/bin/python      read also by a consumer that is none of ours
 //
 // It needs what scripts/kafka.sh needs. The same seed makes the same traffic and the same plan of kills; what they hit
@@ -40,6 +43,8 @@ type options struct {
 
 	killsCDR, killsIngest, killsBroker, pausesCDR, pausesIngest, pausesBroker int
 
+	zombies, states, strangers, fills, remakes int
+
 	aim, wipe, away float64
 
 	sessionTimeout, transactionTimeout, commitInterval time.Duration
@@ -69,6 +74,16 @@ func main() {
 		"times an ingest is stopped, up to longer than a sender waits, and goes on")
 	flag.IntVar(&o.pausesBroker, "pauses-broker", 0,
 		"times a broker is stopped, up to longer than a leader may be silent, and goes on")
+	flag.IntVar(&o.zombies, "zombies", 0,
+		"times a processor is stopped beyond all of its time-outs, and goes on as if nothing had happened")
+	flag.IntVar(&o.states, "states", 0,
+		"kills of processors after which the state directory is deleted, an old copy, torn, or another processor's, in turn")
+	flag.IntVar(&o.strangers, "strangers", 0,
+		"times another cluster, with topics of the same names, answers at the addresses of ours, for 5 to 30 s")
+	flag.IntVar(&o.fills, "fills", 0,
+		"times the disk of a processor is filled to the brim; needs the right to mount a small one")
+	flag.IntVar(&o.remakes, "remakes", 0,
+		"times, in the end, that the event log or the changelog is deleted and made again: processors must end loudly")
 	flag.Float64Var(&o.aim, "aim", 0.5, "share of the kills of processors that wait for a transaction to be open")
 	flag.Float64Var(&o.wipe, "wipe", 0.05, "share of the kills of processors that also lose the state directory")
 	flag.Float64Var(&o.away, "away", 0.1,
@@ -86,6 +101,8 @@ func (o *options) complete() error {
 	switch {
 	case o.processors < 1 || o.processors > 9 || o.ingests < 1 || o.ingests > 9 || o.emitters < 1 || o.copies < 1:
 		return errors.New("-processors and -ingests go from 1 to 9, -emitters and -copies from 1")
+	case (o.states > 0 || o.fills > 0) && o.processors < 3:
+		return errors.New("-states and -fills need three -processors or more")
 	case o.partitions < 1 || o.partitions > 64:
 		return fmt.Errorf("-partitions %d: 1 to 64", o.partitions)
 	case o.rate <= 0:
@@ -96,7 +113,10 @@ func (o *options) complete() error {
 			time.Duration(o.killsCDR)*6*time.Second/time.Duration(o.processors),
 			time.Duration(o.killsIngest)*5*time.Second/time.Duration(o.ingests),
 			time.Duration(o.killsBroker)*25*time.Second,
-			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second)
+			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second,
+			time.Duration(o.zombies)*30*time.Second/time.Duration(o.processors),
+			time.Duration(o.states)*10*time.Second/time.Duration(o.processors),
+			time.Duration(o.strangers)*25*time.Second, time.Duration(o.fills)*20*time.Second)
 	}
 	return o.Complete("chaos")
 }

@@ -28,6 +28,8 @@ type scenario struct {
 	faults    *faults
 	changelog *procs.Changelog
 
+	disk   string // that of the last processor; empty: it has none of its own
+	remade int
 	began  time.Time
 	caught map[int32]time.Time // when a partition was first seen without a rest after the last fault
 }
@@ -40,9 +42,12 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Printf("chaos: seed %d, %v, %d broker(s), %d processors, %d ingest, folder %s\n", o.Seed, o.duration, o.Brokers,
 		o.processors, o.ingests, o.Dir)
 	s := &scenario{o: &o, ledger: newLedger(), changelog: &procs.Changelog{}, caught: map[int32]time.Time{}}
+	o.Through = o.strangers > 0
 	s.Cluster, err = o.Cluster(ctx, "chaos", o.partitions, o.workers, "cdr", "ingest")
 	defer func() {
-		err = o.End("chaos", &s.Complaints, errors.Join(err, s.Close()))
+		closed := s.Close()
+		s.unmount()
+		err = o.End("chaos", &s.Complaints, errors.Join(err, closed))
 	}()
 	if err != nil {
 		return err
@@ -56,7 +61,10 @@ func run(ctx context.Context, o options) (err error) {
 	if err := s.play(ctx); err != nil {
 		return err
 	}
-	return s.judge(ctx)
+	if err := s.judge(ctx); err != nil {
+		return err
+	}
+	return s.remake(ctx)
 }
 
 // compactOften lets the changelog be compacted as often as the brokers can, so that restores see it.
@@ -80,6 +88,11 @@ func (s *scenario) makeServices() error {
 	settings["COMMIT_INTERVAL"] = o.commitInterval.String()
 	for range o.processors {
 		if _, err := s.AddProcessor(settings); err != nil {
+			return err
+		}
+	}
+	if o.fills > 0 {
+		if err := s.mount(); err != nil {
 			return err
 		}
 	}
@@ -162,12 +175,19 @@ func (s *scenario) rage(ctx context.Context) error {
 	})
 	strike(3, o.killsBroker, f.killBroker)
 	strike(4, o.pausesCDR, func(ctx context.Context, chance *rand.Rand) error {
-		return f.pause(ctx, chance, s.Processors, o.transactionTimeout+o.sessionTimeout)
+		return f.pause(ctx, chance, s.Processors, 0, o.transactionTimeout+o.sessionTimeout, &f.pauses)
 	})
 	strike(5, o.pausesIngest, func(ctx context.Context, chance *rand.Rand) error {
-		return f.pause(ctx, chance, s.Ingests, ingestPause)
+		return f.pause(ctx, chance, s.Ingests, 0, ingestPause, &f.pauses)
 	})
 	strike(6, o.pausesBroker, f.pauseBroker)
+	strike(7, o.zombies, func(ctx context.Context, chance *rand.Rand) error {
+		least := o.transactionTimeout + o.sessionTimeout
+		return f.pause(ctx, chance, s.Processors, least, least+zombieMore, &f.zombies)
+	})
+	strike(8, o.states, func(ctx context.Context, chance *rand.Rand) error { return f.spoil(ctx, chance, &healing) })
+	strike(9, o.strangers, f.strange)
+	strike(10, o.fills, f.fill)
 	plan.Go(func() error {
 		if !procs.Sleep(striking, o.duration) {
 			return striking.Err()
@@ -207,6 +227,9 @@ func (s *scenario) calm(ctx context.Context) error {
 	}
 	return nil
 }
+
+// zombieMore is how much longer than its time-outs a processor stands still at most.
+const zombieMore = 4 * time.Second
 
 // settledFor is how often in a row it must look settled.
 const settledFor = 4
@@ -285,10 +308,12 @@ func (s *scenario) show(ctx context.Context) {
 		if end, at, err := s.Offsets(ctx); err == nil {
 			rest = strconv.FormatInt(sum(end)-sum(at), 10)
 		}
-		fmt.Printf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d  answered %d (tried again %d)  lag %s  "+
+		fmt.Printf("%5.0fs  killed cdr %d/%d ingest %d/%d broker %d/%d paused %d/%d "+
+			"zombies %d/%d states %d/%d strangers %d/%d fills %d/%d  answered %d (tried again %d)  lag %s  "+
 			"last commit %.1fs ago\n",
 			time.Since(s.began).Seconds(), f.cdr.Load(), o.killsCDR, f.ingest.Load(), o.killsIngest, f.broker.Load(),
-			o.killsBroker, f.pauses.Load(), o.pausesCDR+o.pausesIngest+o.pausesBroker, answered, repeats, rest,
+			o.killsBroker, f.pauses.Load(), o.pausesCDR+o.pausesIngest+o.pausesBroker, f.zombies.Load(), o.zombies,
+			f.spoiled.all(), o.states, f.strangers.Load(), o.strangers, f.fills.Load(), o.fills, answered, repeats, rest,
 			time.Since(s.changelog.LastCommit()).Seconds())
 	}
 }
