@@ -41,8 +41,8 @@ func missing(err error) bool {
 }
 
 // EnsureTopics creates what is missing, if that was asked for, and checks the rest: what does not fit is an error, what
-// makes a promise weak a warning. Those that are missing, and that it is not asked for, are waited for some seconds, and
-// our cluster while another one answers.
+// makes a promise weak a warning. Those that are missing, and that it is not asked for, are waited for some seconds;
+// so is our cluster while another one answers.
 func EnsureTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, create bool, log hclog.Logger) error {
 	return Patiently(ctx, client, log, func() error { return ensureTopics(ctx, client, t, create, log) })
 }

@@ -16,7 +16,8 @@ func TestTopicsThatSomebodyIsAboutToMakeAreWaitedFor(t *testing.T) {
 	client := broker.Client(t, kafka.Options{Brokers: broker.Start(t).Addrs()})
 	log := hclog.NewNullLogger()
 	err := EnsureTopics(t.Context(), client, topics, false, log)
-	if err == nil || !strings.Contains(err.Error(), "does not exist") || !strings.Contains(err.Error(), "--create-topics") {
+	if err == nil || !strings.Contains(err.Error(), "does not exist") ||
+		!strings.Contains(err.Error(), "--create-topics") {
 		t.Fatalf("got %v, want what is missing, and who makes it", err)
 	}
 	time.AfterFunc(time.Second, func() {

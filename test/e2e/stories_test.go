@@ -44,7 +44,8 @@ func TestRecordsOfAStreamAreThoseOfItsFile(t *testing.T) {
 			ingest.stop(t)
 			got := s.allOf(t, recordsOfFile(t, name), processor)
 			s.readByAStranger(t, got)
-			if deleted, err := kadm.NewClient(s.client).DeleteGroups(t.Context(), s.group); err != nil || deleted.Error() != nil {
+			deleted, err := kadm.NewClient(s.client).DeleteGroups(t.Context(), s.group)
+			if err != nil || deleted.Error() != nil {
 				t.Fatal(err, deleted.Error())
 			}
 			s.verify(t, len(got)) // the changelog knows how far it is, too
