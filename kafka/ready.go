@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -13,11 +14,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Passes tells whether an error of a request is of the brokers' state and not of ours, so that it may be mended by
-// waiting: leaders that are still to be found, another cluster in the place of ours.
+// Passes tells whether an error of a request is of the brokers or of the way to them, and not of ours, so that it may be
+// mended by waiting: leaders that are still to be found, a connection that was cut, another cluster in the place of
+// ours. What looks like it and is none of it, as a port that wants a login, is told by WaitReady.
 func Passes(err error) bool {
 	var said *kerr.Error
-	return errors.Is(err, ErrOtherCluster) || errors.As(err, &said) && said.Retriable
+	var first *kgo.ErrFirstReadEOF
+	var network *net.OpError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.As(err, &said):
+		return said.Retriable
+	}
+	return errors.Is(err, ErrOtherCluster) || errors.As(err, &first) || errors.As(err, &network) ||
+		kgo.IsRetryableBrokerErr(err)
 }
 
 // WaitReady waits until a broker answers. It tries for as long as the context lives, and says at growing intervals what
