@@ -17,7 +17,8 @@ var ErrTwoClusters = errors.New("the brokers belong to different clusters")
 const clusterAnswer = 5 * time.Second // of one broker
 
 // ClusterID asks each of the brokers that we were given which cluster it belongs to, and returns the id. Those that do
-// not answer are left out. Of addresses that lead to two clusters, a client takes whichever answers first: today's
+// not answer are left out; when all lead to another cluster than that of our beginning, the error wraps
+// ErrOtherCluster. Of addresses that lead to two clusters, a client takes whichever answers first: today's
 // offsets would be of one and tomorrow's of the other.
 func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, clusterAnswer)
@@ -40,11 +41,6 @@ func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 		})
 	}
 	asked.Wait()
-	for _, other := range others {
-		if other != nil {
-			return "", fmt.Errorf("look at the cluster: %w: %w: name the brokers of one cluster", ErrTwoClusters, other)
-		}
-	}
 	first := -1
 	for i := range ids {
 		switch {
@@ -54,6 +50,15 @@ func ClusterID(ctx context.Context, cl *kgo.Client) (id string, err error) {
 		case ids[i] != ids[first]:
 			return "", fmt.Errorf("look at the cluster: %w: %s is of %s, %s of %s: name the brokers of one cluster",
 				ErrTwoClusters, brokers[first], ids[first], brokers[i], ids[i])
+		}
+	}
+	for _, other := range others {
+		switch {
+		case other == nil:
+		case first < 0: // none is ours: our addresses lead elsewhere for now
+			return "", fmt.Errorf("look at the cluster: %w", other)
+		default:
+			return "", fmt.Errorf("look at the cluster: %w: %w: name the brokers of one cluster", ErrTwoClusters, other)
 		}
 	}
 	if first < 0 {

@@ -215,5 +215,9 @@ func fetchError(topic string, partition int32, offset int64, err error) error {
 	if errors.Is(err, kerr.OffsetOutOfRange) {
 		return fmt.Errorf("read %s partition %d at offset %d: %w: %w", topic, partition, offset, ErrOutOfRange, err)
 	}
+	if errors.Is(err, kerr.UnknownTopicID) {
+		return fmt.Errorf("read %s partition %d: the topic was deleted and made again, begin once more: %w", topic,
+			partition, err)
+	}
 	return fmt.Errorf("read %s partition %d: %w", topic, partition, err)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Passes tells whether an error of a request is of the brokers or of the way to them, and not of ours, so that it may be
-// mended by waiting: leaders that are still to be found, a connection that was cut, another cluster in the place of
+// Passes tells whether an error of a request is of the brokers or of the way to them, and not of ours, so that it may
+// be mended by waiting: leaders that are still to be found, a connection that was cut, another cluster in the place of
 // ours. What looks like it and is none of it, as a port that wants a login, is told by WaitReady.
 func Passes(err error) bool {
 	var said *kerr.Error

@@ -30,8 +30,17 @@ func awaitTopics(ctx context.Context, client *kgo.Client, t kafka.Topics, log hc
 	if err := kafka.WaitReady(ctx, client, log); err != nil {
 		return clusterInfo{}, err
 	}
-	if _, err := kafka.ClusterID(ctx, client); err != nil {
-		return clusterInfo{}, err
+	for {
+		_, err := kafka.ClusterID(ctx, client)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, kafka.ErrTwoClusters) || !errors.Is(err, kafka.ErrOtherCluster) {
+			return clusterInfo{}, err
+		}
+		if err := kafka.WaitReady(ctx, client, log); err != nil {
+			return clusterInfo{}, err
+		}
 	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxBackoff) {
 		cluster, err := loadTopics(ctx, client, t)
