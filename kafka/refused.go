@@ -140,7 +140,7 @@ func answers(ctx context.Context, cl *kgo.Client) bool {
 	ask := kmsg.NewPtrMetadataRequest() // versions, as a ping asks for, are told without a login too
 	ask.Topics = []kmsg.MetadataRequestTopic{}
 	_, err := cl.Request(ctx, ask)
-	return err == nil
+	return err == nil || errors.Is(err, ErrOtherCluster) // which was told without a login, too
 }
 
 func loggingIn(cl *kgo.Client) bool {
