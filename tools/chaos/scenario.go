@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,7 +105,11 @@ func (s *scenario) makeServices() error {
 	for _, p := range s.Services() {
 		complain := p.Died
 		p.Died = func(p *procs.Service, err error) {
-			complain(p, err)
+			if s.disk != "" && strings.HasPrefix(p.State, s.disk) && strings.Contains(p.LastWords(), diskFull) {
+				s.faults.inOrder.Add(1) // it noticed when there was room again: what was not written stays so
+			} else {
+				complain(p, err)
+			}
 			time.Sleep(time.Second) // as whoever supervises it would
 			if err := p.Start(); err != nil {
 				s.Complaints.Add("%v", err)

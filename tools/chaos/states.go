@@ -189,6 +189,9 @@ func (s *scenario) ordinary() []*procs.Service {
 	return s.Processors[:len(s.Processors)-1]
 }
 
+// diskFull is what a processor says in the end whose disk is full.
+const diskFull = "disk is full"
+
 // fullFor is how long a disk stays full at most: a processor that writes notices within seconds.
 const fullFor = 15 * time.Second
 
@@ -229,7 +232,7 @@ func (f *faults) fill(ctx context.Context, chance *rand.Rand) error {
 	switch words := victim.LastWords(); {
 	case !end.ended:
 		f.note("%s went on for %v", victim.Name, fullFor)
-	case !errors.As(end.err, &exit) || exit.ExitCode() != 1 || !strings.Contains(words, "disk is full"):
+	case !errors.As(end.err, &exit) || exit.ExitCode() != 1 || !strings.Contains(words, diskFull):
 		f.s.Complaints.Add("%s met a full disk and ended with %v: %.300s", victim.Name, end.err, words)
 	default:
 		f.inOrder.Add(1)
