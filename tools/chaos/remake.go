@@ -20,7 +20,7 @@ const (
 
 // said are the beginnings of what a processor says when its topics are not those it knew.
 var said = []string{"kafka has lost data that it acknowledged", "changelog belongs to another event log",
-	"was deleted and made again"}
+	"was deleted and made again", "belongs to another topic"}
 
 // remake is the last act, when all was compared: topics are deleted and made again under running processes. Ingest
 // must go on by itself; processors must end and say why, and end again when they are started as if nothing had
