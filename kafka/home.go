@@ -109,9 +109,10 @@ type homeConn struct {
 	address  string
 	log      hclog.Logger
 
-	login bool // is still to be done
-	began bool // versions were asked for
-	known bool // it is ours
+	login    bool  // is still to be done
+	versions int   // how often they were asked for
+	asked    int16 // in which version of that request
+	known    bool  // it is ours
 }
 
 const homeAnswer = 5 * time.Second
@@ -129,15 +130,18 @@ func (c *homeConn) Write(request []byte) (int, error) {
 
 // beginning tells whether a request belongs to the beginning of a connection: the versions, and the login.
 func (c *homeConn) beginning(request []byte) bool {
-	const length = 4 // and then the kind of request
-	if len(request) < length+2 {
+	const length = 4 // and then the kind of request, and its version
+	if len(request) < length+4 {
 		return false
 	}
 	switch kmsg.Key(binary.BigEndian.Uint16(request[length:])) {
 	case kmsg.ApiVersions:
-		first := !c.began
-		c.began = true
-		return first || c.login
+		// A broker that does not know our version of the request is asked once more, in a lower one. What comes then is a ping.
+		version := int16(binary.BigEndian.Uint16(request[length+2:]))
+		again := c.versions == 1 && version < c.asked
+		c.asked = version
+		c.versions++
+		return c.versions == 1 || again || c.login
 	case kmsg.SASLHandshake:
 		return true
 	case kmsg.SASLAuthenticate:
