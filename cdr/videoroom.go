@@ -49,6 +49,7 @@ func (f *eventFold) owner(room janus.ID, private uint64) *leg {
 		}
 		if h := f.p.handle(f.k, seat.handle); h != nil {
 			for _, m := range h.legs {
+				//mutant:membership-of-subscription
 				if m.kind == RoomMembership && m.private == private && m.room == room {
 					return m
 				}
