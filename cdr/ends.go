@@ -148,6 +148,9 @@ func (l *leg) questionedEnd(e ending) ending {
 	//mutant:end-questioned
 	if at := l.questioned(e.time); at != 0 {
 		e.earliest = min(e.earliest, at)
+		if e.basis == EndLastEvidence { // nobody told it, and what seemed to be evidence is another one's
+			e.time = e.earliest
+		}
 	}
 	return e
 }
