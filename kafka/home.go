@@ -136,7 +136,7 @@ func (c *homeConn) beginning(request []byte) bool {
 	}
 	switch kmsg.Key(binary.BigEndian.Uint16(request[length:])) {
 	case kmsg.ApiVersions:
-		// A broker that does not know our version of the request is asked once more, in a lower one. What comes then is a ping.
+		// A broker that does not know this version is asked once more, in a lower one. What comes then is a ping.
 		version := int16(binary.BigEndian.Uint16(request[length+2:]))
 		again := c.versions == 1 && version < c.asked
 		c.asked = version
