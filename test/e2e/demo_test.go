@@ -28,7 +28,7 @@ func try(t *testing.T, dir, command string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "sh", "-e", "-c", command)
-	c.Dir = dir
+	c.Dir, c.Env = dir, environment(nil)
 	if out, err := c.CombinedOutput(); err != nil || len(out) == 0 && !strings.HasPrefix(command, "curl") {
 		t.Errorf("%s\n%v\n%s", command, err, out)
 	}
@@ -41,7 +41,7 @@ func TestWhatTheDemoSuggestsRunsAsItStands(t *testing.T) {
 		c := exec.Command(filepath.Join(binaries, "cdr"), append([]string{"demo", "--dir", "its data", "--speed", "0",
 			"--recording", "1.1-f_sip", "--broker-listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0",
 			"--admin-listen", "127.0.0.1:0"}, more...)...)
-		c.Dir = dir
+		c.Dir, c.Env = dir, environment(nil)
 		return c
 	}
 	out, err := demo("--exit").Output()
@@ -57,7 +57,7 @@ func TestWhatTheDemoSuggestsRunsAsItStands(t *testing.T) {
 	}
 	// The third one stays up, where the first one was.
 	stays := exec.Command("sh", "-c", "exec "+commands[2])
-	stays.Dir = dir
+	stays.Dir, stays.Env = dir, environment(nil)
 	said, err := stays.StdoutPipe()
 	if err == nil {
 		err = stays.Start()

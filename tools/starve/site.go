@@ -143,7 +143,7 @@ func (s *site) startIngest(ctx context.Context, o *options) (err error) {
 	s.ingest = &procs.Service{Name: "ingest", Args: []string{filepath.Join(o.Bin, "ingest")},
 		Log: filepath.Join(o.Dir, "ingest.log"), Admin: admin,
 		Died: func(_ *procs.Service, err error) { s.died <- err }}
-	s.ingest.Env = os.Environ()
+	s.ingest.Env = procs.WithoutOurs()
 	settings := procs.Settings(s.brokers, s.topics)
 	maps.Copy(settings, map[string]string{"INGEST_LISTEN": s.addr, "ADMIN_LISTEN": admin, "INGEST_AUTH_USERS_FILE": users})
 	for name, value := range settings {
