@@ -1,3 +1,5 @@
+//go:build !race
+
 package cdr
 
 import (
@@ -7,7 +9,7 @@ import (
 
 // TestMemoryOfAnEvent bounds how often the fold asks for memory, with all that is recorded: for an event, with the
 // sessions and legs that it opens, the records and the states that are written each thousand events. A count is the
-// same on each machine.
+// same on each machine, but for the race detector, which asks for some of its own.
 func TestMemoryOfAnEvent(t *testing.T) {
 	log := allRecorded()
 	round := 0

@@ -205,8 +205,9 @@ func TestMessagesOfRabbitMQ(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "declare_outgoing_queue = false") {
 			t.Errorf("it says %v", err)
 		}
-		source.Password = func() (string, error) { return "wrong", nil }
-		if err := source.consume(t.Context(), t.Context()); err == nil || strings.Contains(fmt.Sprint(err), "wrong") {
+		other := &RabbitMQ{URL: url, Queue: "durable", receiver: source.receiver,
+			Password: func() (string, error) { return "wrong", nil }}
+		if err := other.consume(t.Context(), t.Context()); err == nil || strings.Contains(fmt.Sprint(err), "wrong") {
 			t.Errorf("a wrong password: %v", err)
 		}
 	})
