@@ -437,6 +437,7 @@ func (d *clockStep) move(s *session, handles []*handle) {
 			over := l.start < d.pivot && l.last >= d.pivot
 			if l.start >= d.pivot {
 				l.shift += d.by
+				each(move, &l.partStart, &l.answerFixed) // told by the clock as it was, and so they stay
 			}
 			l.moments(move)
 			l.clockSuspect = l.clockSuspect || over
@@ -457,6 +458,7 @@ func (d *clockStep) moveBack(s *session, handles []*handle) {
 		for _, l := range h.legs {
 			if l.firstOffset > d.offset && l.start < d.pivot {
 				l.shift += d.by
+				each(move, &l.partStart, &l.answerFixed)
 				l.moments(move)
 				moved++
 			}

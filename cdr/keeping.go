@@ -451,7 +451,8 @@ func (p *Partition) chunk(k *sessionEntry, n int32) *legChunk {
 func (p *Partition) enlist(k *sessionEntry, l *leg, closed closedLeg) {
 	s := k.s
 	p.touch(k)
-	if l.revised > 1 { // its record was amended
+	//mutant:counted-once
+	if l.revised > 1 || l.listed > 0 { // its record was amended, or is that of a later part, as the leg went on after all
 		s.legCount--
 	}
 	s.legCount++

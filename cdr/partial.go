@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"slices"
 	"time"
 
 	"januscdr/janus"
@@ -30,7 +31,7 @@ const maxCuts = 1000
 
 // cutsByVolume writes a part when a report shows that the leg has carried enough since the last one.
 func (f *eventFold) cutsByVolume(l *leg) {
-	if !f.p.partials || l.ended {
+	if !f.p.partials || l.ended || !slices.Contains(f.h.legs, l) { // what may be the next one may be absorbed
 		return
 	}
 	limit := f.p.terms(f.em, f.h.plugin).Partial.Volume
