@@ -120,10 +120,11 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 
 	s.emitted, s.cut = true, s.cut || r.Truncated
 	l.revised++
-	if l.mate == SIPCall {
+	beside := l.mate != LegKindUnknown && !l.pays // parts of it that were charged were its own
+	if beside && l.mate == SIPCall {
 		t.answer = 0 // that it was up is no answer
 	}
-	p.enlist(k, l, closedLeg{id: r.CDRID, start: t.start - l.shift, answer: t.answer, end: t.end.time, basis: basis, beside: l.mate != LegKindUnknown})
+	p.enlist(k, l, closedLeg{id: r.CDRID, start: t.start - l.shift, answer: t.answer, end: t.end.time, basis: basis, beside: beside})
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
 	h.reportedLeg(l, t.end.time, k.em.timeline.shift)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })

@@ -31,7 +31,8 @@ const maxCuts = 1000
 
 // cutsByVolume writes a part when a report shows that the leg has carried enough since the last one.
 func (f *eventFold) cutsByVolume(l *leg) {
-	if !f.p.partials || l.ended || !slices.Contains(f.h.legs, l) { // what may be the next one may be absorbed
+	// What was reported as a whole stays whole, and what may be the next one may be absorbed.
+	if !f.p.partials || l.ended || l.revised > 0 && l.parts == 0 || !slices.Contains(f.h.legs, l) {
 		return
 	}
 	limit := f.p.terms(f.em, f.h.plugin).Partial.Volume

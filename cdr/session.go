@@ -70,7 +70,7 @@ func (f *eventFold) session() {
 func (f *eventFold) created(b *janus.SessionCreated) {
 	s := f.s
 	//mutant:late-created
-	if s.basis == FirstEvent && !s.emitted {
+	if s.basis == FirstEvent && !s.emitted && s.revised == 0 {
 		s.basis, s.incarnation, s.shift = Created, f.raw, f.em.timeline.shift
 		//mutant:late-created-told
 		if s.events > 1 {
