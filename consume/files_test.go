@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,19 +170,7 @@ func TestOfTwoWritersOfOneFolderOneEnds(t *testing.T) {
 	c := newCluster(t)
 	c.produce(100)
 	k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "jsonl", Place: t.TempDir(), Records: 50}
-	zombie := k.start(t)
-	if said := <-zombie.said; said != "ready" {
-		t.Fatalf("it said %q\n%s", said, zombie.log)
-	}
-	zombie.signal(t, syscall.SIGSTOP)
-	c.produce(300)
-	k.fill(t)
-	zombie.signal(t, syscall.SIGCONT)
-	c.produce(300)
-	if said := <-zombie.said; !strings.Contains(said, consume.ErrFenced.Error()) {
-		t.Errorf("it said %q", said)
-	}
-	k.fill(t)
+	k.wakesFenced(t, c)
 	same(t, k.ids(t), c.ids())
 	k.verified(t)
 }

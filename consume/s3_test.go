@@ -13,7 +13,6 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -172,19 +171,7 @@ func TestAWriterOfABucketThatWakesUpDoesNoHarm(t *testing.T) {
 	c, d := newCluster(t), newDepot(t)
 	c.produce(200)
 	k := d.task(c)
-	zombie := k.start(t)
-	if said := <-zombie.said; said != "ready" {
-		t.Fatalf("it said %q\n%s", said, zombie.log)
-	}
-	zombie.signal(t, syscall.SIGSTOP)
-	c.produce(300)
-	k.fill(t)
-	zombie.signal(t, syscall.SIGCONT)
-	c.produce(300)
-	if said := <-zombie.said; !strings.Contains(said, consume.ErrFenced.Error()) {
-		t.Errorf("it said %q", said)
-	}
-	k.fill(t)
+	k.wakesFenced(t, c)
 	same(t, d.ids(t), c.ids())
 	k.verified(t)
 }

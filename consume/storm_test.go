@@ -141,6 +141,24 @@ type process struct {
 	log   *strings.Builder
 }
 
+// wakesFenced stops a sink, lets another one go on, and expects of the first one, woken, that it finds that and ends.
+func (k task) wakesFenced(t *testing.T, c *cluster) {
+	t.Helper()
+	zombie := k.start(t)
+	if said := <-zombie.said; said != "ready" {
+		t.Fatalf("it said %q\n%s", said, zombie.log)
+	}
+	zombie.signal(t, syscall.SIGSTOP)
+	c.produce(300)
+	k.fill(t)
+	zombie.signal(t, syscall.SIGCONT)
+	c.produce(300)
+	if said := <-zombie.said; !strings.Contains(said, consume.ErrFenced.Error()) {
+		t.Errorf("it said %q", said)
+	}
+	k.fill(t)
+}
+
 func (k task) start(t testing.TB) *process {
 	t.Helper()
 	text, err := json.Marshal(k)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -197,19 +196,7 @@ func TestOfTwoThatCopyToOneTopicNoneGoesOn(t *testing.T) {
 	c := newCluster(t)
 	k := c.copied()
 	c.produce(100)
-	zombie := k.start(t)
-	if said := <-zombie.said; said != "ready" {
-		t.Fatalf("it said %q\n%s", said, zombie.log)
-	}
-	zombie.signal(t, syscall.SIGSTOP)
-	c.produce(300)
-	k.fill(t)
-	zombie.signal(t, syscall.SIGCONT)
-	c.produce(300)
-	if said := <-zombie.said; !strings.Contains(said, consume.ErrFenced.Error()) {
-		t.Errorf("it said %q", said)
-	}
-	k.fill(t)
+	k.wakesFenced(t, c)
 	c.copiesAre(c.copyTopic, every)
 }
 

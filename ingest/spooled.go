@@ -34,7 +34,8 @@ var errNotSpooled = errors.New("the spool did not take it")
 type spooledPublisher struct {
 	kafka    *KafkaPublisher
 	options  spool.Options
-	patience time.Duration
+	patience time.Duration // with Kafka, before a batch goes to the spool
+	holding  time.Duration // of new batches at most, while the last of the spool goes to Kafka
 	prepared chan struct{} // closed when Kafka was there and its topics are checked
 	spool    *spool.Spool  // from open on
 	opened   atomic.Bool   // spool may be read by those who ask for numbers
@@ -47,7 +48,7 @@ type spooledPublisher struct {
 
 func newSpooledPublisher(kafka *KafkaPublisher, o Options) *spooledPublisher {
 	p := &spooledPublisher{kafka: kafka, options: *o.Spool, patience: min(kafkaPatience, o.Delivery/4),
-		prepared: make(chan struct{}), log: o.Log}
+		holding: handOverTime, prepared: make(chan struct{}), log: o.Log}
 	p.options.Log = o.Log
 	return p
 }
@@ -188,7 +189,7 @@ func (p *spooledPublisher) forward(ctx context.Context) {
 func (p *spooledPublisher) handOver(ctx context.Context) (*Batch, spool.Position) {
 	p.gate.Lock()
 	defer p.gate.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, handOverTime)
+	ctx, cancel := context.WithTimeout(ctx, p.holding)
 	defer cancel()
 	for !p.spool.Empty() {
 		entries, after, err := p.spool.Next(ctx, forwardEntries, forwardBytes)
