@@ -269,8 +269,8 @@ func (b *budget) serve() {
 	}
 }
 
-// collect cuts bodies until what they give back is enough for one that waits: large ones first, then those of
-// strangers, then the youngest.
+// collect cuts bodies that would be served later, until what they give back is enough for one that waits: the last of the
+// order first.
 func (b *budget) collect(w *claim, bound broken) {
 	missing := bound.over
 	var payers []*claim
@@ -279,25 +279,11 @@ func (b *budget) collect(w *claim, bound broken) {
 		case c == w || c.held == 0 || !bound.of(c):
 		case c.isLost:
 			missing -= c.held // on its way
-		case c.arriving && paysFor(c, w):
+		case c.arriving && inOrder(w, c) < 0:
 			payers = append(payers, c)
 		}
 	}
-	slices.SortFunc(payers, func(a, b *claim) int {
-		switch {
-		case a.isLarge() != b.isLarge():
-			if a.isLarge() {
-				return -1
-			}
-			return 1
-		case a.of.known != b.of.known:
-			if b.of.known {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(b.age, a.age)
-	})
+	slices.SortFunc(payers, func(x, y *claim) int { return inOrder(y, x) })
 	for _, c := range payers {
 		if missing <= 0 {
 			return
@@ -307,15 +293,4 @@ func (b *budget) collect(w *claim, bound broken) {
 		close(c.lost)
 		c.cut()
 	}
-}
-
-// paysFor tells whether a body is cut when another one needs its room.
-func paysFor(c, w *claim) bool {
-	switch {
-	case c.isLarge() != w.isLarge():
-		return c.isLarge()
-	case c.of.known != w.of.known:
-		return w.of.known
-	}
-	return c.age > w.age
 }
