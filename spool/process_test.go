@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"januscdr/internal/fixtures/smalldisk"
 )
 
 // childDir is set for a process that a test has started: it appends to the spool there until it is killed, and prints
@@ -119,21 +121,8 @@ func TestWhatAProcessHadAnsweredIsThereAfterKill9(t *testing.T) {
 	}
 }
 
-// unwritable makes a directory that nobody can write to, root either, or skips the test.
-func unwritable(t *testing.T, dir string) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		remountReadOnly(t, dir)
-		return
-	}
-	if err := os.Chmod(dir, 0o550); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Chmod(dir, 0o750) })
-}
-
 func TestADiskThatBecameReadOnlyCanStillBeRead(t *testing.T) {
-	dir := smallDisk(t, 4<<20)
+	dir := smalldisk.New(t, 4<<20)
 	s := mustOpen(t, Options{Dir: dir})
 	for n := range 10 {
 		if err := s.Append(t.Context(), numbered(n)); err != nil {
@@ -144,7 +133,7 @@ func TestADiskThatBecameReadOnlyCanStillBeRead(t *testing.T) {
 		t.Errorf("a disk that can be written: %v", err)
 	}
 	s.Close()
-	unwritable(t, dir)
+	smalldisk.ReadOnly(t, dir)
 	s = mustOpen(t, Options{Dir: dir})
 	defer s.Close()
 	if err := s.Append(t.Context(), numbered(10)); err == nil || errors.Is(err, ErrFull) {
@@ -166,10 +155,7 @@ func TestADiskThatBecameReadOnlyCanStillBeRead(t *testing.T) {
 }
 
 func TestAFullDiskOfTheSystemRefuses(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make a disk small enough to fill")
-	}
-	dir := smallDisk(t, 256<<10)
+	dir := smalldisk.New(t, 256<<10)
 	s := mustOpen(t, Options{Dir: dir, SegmentBytes: 64 << 10})
 	taken, err := fillUp(t, s)
 	if !errors.Is(err, ErrFull) {

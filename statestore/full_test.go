@@ -1,47 +1,15 @@
-//go:build linux
-
 package statestore
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
+
+	"januscdr/internal/fixtures/smalldisk"
 )
-
-// smallDisk is a disk of its own, if the test may have one.
-func smallDisk(t *testing.T, bytes int) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("januscdr-test", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
-		t.Skipf("no disk of its own: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir
-}
-
-// fill writes until the disk takes nothing more.
-func fill(t *testing.T, dir string) (name string) {
-	t.Helper()
-	name = filepath.Join(dir, "filler")
-	file, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if _, err := io.Copy(file, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is filled, and says %v", err)
-	}
-	return name
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // remember tells a store 200 states, by a number.
 func remember(s *Store, n int) error {
@@ -60,8 +28,8 @@ func TestADiskThatIsFullToTheBrimEndsAStoreAndNotTheProcess(t *testing.T) {
 }
 
 func closeOnAFullDisk(t *testing.T, write bool) {
-	disk := smallDisk(t, 64<<20)
-	o := Options{Dir: filepath.Join(disk, "store"), MinFree: 8 << 20}
+	small := smalldisk.New(t, 64<<20)
+	o := Options{Dir: filepath.Join(small, "store"), MinFree: 8 << 20}
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +42,7 @@ func closeOnAFullDisk(t *testing.T, write bool) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	filler := fill(t, disk)
+	filler := smalldisk.Fill(t, small)
 	if write {
 		for limit := time.Now().Add(20 * time.Second); err == nil && time.Now().Before(limit); {
 			err = remember(s, 100)

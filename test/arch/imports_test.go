@@ -34,8 +34,8 @@ var rooms = []room{
 	{name: "internal/spelling", libs: []string{}, pure: true},
 	{name: "explain", rooms: []string{"janus", "cdr", "avro", "internal/spelling"},
 		tests: []string{"internal/fixtures/script"}, libs: []string{}, pure: true},
-	{name: "statestore"},
-	{name: "spool"},
+	{name: "statestore", tests: []string{"internal/fixtures/smalldisk"}},
+	{name: "spool", tests: []string{"internal/fixtures/smalldisk"}},
 	{name: "kafka/embedded", tests: []string{"kafka"}},
 	{name: "kafka/inspect", rooms: []string{"kafka"}, tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
 	{name: "kafka", tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
@@ -61,6 +61,7 @@ var rooms = []room{
 	{name: "internal/fixtures/traffic", rooms: []string{"internal/fixtures/recordings"}, tests: []string{"janus"}},
 	{name: "internal/fixtures/broker", rooms: []string{"kafka", "kafka/embedded"}},
 	{name: "internal/fixtures/mutants", libs: []string{}},
+	{name: "internal/fixtures/smalldisk", libs: []string{}},
 	{name: "internal/fixtures/queues", libs: []string{}},
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline", "internal/fixtures/broker"}},
 

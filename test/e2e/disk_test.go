@@ -1,46 +1,29 @@
-//go:build linux
-
 package e2e
 
 import (
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"januscdr/internal/fixtures/smalldisk"
 )
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestAFullDiskEndsAProcessorInOrderAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := syscall.Mount("januscdr-test", disk, "tmpfs", 0, "size=160m"); err != nil {
-		t.Skipf("no disk of its own: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	small := smalldisk.New(t, 160<<20)
 	s := newSite(t)
 	ingest, processor := s.ingest(t).start(t), s.processor(t, "cdr-1")
-	processor.settings["STATE_DIR"] = filepath.Join(disk, "state")
+	processor.settings["STATE_DIR"] = filepath.Join(small, "state")
 	processor.start(t)
 	play(t, ingest.url(), "1.1-a_echotest", nil)
 	want := recordsOfFile(t, "1.1-a_echotest")
 	s.emitted(t, len(want))
 
-	filler, err := os.Create(filepath.Join(disk, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(filler, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is filled, and says %v", err)
-	}
-	filler.Close()
+	filler := smalldisk.Fill(t, small)
 	play(t, ingest.url(), "1.1-f_sip", nil)
 	select {
 	case <-processor.done:
@@ -57,7 +40,7 @@ func TestAFullDiskEndsAProcessorInOrderAndLosesNothing(t *testing.T) {
 		t.Errorf("its last words are %s", last)
 	}
 
-	if err := os.Remove(filler.Name()); err != nil {
+	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	processor.start(t)
