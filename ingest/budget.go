@@ -269,8 +269,8 @@ func (b *budget) serve() {
 	}
 }
 
-// collect cuts bodies that would be served later, until what they give back is enough for one that waits: the last of the
-// order first.
+// collect cuts bodies that would be served later, until what they give back is enough for one that waits: the last of
+// the order first.
 func (b *budget) collect(w *claim, bound broken) {
 	missing := bound.over
 	var payers []*claim
