@@ -147,23 +147,26 @@ func TestTheBoundsHoldWhateverComes(t *testing.T) {
 func TestBodiesThatGrowDoNotBlockEachOther(t *testing.T) {
 	const limit, growing = 1 << 20, 8
 	s := open(t, func(o *Options) {
-		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, 2*time.Second
+		o.BodyLimit, o.EventLimit, o.InflightMax, o.Delivery = limit, limit, 2*limit, 5*time.Second
 	})
 	body := attached(1, 1) + strings.Repeat(" ", limit-len(attached(1, 1)))
 	const begun = limit / 4 // where each needs more, and all together have all
 	var answered atomic.Int64
 	var senders sync.WaitGroup
+	all := make(chan struct{}) // have begun
 	for range growing {
 		conn := s.dial(fmt.Sprintf("POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
 			limit, body[:begun]))
 		senders.Go(func() {
-			s.until("all have begun", func() bool { return s.count("inflight_bytes", "") >= 2*limit-begun })
+			<-all
 			io.WriteString(conn, body[begun:])
 			if said, _ := io.ReadAll(conn); strings.HasPrefix(string(said), "HTTP/1.1 200 ") {
 				answered.Add(1)
 			}
 		})
 	}
+	s.until("all have begun", func() bool { return s.count("inflight_bytes", "") >= 2*limit-begun })
+	close(all) // once for all: the first that gets through makes room
 	s.until("one gets through", func() bool { return s.count("bodies_total", "acknowledged") > 0 })
 	senders.Wait()
 	if answered.Load() == 0 {
