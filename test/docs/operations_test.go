@@ -3,6 +3,7 @@ package docs
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -159,6 +160,39 @@ func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
 	}
 	if seen < 10 {
 		t.Errorf("only %d metrics were found: the pattern of this test is broken", seen)
+	}
+}
+
+// What an operator must hear of at the first time has an alert.
+func TestCountersThatShouldStayAtNothingHaveAnAlert(t *testing.T) {
+	rules, rows := read(t, "alerts.yaml"), 0
+	for line := range strings.Lines(read(t, "operations.md")) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || !strings.HasPrefix(strings.TrimSpace(cells[3]), "any") {
+			continue
+		}
+		for _, name := range metricName.FindAllString(cells[1], -1) {
+			rows++
+			if strings.HasSuffix(name, "_total") && !strings.Contains(rules, name+"[") && !strings.Contains(rules, name+"{") {
+				t.Errorf("docs/operations.md wants an alert at any %s, and docs/alerts.yaml has none", name)
+			}
+		}
+	}
+	if rows < 10 {
+		t.Errorf("only %d counters were found: the pattern of this test is broken", rows)
+	}
+}
+
+// With JANUSCDR_PROMTOOL, the rules are tried on series of a story.
+func TestAlertsFireWhenTheyShould(t *testing.T) {
+	promtool := os.Getenv("JANUSCDR_PROMTOOL")
+	if promtool == "" {
+		t.Skip("JANUSCDR_PROMTOOL names no promtool")
+	}
+	try := exec.CommandContext(t.Context(), promtool, "test", "rules", filepath.Join("testdata", "alerts.yaml"))
+	out, err := try.CombinedOutput()
+	if err != nil {
+		t.Errorf("promtool: %v\n%s", err, out)
 	}
 }
 
