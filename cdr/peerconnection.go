@@ -222,7 +222,7 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 			l.answeredBy(b, t)
 		}
 		pc.remember(originOf(b.SDP), b.FromClient)
-		pc.acted = pc.acted || !b.FromClient
+		pc.acted, pc.asked = pc.acted || !b.FromClient, b.Offer
 		if f.h.plugin == janus.PluginVideoCall && b.Offer && !b.FromClient {
 			f.rings(pc)
 		}

@@ -245,8 +245,13 @@ func (f *eventFold) surely(old *leg, begun bool) janus.Micros {
 		sure = max(sure, pc.up, pc.secured, pc.evidence, pc.reported)
 	}
 	at := pc.questioned(f.t)
-	if at == 0 && pc.thin() {
+	switch {
+	case at != 0:
+	case pc.thin():
 		at = max(pc.start, pc.up)
+	//mutant:first-report-of-the-next
+	case pc.reports > 0 && least(pc.cadence, f.s.period) == 0 && f.t-pc.reported < pc.gap: // what was lost lies before them
+		at = pc.gapFrom
 	}
 	//mutant:hole-before-the-next-call
 	if begun && at != 0 {

@@ -160,6 +160,7 @@ type leg struct {
 	offerTime janus.Micros
 	gathered  bool         // ICE gathering was seen: what comes first where jsep events are not sent
 	answered  janus.Micros // first answer to an offer
+	asked     bool         // the last SDP of it was an offer
 	acted     bool         // something of Janus' side of the PeerConnection was seen
 	step      setupStep    // how far the PeerConnection had come, by what was seen
 	stepTime  janus.Micros // when it came there
@@ -571,6 +572,7 @@ func (l *leg) evidenceFields(c *codec) {
 	num(c, 103, &l.listed)
 	flag(c, 104, &l.cut)
 	num(c, 105, &l.answered)
+	flag(c, 106, &l.asked)
 }
 
 func (s *stream) fields(c *codec) {

@@ -134,6 +134,9 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 			f.foreign(pc)
 		}
 		return ofEither
+	//mutant:answer-to-nothing
+	case !b.Offer && !pc.asked && !same && pc.longUp(f.t):
+		return ofEither // its offer was lost, which may have been the next one's
 	case !b.Offer:
 		return ofThis
 	case pc.offer == 0 && pc.step <= stepGathering && !pc.connected():
@@ -227,6 +230,7 @@ func (l *leg) absorb() {
 	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
 	l.life, l.lifeClock = max(l.life, n.life), max(l.lifeClock, n.lifeClock)
 	l.gathered, l.acted, l.answered = l.gathered || n.gathered, l.acted || n.acted, cmp.Or(l.answered, n.answered)
+	l.asked = n.asked || l.asked && n.answered == 0
 	if n.step > l.step {
 		l.step, l.stepTime = n.step, n.stepTime
 	}
