@@ -99,7 +99,12 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		}
 		return ofThis
 	case *janus.MediaState:
-		if s := pc.medium(b); s != nil && s.receiving && b.Receiving && t > pc.life {
+		s := pc.medium(b)
+		//mutant:another-medium
+		if s == nil && b.Receiving && pc.longUp(t) {
+			return ofEither // one that was offered before may begin to flow late
+		}
+		if s != nil && s.receiving && b.Receiving && t > pc.life {
 			return ofEither // it is told when it begins, and when it goes on after a pause
 		}
 	case *janus.MediaReport:
