@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -221,30 +220,15 @@ func (s *site) resetPeak() {
 
 // metrics are all that ingest tells, by name and labels.
 func (s *site) metrics(ctx context.Context) (map[string]float64, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.ingest.Admin+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	client := http.Client{Timeout: answerTime}
-	answer, err := client.Do(r)
+	all, err := s.ingest.Metrics(ctx)
 	if err != nil {
 		select {
 		case died := <-s.died:
 			return nil, fmt.Errorf("ingest ended: %w, see %s", died, s.ingest.Log)
 		default:
-			return nil, err
 		}
 	}
-	defer answer.Body.Close()
-	all := map[string]float64{}
-	lines := bufio.NewScanner(answer.Body)
-	for lines.Scan() {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if number, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			all[name] = number
-		}
-	}
-	return all, lines.Err()
+	return all, err
 }
 
 // refusals are the bodies that ingest did not take, by reason, and the connections that it ended.
