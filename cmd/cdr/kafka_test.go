@@ -20,6 +20,7 @@ import (
 	"januscdr/internal/fixtures/recordings"
 	"januscdr/janus"
 	"januscdr/kafka"
+	"januscdr/kafka/embedded"
 )
 
 // patience is how long a test waits for what must come.
@@ -30,6 +31,7 @@ type site struct {
 	began   time.Time // when everything happens, however slow the machine is
 	t       *testing.T
 	ctx     context.Context
+	broker  *embedded.Broker
 	address string
 	environ []string
 }
@@ -39,8 +41,9 @@ func newSite(t *testing.T) *site {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	t.Chdir(t.TempDir())
-	address := broker.Start(t).Addrs()[0]
-	return &site{began: time.Now(), t: t, ctx: ctx, address: address, environ: []string{
+	b := broker.Start(t)
+	address := b.Addrs()[0]
+	return &site{began: time.Now(), t: t, ctx: ctx, broker: b, address: address, environ: []string{
 		"JANUSCDR_KAFKA_BROKERS=" + address, "JANUSCDR_TOPICS_PARTITIONS=2", "JANUSCDR_TOPICS_REPLICATION=1",
 		"JANUSCDR_INSTANCE=test", "JANUSCDR_WORKERS=1", "JANUSCDR_COMMIT_INTERVAL=20ms", "JANUSCDR_POLICY_GRACE=100ms",
 	}}

@@ -81,7 +81,8 @@ func (s *site) amend() (made int) {
 		}
 		for range 1 + i%2 {
 			r.Supersedes, r.ChangeKind, r.Revision = r.RecordID.String(), cdr.Amendment, r.Revision+1
-			r.RecordID[0], r.Duration = r.RecordID[0]+1, r.Duration-r.Duration/3
+			less := r.Duration / 3
+			r.RecordID[0], r.Duration, r.CumulativeDuration = r.RecordID[0]+1, r.Duration-less, r.CumulativeDuration-less
 			value, err := avro.Encode(&r)
 			if err != nil {
 				s.t.Fatal(err)
