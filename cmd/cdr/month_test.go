@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,6 +76,10 @@ func (s *site) amend() (made int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	var head []byte // framing, as those before have it
+	for _, values := range s.uncommitted("janus.cdr") {
+		head = values[0][:len(values[0])-len(avro.Body(values[0]))]
+	}
 	for i, r := range all {
 		if !r.Chargeable || i%3 != 0 {
 			continue
@@ -87,7 +92,8 @@ func (s *site) amend() (made int) {
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.produce(&kgo.Record{Topic: "janus.cdr", Key: []byte(r.SessionID), Value: value})
+			s.produce(&kgo.Record{Topic: "janus.cdr", Key: []byte(r.SessionID), Value: append(slices.Clone(head),
+				avro.Body(value)...), Headers: []kgo.RecordHeader{{Key: kafka.HeaderSchema, Value: []byte(avro.Fingerprint())}}})
 			made++
 		}
 	}
