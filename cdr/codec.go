@@ -11,7 +11,11 @@ import (
 //
 //	1  a session with all its handles and legs is one state: it is read, and written in version 2
 //	2  the session, each of its handles, and parts of the list of its closed legs
-const stateVersion = 2
+//	3  a position beyond which something was told, which a program of version 2 would tell again; nothing else has it
+const (
+	stateVersion  = 2
+	newestVersion = 3
+)
 
 // ErrStateVersion is what an error of Open wraps when a state was written by a program of another version of states.
 var ErrStateVersion = errors.New("state is of another version")
@@ -170,8 +174,12 @@ func one(c *codec, tag int, fields func(*codec)) {
 
 // encode appends what fields writes.
 func encode(dst []byte, fields func(*codec)) []byte {
-	c := codec{buf: dst, version: stateVersion}
-	v := int64(stateVersion)
+	return encodeAs(stateVersion, dst, fields)
+}
+
+// encodeAs writes a version.
+func encodeAs(v int64, dst []byte, fields func(*codec)) []byte {
+	c := codec{buf: dst, version: v}
 	num(&c, 1, &v)
 	fields(&c)
 	return c.buf
@@ -194,8 +202,8 @@ func decode(b []byte, fields func(*codec)) error {
 	if c.err == nil && v < 1 {
 		return fmt.Errorf("state has version %d, which no program writes: what kept it has torn it", v)
 	}
-	if c.version = v; c.err == nil && v > stateVersion {
-		return fmt.Errorf("%w: it has %d, this program knows %d", ErrStateVersion, v, stateVersion)
+	if c.version = v; c.err == nil && v > newestVersion {
+		return fmt.Errorf("%w: it has %d, this program knows %d", ErrStateVersion, v, newestVersion)
 	}
 	fields(&c)
 	if c.err == nil {

@@ -315,9 +315,13 @@ func (r *Record) setConfidence(cut bool) {
 	}
 }
 
-// emit numbers a record and hands it to the step.
+// emit numbers a record and hands it to the step, if it is not out already.
 func (p *Partition) emit(r *Record) {
 	r.RecordID = recordID(r.CDRID, r.RecordSequenceNumber, r.Revision)
+	//mutant:told-once
+	if p.ahead.told(r.RecordID) {
+		return
+	}
 	r.LocalRecordSequenceNumber = p.pos.local
 	p.pos.local++
 	p.step.Records = append(p.step.Records, *r)

@@ -42,7 +42,8 @@ type Step struct {
 	Records []Record // in the order in which they were concluded
 	Parked  []Parked // in the order of their offsets
 	Changes []Change // states in key order, and the position as the last one; empty when nothing moved
-	Next    int64    // the next input offset to process; 0 when nothing moved
+	Next    int64    // the input offset up to which all of it is in this Step or one before; 0 when nothing moved
+	Lags    bool     // it was told: of the Changes there is the position only, see Tell
 }
 
 // Source names the partition, for the lineage in the records.
@@ -67,6 +68,8 @@ type Due struct {
 //  3. takes a Step, now and then, and makes all of it durable at once, with Next;
 //  4. says Committed, and goes on with 2.
 //
+// Between two Steps it may Tell what the world waits for, and leave the states for later.
+//
 // Where 3 fails, the partition is dropped and another one opened. Fold is such a host, in memory.
 type Partition struct {
 	policy Policy
@@ -76,6 +79,7 @@ type Partition struct {
 	window *window
 
 	pos            position
+	ahead          ahead
 	started        bool // a position is known
 	moved          bool // a record was folded since the last step
 	index          index
@@ -136,6 +140,7 @@ func Open(policy Policy, source Source, states States) (*Partition, error) {
 			return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
 		}
 		p.started = true
+		p.ahead.open(&p.pos)
 	}
 	err = states.Scan([]byte(emitterPrefix), func(key, value []byte) error {
 		var e emitter
@@ -289,6 +294,10 @@ func (p *Partition) apply(in Input) error {
 }
 
 func (p *Partition) park(in Input, reason string) {
+	//mutant:parked-once
+	if in.Offset < p.ahead.next {
+		return
+	}
 	in.Key, in.Value = bytes.Clone(in.Key), bytes.Clone(in.Value)
 	p.step.Parked = append(p.step.Parked, Parked{Input: in, Reason: reason})
 	p.pending += len(in.Value) + 200
@@ -325,8 +334,9 @@ func (p *Partition) Step() Step {
 	p.index.used(p.stepKeys...)
 	p.stepKeys = p.stepKeys[:0]
 	slices.SortFunc(step.Changes, func(a, b Change) int { return bytes.Compare(a.Key, b.Key) })
-	step.Changes = append(step.Changes, Change{Key: []byte(positionKey), Value: encode(nil, p.pos.fields)})
-	step.Next = p.pos.next
+	position := p.ahead.step(p.pos)
+	step.Changes = append(step.Changes, Change{Key: []byte(positionKey), Value: position.encode()})
+	step.Next = max(p.pos.next, position.told.next)
 	return step
 }
 

@@ -635,19 +635,22 @@ type position struct {
 	next  int64 // next input offset
 	clock clock
 	local int64 // local_record_sequence_number of the next record
+	told  told
 }
 
 func (p *position) fields(c *codec) {
 	num(c, 2, &p.next)
 	one(c, 3, p.clock.fields)
 	num(c, 4, &p.local)
+	p.told.fields(c)
 }
 
-// PositionOf reads the state of a partition that says how far the fold has come: the next offset to read.
-func PositionOf(value []byte) (next int64, err error) {
+// PositionOf reads the state of a partition that says how far the fold has come: the next offset to read, and the one up
+// to which records are out, which is not before it.
+func PositionOf(value []byte) (next, told int64, err error) {
 	var p position
 	err = decode(value, p.fields)
-	return p.next, err
+	return p.next, max(p.next, p.told.next), err
 }
 
 // The keys of states: a kind byte, then the length-prefixed emitter, then the session id.

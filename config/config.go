@@ -25,6 +25,7 @@ type Config struct {
 	CommitInterval     time.Duration // time between commits
 	CommitBacklog      time.Duration // time between commits while there is a backlog
 	CommitBytes        Size          // of a worker, after which it commits sooner
+	ChangelogLag       time.Duration // how long states may lag behind records
 	TransactionTimeout time.Duration // after this the brokers abort a transaction
 	SessionTimeout     time.Duration // after this the group takes a silent worker for dead
 

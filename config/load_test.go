@@ -56,7 +56,7 @@ func TestWithoutAnythingSaidTheDefaultsAreThoseOfTheDesign(t *testing.T) {
 			Replication:     -1,
 			RetentionEvents: 7 * 24 * time.Hour, RetentionCDR: 90 * 24 * time.Hour, RetentionDLQ: 90 * 24 * time.Hour},
 		Group: "januscdr", Instance: host, Workers: runtime.GOMAXPROCS(0), StateDir: "januscdr-data", StateMinFree: 64 << 20,
-		CommitInterval: 200 * time.Millisecond, CommitBacklog: time.Second, CommitBytes: 16 << 20,
+		CommitInterval: 200 * time.Millisecond, CommitBacklog: time.Second, CommitBytes: 16 << 20, ChangelogLag: time.Second,
 		TransactionTimeout: 10 * time.Second, SessionTimeout: 30 * time.Second,
 		Policy: Policy{Grace: 5 * time.Second, LegSilence: time.Hour, LegSilenceWithoutStatistics: 24 * time.Hour,
 			EmitterSilence: 25 * time.Hour, SessionSilence: 168 * time.Hour, StubRetention: 10 * time.Minute, Address: "emit",

@@ -71,6 +71,7 @@ state_min_free: 64MiB # default
 commit_interval: 200ms # default
 commit_backlog: 1s # default
 commit_bytes: 16MiB # default
+changelog_lag: 1s # default
 transaction_timeout: 10s # default
 session_timeout: 30s # default
 

@@ -162,6 +162,11 @@ var table = []*key{
 			"written once a transaction, so fewer cost less"},
 	{name: "commit_bytes", def: "16MiB", min: 64 << 10, max: 1 << 30, at: func(c *Config) any { return &c.CommitBytes },
 		about: "a worker commits sooner when so much has been collected; it bounds the memory and the size of a transaction"},
+	{name: "changelog_lag", def: "1s", max: 60 * sec,
+		at: func(c *Config) any { return &c.ChangelogLag },
+		about: "for how long the states in the changelog may lag behind the records that are out; who takes over folds the " +
+			"events between again. Longer costs less, 0 writes states with each transaction. While a worker is far behind it " +
+			"is longer in the ratio of commit_backlog to commit_interval"},
 	{name: "transaction_timeout", def: "10s", min: sec, max: 900 * sec,
 		at:    func(c *Config) any { return &c.TransactionTimeout },
 		about: "the brokers abort a transaction that is open for longer; readers wait this long after a crash"},

@@ -41,14 +41,14 @@ func Barrier(r *kgo.Record) (worker string, ok bool) {
 	return string(r.Value), isBarrier(r.Key)
 }
 
-// Position tells whether a record of the changelog says how far the fold has come, and how far: the next offset of the
-// event log.
-func Position(r *kgo.Record) (next int64, ok bool, err error) {
+// Position tells whether a record of the changelog says how far the fold has come, and how far: the offset of the event
+// log up to which its records are out. The states may lag behind that.
+func Position(r *kgo.Record) (told int64, ok bool, err error) {
 	if !isPosition(r.Key) || r.Value == nil {
 		return 0, false, nil
 	}
-	next, err = cdr.PositionOf(r.Value)
-	return next, true, err
+	_, told, err = cdr.PositionOf(r.Value)
+	return told, true, err
 }
 
 // checkpoint is what the state store keeps for us: up to where in the changelog it is told, in which of its histories,

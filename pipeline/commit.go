@@ -83,7 +83,9 @@ type taskCommit struct {
 
 // commit lets the world see what the tasks have folded, then remembers it. The order is the meaning:
 //
-//	encode records, parked events and states of all tasks    so that nothing in the transaction waits for us
+//	encode records, parked events and states of all tasks    so that nothing in the transaction waits for us; the
+//	                                                         states of a task that lags not at all, nor the task where
+//	                                                         it has nothing to tell
 //	begin
 //	produce them, the position of each task as its last state
 //	flush; is one not acknowledged: abort                    since the client would commit the rest without it
@@ -156,11 +158,7 @@ func (c *committer) transaction(ctx context.Context, batch []*taskCommit, record
 // gather takes the steps of the tasks and writes down all that goes out, in its order.
 func (c *committer) gather(tasks []*task) (batch []*taskCommit, records []*kgo.Record, err error) {
 	for _, t := range tasks {
-		if !t.dirty {
-			continue
-		}
-		t.dirty = false
-		step := t.fold.Step()
+		step := t.step()
 		if len(step.Changes) == 0 {
 			continue
 		}
@@ -296,7 +294,10 @@ func (c *committer) applyCommitted(batch []*taskCommit) error {
 			return fmt.Errorf("partition %d is committed up to %d, but cannot be remembered: %w", t.partition, tc.step.Next, err)
 		}
 		c.hooks.at(AfterRemember)
-		t.fold.Committed()
+		if !tc.step.Lags {
+			t.fold.Committed()
+			t.unwritten = time.Time{}
+		}
 		t.changelog.next, t.changelog.epoch, t.positionKey = at.next, at.epoch, tc.position.Key
 		t.due = t.fold.Due()
 		m.emitted(tc.step.Records)

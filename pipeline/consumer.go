@@ -21,9 +21,9 @@ const (
 	restoreTries = 10
 )
 
-// consumer is a worker while one client lives: the tasks of the partitions it was assigned, and what is folded in them
-// and not committed. It belongs to the goroutine of the worker; nobody else touches its tasks. When the client goes,
-// all of this goes.
+// consumer is a worker while one client lives: the tasks of the partitions it was assigned, and what is folded in
+// them and not committed. It belongs to the goroutine of the worker; nobody else touches its tasks. When the client
+// goes, all of this goes.
 type consumer struct {
 	*worker
 	client    *kgo.Client
@@ -74,6 +74,7 @@ func (c *consumer) pollOnce(ctx context.Context) error {
 	//mutant:tick
 	c.appendTicks(ctx, now)
 	if c.commitDue(now) {
+		c.chooseLag(now)
 		if err := c.commitThenRewrite(ctx); err != nil {
 			return err
 		}
@@ -86,8 +87,12 @@ func (c *consumer) pollOnce(ctx context.Context) error {
 	return nil
 }
 
-// commitDue tells whether what is folded goes out now: it is time, or enough, or the client waits to tell us of a move.
+// commitDue tells whether what is folded goes out now: it is time, or enough, or the client waits to tell us of a
+// move, or states have lagged for long enough.
 func (c *consumer) commitDue(now time.Time) bool {
+	if at, wanted := c.statesAt(); wanted && !now.Before(at) {
+		return true
+	}
 	return !c.since.IsZero() &&
 		(!now.Before(c.commitAt()) || c.pending() >= c.commitBytes || c.member.inbox.rebalanceWaiting())
 }
@@ -98,11 +103,15 @@ const backlog = 20_000
 
 // commitAt is when what is folded goes out, if it is not too much before: later, while there is a backlog.
 func (c *consumer) commitAt() time.Time {
-	wait := c.commitInterval
+	return c.since.Add(c.commitWait())
+}
+
+// commitWait is how long a transaction collects.
+func (c *consumer) commitWait() time.Duration {
 	if c.behind() > backlog {
-		wait = max(wait, c.commitBacklog)
+		return max(c.commitInterval, c.commitBacklog)
 	}
-	return c.since.Add(wait)
+	return c.commitInterval
 }
 
 // behind is how many records lie in the log beyond what is folded, as far as the last fetches told.
@@ -127,8 +136,11 @@ func (c *consumer) commitThenRewrite(ctx context.Context) error {
 
 // finish commits the work in hand.
 func (c *consumer) finish(ctx context.Context) error {
-	if c.since.IsZero() {
+	if _, lag := c.statesAt(); c.since.IsZero() && !lag {
 		return nil
+	}
+	for _, t := range c.tasks {
+		t.lags = false
 	}
 	err := c.commitThenRewrite(ctx)
 	if errors.Is(err, errUnknown) {
@@ -169,6 +181,9 @@ func (c *consumer) poll(ctx context.Context) kgo.Fetches {
 	until := now.Add(pollAtMost)
 	if !c.since.IsZero() {
 		until = c.commitAt()
+	}
+	if at, wanted := c.statesAt(); wanted {
+		until = earlier(until, at)
 	}
 	if len(c.restored) > 0 {
 		until = earlier(until, now.Add(pollHandover))
@@ -316,7 +331,7 @@ func (c *consumer) handOver() error {
 			c.waitsForOffset(t)
 			continue // the client is still asking the group for its offset, and would forget ours
 		}
-		if group, ok := c.member.inbox.groupOffset(partition); ok && group != t.fold.Next() {
+		if group, ok := c.member.inbox.groupOffset(partition); ok && group != t.fold.Told() {
 			if t.fold.Next() < 0 {
 				return fmt.Errorf("start partition %d: %w: group %s has read %s up to %d, but %s knows nothing of it, and to "+
 					"begin anew would bring out all records a second time: if that is wanted, delete the group "+
@@ -325,7 +340,7 @@ func (c *consumer) handOver() error {
 			}
 			c.metrics.mismatches.Inc()
 			c.log.Warn("the group's offset is not the position, the position counts",
-				"partition", partition, "group", group, "position", t.fold.Next())
+				"partition", partition, "group", group, "position", t.fold.Told())
 		}
 		c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: t.next()}}})
 		c.client.ResumeFetchPartitions(map[string][]int32{topic: {partition}})
@@ -337,8 +352,8 @@ func (c *consumer) handOver() error {
 	return nil
 }
 
-// waitsForOffset says that a restored task cannot begin, when that lasts: the client asks the group for an offset, and
-// the group gives none while a transaction has one in hand. One that nobody ends keeps it so for ever.
+// waitsForOffset says that a restored task cannot begin, when that lasts: the client asks the group for an offset,
+// and the group gives none while a transaction has one in hand. One that nobody ends keeps it so for ever.
 func (c *consumer) waitsForOffset(t *task) {
 	now := time.Now()
 	if t.waits.IsZero() {
@@ -415,7 +430,9 @@ func (c *consumer) fold(fetches kgo.Fetches) error {
 				c.metrics.inputs.WithLabelValues(kinds[kind]).Add(float64(n))
 			}
 		}
-		t.dirty, t.seen, t.due = true, now, t.fold.Due()
+		if t.dirty, t.seen, t.due = true, now, t.fold.Due(); t.unwritten.IsZero() {
+			t.unwritten = now
+		}
 		if c.since.IsZero() {
 			c.since = now
 		}
@@ -426,7 +443,7 @@ func (c *consumer) fold(fetches kgo.Fetches) error {
 // pending is about how many bytes the next transaction has.
 func (c *consumer) pending() (bytes int) {
 	for _, t := range c.tasks {
-		if t.dirty {
+		if t.dirty || !t.unwritten.IsZero() {
 			bytes += t.fold.Pending()
 		}
 	}

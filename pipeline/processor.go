@@ -37,6 +37,7 @@ type Options struct {
 	CommitInterval     time.Duration // 200 ms: how long a transaction collects
 	CommitBacklog      time.Duration // 1 s: the same while a worker is far behind the log; if it is longer
 	CommitBytes        int           // 16 MiB: or until so much has been collected
+	ChangelogLag       time.Duration // 0: how long the states in the changelog may lag behind the records that are out
 	TransactionTimeout time.Duration // 10 s: when the brokers give up a transaction of a dead process
 	SessionTimeout     time.Duration // 30 s: when the group gives the partitions of a dead process to others
 	RewriteAfter       int64         // 200 000 records: then an embedded broker's changelog is rewritten

@@ -280,13 +280,13 @@ func (r *restorer) checkStartOffset(ctx context.Context, t *task, log hclog.Logg
 	t.end = end
 	next := t.fold.Next()
 	switch {
-	case next < 0 || next >= start && next <= end:
-		t.start = start
-	case next > end:
+	case t.fold.Told() > end:
 		return fmt.Errorf("restore partition %d: %w: the position is %d, but %s ends at %d: "+
 			"if the topic was deleted and made again, give the changelog and the group new names, and delete the state "+
 			"directory",
-			t.partition, ErrAhead, next, topic, end)
+			t.partition, ErrAhead, t.fold.Told(), topic, end)
+	case next < 0 || next >= start:
+		t.start = start
 	case !r.acceptLoss:
 		return r.errOutOfRange(t.partition, next, start)
 	default:

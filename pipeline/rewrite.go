@@ -54,7 +54,7 @@ func (r *rewriter) rewrite(ctx context.Context, tasks []*task) error {
 }
 
 func (r *rewriter) rewriteOne(ctx context.Context, t *task) error {
-	tc := &taskCommit{task: t, step: cdr.Step{Next: t.fold.Next()}, epoch: r.epoch(t)}
+	tc := &taskCommit{task: t, step: cdr.Step{Next: t.fold.Told(), Lags: true}, epoch: r.epoch(t)}
 	var records []*kgo.Record
 	err := t.store.Scan(nil, func(key, value []byte) error {
 		record := r.state(t.partition, bytes.Clone(key), bytes.Clone(value))

@@ -60,7 +60,8 @@ func (r *run) newWorker(number int) *worker {
 	w := &worker{
 		name: name, group: o.Group, topic: o.Topics.Events, partitions: r.cluster.partitions,
 		commitInterval: o.CommitInterval, commitBacklog: o.CommitBacklog, commitBytes: o.CommitBytes,
-		log: log, metrics: r.metrics, board: board, hooks: o.hooks, classify: classify,
+		changelogLag: o.ChangelogLag,
+		log:          log, metrics: r.metrics, board: board, hooks: o.hooks, classify: classify,
 		plain: r.plain, awaitJoins: r.awaitJoins,
 		commitEnv: commitEnv{
 			name: name, group: o.Group, topics: o.Topics, cluster: r.cluster, encode: o.Encode, headers: o.Headers,

@@ -17,10 +17,13 @@ type task struct {
 	releaseSlot func() // gives the partition's slot in this process back
 	place       place  // where we were in the group when we got the partition: see ours
 
-	start   int64 // where the log began at the restore: for a fold that has no position, or one before it
-	end     int64 // end of the partition at the last fetch, -1 when not known
-	dirty   bool  // something was folded since the last commit
-	counted cdr.Counts
+	start int64 // where the log began at the restore: for a fold that has no position, or one before it
+	end   int64 // end of the partition at the last fetch, -1 when not known
+	dirty bool  // something was folded since the last commit
+	lags  bool  // the next commit may leave its states for a later one
+
+	unwritten time.Time // since when something is folded that is not in the states; zero: nothing is
+	counted   cdr.Counts
 
 	changelog   logSpan // of the changelog partition
 	positionKey []byte  // of the last position in it; nil before the first commit
@@ -44,6 +47,23 @@ type logSpan struct {
 // next is the offset to read next.
 func (t *task) next() int64 {
 	return max(t.fold.Next(), t.start)
+}
+
+// step takes what the next commit has of the task; without Changes when it has nothing.
+func (t *task) step() cdr.Step {
+	dirty := t.dirty
+	t.dirty = false
+	switch {
+	case t.lags && dirty:
+		return t.fold.Tell()
+	case !t.lags && (dirty || !t.unwritten.IsZero()):
+		step := t.fold.Step()
+		if len(step.Changes) == 0 { // all that was read was folded before
+			t.unwritten = time.Time{}
+		}
+		return step
+	}
+	return cdr.Step{}
 }
 
 // apply folds a record. An error, or a panic, means that the state is broken or the fold is: nothing that was folded

@@ -25,6 +25,7 @@ type worker struct {
 	commitInterval time.Duration
 	commitBacklog  time.Duration
 	commitBytes    int
+	changelogLag   time.Duration
 
 	member     *member
 	restorer   *restorer

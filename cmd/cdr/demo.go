@@ -157,7 +157,8 @@ func demo(ctx context.Context, o demoOptions, screen *screen) error {
 	d.processor, err = pipeline.New(pipeline.Options{
 		Kafka: d.kafka, Topics: d.topics, Group: "januscdr", Instance: "demo", Workers: 2,
 		StateDir: filepath.Join(o.dir, "state"), Policy: policy, CommitInterval: 100 * time.Millisecond,
-		Headers: pipeline.HeaderNames{Version: cli.Version(), Policy: policy.Fingerprint()}, Registerer: registry,
+		ChangelogLag: time.Second,
+		Headers:      pipeline.HeaderNames{Version: cli.Version(), Policy: policy.Fingerprint()}, Registerer: registry,
 		Log: log.Named("cdr"),
 	})
 	if err != nil {

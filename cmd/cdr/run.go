@@ -133,6 +133,7 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 		StateDir: c.StateDir, MinFree: uint64(c.StateMinFree), Policy: p,
 		Headers:        pipeline.HeaderNames{Version: cli.Version(), Policy: p.Fingerprint()},
 		CommitInterval: c.CommitInterval, CommitBacklog: c.CommitBacklog, CommitBytes: int(c.CommitBytes),
+		ChangelogLag:       c.ChangelogLag,
 		TransactionTimeout: c.TransactionTimeout,
 		SessionTimeout:     c.SessionTimeout,
 		Log:                log,

@@ -40,6 +40,7 @@ func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 		"group": "g", "instance": "i", "workers": "3", "state_dir": "d", "state_min_free": "2GiB", "commit_interval": "1s",
 		"commit_backlog":      "3s",
 		"commit_bytes":        "1MiB",
+		"changelog_lag":       "4s",
 		"transaction_timeout": "11s", "session_timeout": "31s",
 	}})
 	if err != nil {
@@ -51,7 +52,8 @@ func TestWhatTheProcessorIsToldReachesThePipeline(t *testing.T) {
 	}
 	if o.Group != "g" || o.Instance != "i" || o.Workers != 3 || o.StateDir != "d" || o.MinFree != 2<<30 ||
 		o.CommitInterval != time.Second || o.CommitBacklog != 3*time.Second ||
-		o.CommitBytes != 1<<20 || o.TransactionTimeout != 11*time.Second || o.SessionTimeout != 31*time.Second {
+		o.CommitBytes != 1<<20 || o.ChangelogLag != 4*time.Second ||
+		o.TransactionTimeout != 11*time.Second || o.SessionTimeout != 31*time.Second {
 		t.Errorf("got %+v", o)
 	}
 }

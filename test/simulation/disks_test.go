@@ -31,11 +31,6 @@ func (w *world) disks(committed map[int32]int64) {
 		return
 	}
 	for partition := range topics.Partitions {
-		want, err := fold(w.policy, partition, log[partition], committed[partition])
-		if err != nil {
-			w.fail("fold: %v", err)
-			return
-		}
 		for _, h := range w.hosts {
 			dir := filepath.Join(h.dir, topics.State, strconv.Itoa(int(partition)))
 			identity, err := os.ReadFile(filepath.Join(dir, "IDENTITY"))
@@ -57,7 +52,11 @@ func (w *world) disks(committed map[int32]int64) {
 					}
 				}
 				delete(have, "o")
-				return want.states, len(changes[partition]) > 0 && checkpoint >= changes[partition][0].Offset
+				want, err := left(w.policy, partition, log[partition], have, committed[partition])
+				if err != nil {
+					w.fail("disk of %s: %v", h.name, err)
+				}
+				return want, len(changes[partition]) > 0 && checkpoint >= changes[partition][0].Offset
 			})
 		}
 	}

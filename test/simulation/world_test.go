@@ -272,6 +272,9 @@ func (w *world) process(h *host, name, dir string) *process {
 	return p
 }
 
+// lags are for how long states may lag behind what is told, by seed.
+var lags = []time.Duration{300 * time.Millisecond, time.Second, 0, 3 * time.Second}
+
 func (w *world) launch(p *process, change ...func(*pipeline.Options)) {
 	o := pipeline.Options{
 		Kafka: w.kafka(p.line), Topics: topics, Group: group, Instance: p.host.name, Workers: p.host.workers, StateDir: p.dir,
@@ -280,6 +283,7 @@ func (w *world) launch(p *process, change ...func(*pipeline.Options)) {
 		Encode: p.encode,
 		Log:    hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: p.log}),
 	}
+	o.ChangelogLag = lags[w.seed%uint64(len(lags))]
 	o.OnCrashPoint(p.probe)
 	o.OnStoreCrashPoint(p.storeProbe)
 	if w.seed%3 == 0 {

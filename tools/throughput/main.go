@@ -40,6 +40,7 @@ var (
 	partitions = flag.Int("partitions", 12, "partitions of the topics")
 	topic      = flag.String("topic", "", "events that are there already, for -role cdr")
 	commit     = flag.Duration("commit", 0, "commit interval; 0: the default")
+	lag        = flag.Duration("lag", time.Second, "for how long the changelog may lag")
 	cpuProfile = flag.String("cpuprofile", "", "where the profile of the processor's CPU time goes")
 	memProfile = flag.String("memprofile", "", "where the profile of what the processor allocates goes")
 )
@@ -234,7 +235,7 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 	}
 	p, err := pipeline.New(pipeline.Options{
 		Kafka: o, Topics: topics, Group: topics.State, Instance: "throughput", Workers: runtime.NumCPU(), StateDir: dir,
-		Policy: cdr.DefaultPolicy(), CommitInterval: *commit,
+		Policy: cdr.DefaultPolicy(), CommitInterval: *commit, ChangelogLag: *lag,
 	})
 	if err != nil {
 		return err

@@ -30,6 +30,9 @@ type Mutants struct {
 	FutureIsYoung      bool // the same, when the clock was wrong by which its age is told
 	EndAskedAgain      bool // an end that is not answered is asked for again, and nothing tells the two from another
 	EpochNotCompared   bool // a store is kept though the changelog that it is of was cut, and grew again
+	ToldForgotten      bool // a position does not say what was told beyond it
+	ToldMovesPosition  bool // what is told moves the position, though the states are of before
+	ToldInStates       bool // states go with what is told, and the position stays
 }
 
 // Budget bounds what may go wrong in a run.
@@ -39,6 +42,7 @@ type Budget struct {
 	Cleaned                                  int8 // deletions that the changelog forgets
 	Clocks                                   int8 // that were wrong
 	Elections                                int8 // of leaders that lack the last transaction
+	Lags                                     int8 // transactions that leave the states for a later one
 }
 
 const (
@@ -77,6 +81,7 @@ const (
 )
 
 // entry is a message: of the changelog a state, the position, a barrier, or what was cleaned away; of the output a record.
+// The key of a position is how many records are told beyond it.
 type entry struct {
 	kind   byte // s, p, b, x; r for a record
 	key, n int8
@@ -117,6 +122,9 @@ type worker struct {
 	dirty   [keys]bool
 	changed bool
 	pending []output
+	told    int8 // records that are told beyond the position, or are in pending and will be
+	again   int8 // records to come that are told already
+	lags    bool // the transaction leaves the states for a later one
 	refused bool // a promise of this transaction failed
 	left    bool // its offsets were refused
 	kept    bool // a task that should have been dropped
@@ -129,6 +137,7 @@ type worker struct {
 type store struct {
 	state      counts
 	next       int8
+	told       int8 // records told beyond next
 	checkpoint int8 // of the changelog; -1 for none
 	epoch      int8 // of the leader who had all of it
 	old        bool // the changelog has forgotten deletions since
@@ -197,21 +206,22 @@ func (m *World) key() string {
 		}
 	}
 	put(m.generation, m.owner, m.budget.Kills, m.budget.Rebalances, m.budget.Lost, m.budget.Refused, m.budget.Timers)
-	put(m.budget.Older, m.budget.Cleaned, m.budget.Clocks, m.budget.Elections, m.epoch)
+	put(m.budget.Older, m.budget.Cleaned, m.budget.Clocks, m.budget.Elections, m.budget.Lags, m.epoch)
 	bit(m.older)
 	put(m.epochs[:]...)
 	put(m.members[:]...)
 	put(m.late[:]...)
 	for i := range m.workers {
 		w := &m.workers[i]
-		put(int8(w.phase), w.epoch, w.generation, w.name, w.barrier, w.at, w.next, int8(len(w.pending)))
+		put(int8(w.phase), w.epoch, w.generation, w.name, w.barrier, w.at, w.next, int8(len(w.pending)), w.told, w.again)
+		bit(w.lags)
 		put(w.state[:]...)
 		for _, o := range w.pending {
 			put(o.key, o.n)
 		}
 		for _, s := range []store{w.seen, w.disk} {
 			put(s.state[:]...)
-			put(s.next, s.checkpoint, s.epoch)
+			put(s.next, s.told, s.checkpoint, s.epoch)
 			bit(s.old)
 			bit(s.future)
 		}
@@ -235,19 +245,33 @@ func (w *worker) apply(input int8) {
 	for k := range w.state {
 		w.dirty[k] = w.dirty[k] || was[k] != w.state[k]
 	}
-	w.pending, w.changed = append(w.pending, out...), true
+	w.changed = true
+	for _, o := range out {
+		if w.again > 0 {
+			w.again--
+			continue
+		}
+		w.pending, w.told = append(w.pending, o), w.told+1
+	}
 }
 
 // settle lets the store know what is committed.
 func (w *worker) settle(checkpoint, epoch int8) {
-	w.seen = store{state: w.state, next: w.next, checkpoint: checkpoint, epoch: epoch}
-	w.pending, w.dirty, w.changed = nil, [keys]bool{}, false
+	w.pending = nil
+	if w.lags {
+		w.seen.told, w.seen.checkpoint, w.seen.epoch, w.seen.old, w.seen.future = w.told, checkpoint, epoch, false, false
+		return
+	}
+	w.told = w.again
+	w.seen = store{state: w.state, next: w.next, told: w.told, checkpoint: checkpoint, epoch: epoch}
+	w.dirty, w.changed = [keys]bool{}, false
 }
 
 // drop closes the task: the store writes what it was told, the fold is forgotten.
 func (w *worker) drop() {
 	w.disk, w.flushing, w.kept = w.seen, false, false
 	w.state, w.next, w.pending, w.dirty, w.changed = counts{}, 0, nil, [keys]bool{}, false
+	w.told, w.again, w.lags = 0, 0, false
 }
 
 // unknown drops the client and all that belongs to it.
@@ -316,26 +340,30 @@ func (m *World) check() {
 	if m.broken != "" {
 		return
 	}
-	var position int8
+	var position, told int8
 	var states counts
 	for _, e := range m.changelog {
 		switch {
 		case e.status != committed:
 		case e.kind == 'p':
-			position = e.n
+			position, told = e.n, e.key
 		case e.kind == 's':
 			states[e.key] = e.n
 		}
 	}
 	var want counts
 	var records, have []output
+	beyond := counts{}
 	for i, input := range m.input {
-		if int8(i) >= position {
-			break
-		}
 		var out []output
-		want, out = fold(want, input)
-		records = append(records, out...)
+		beyond, out = fold(beyond, input)
+		if int8(i) < position {
+			want = beyond
+			records = append(records, out...)
+			continue
+		}
+		out = out[:min(len(out), int(told))]
+		records, told = append(records, out...), told-int8(len(out))
 	}
 	for _, e := range m.out {
 		if e.status == committed {

@@ -38,6 +38,11 @@ var scenes = []scene{
 		Budget{Timers: 1, Cleaned: 1, Kills: 1, Clocks: 1}, "OldIsYoung FutureIsYoung",
 	},
 	{"an election that loses", []int8{0, 0}, Budget{Elections: 1}, "EpochNotCompared"},
+	{"states that lag and a kill", short, Budget{Lags: 2, Kills: 1}, "ToldForgotten ToldMovesPosition ToldInStates"},
+	{"states that lag and a lost answer", short, Budget{Lags: 2, Lost: 1}, "ToldForgotten ToldMovesPosition ToldInStates"},
+	{"states that lag, a tick and a kill", []int8{0}, Budget{Lags: 1, Timers: 1, Kills: 1}, "ToldForgotten"},
+	{"states that lag and a rebalance", []int8{0}, Budget{Lags: 2, Rebalances: 1}, "ToldForgotten"},
+	{"states that lag, and an election that loses", []int8{0, 0}, Budget{Lags: 1, Elections: 1}, "ToldForgotten"},
 }
 
 func TestNoInterleavingOfAShortRunLosesOrDoubles(t *testing.T) {
@@ -56,6 +61,7 @@ var long = []int8{0, 1, 0, 0, 1, 1, 0, 1, 0, 1}
 
 var much = Budget{
 	Kills: 4, Rebalances: 5, Lost: 4, Refused: 3, Timers: 3, Older: 1, Cleaned: 2, Clocks: 2, Elections: 2,
+	Lags: 8,
 }
 
 func TestNoLongRunLosesOrDoublesAndAllComesToAnEnd(t *testing.T) {

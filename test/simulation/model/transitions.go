@@ -134,13 +134,13 @@ func (m *World) elect() {
 	m.budget.Elections--
 	m.epoch++
 	m.changelog = m.changelog[:m.lastTransaction()]
-	var position int8
+	var position, told int8
 	for _, e := range m.changelog {
 		if e.kind == 'p' && e.status == committed {
-			position = e.n
+			position, told = e.n, e.key
 		}
 	}
-	records, state := 0, counts{}
+	records, state := int(told), counts{}
 	for _, input := range m.input[:position] {
 		var out []output
 		state, out = fold(state, input)
@@ -250,7 +250,7 @@ var restore = []transition{
 				case 's':
 					w.seen.state[e.key] = e.n
 				case 'p':
-					w.seen.next = e.n
+					w.seen.next, w.seen.told = e.n, e.key
 				}
 			}
 			w.seen.checkpoint, w.seen.epoch, w.seen.future = w.at, e.epoch, false
@@ -259,7 +259,10 @@ var restore = []transition{
 	{
 		"after restore",
 		func(_ *World, w *worker) bool { return w.phase == restoring && w.at > w.barrier },
-		func(_ *World, w *worker) { w.state, w.next, w.phase = w.seen.state, w.seen.next, running },
+		func(_ *World, w *worker) {
+			w.state, w.next, w.phase = w.seen.state, w.seen.next, running
+			w.told, w.again = w.seen.told, w.seen.told
+		},
 	},
 }
 
@@ -291,10 +294,22 @@ var commit = []transition{
 		"after begin",
 		func(_ *World, w *worker) bool { return w.phase == running && w.changed },
 		func(m *World, w *worker) {
-			w.phase, w.refused, w.left = afterBegin, false, m.mutant.OffsetsFirst && m.removed(w)
+			w.lags = false
+			m.begin(w)
 			if m.mutant.StoreBeforeCommit {
 				w.seen.state, w.seen.next = w.state, w.next
 			}
+		},
+	},
+	{
+		"after begin, and the states lag",
+		func(m *World, w *worker) bool {
+			return m.budget.Lags > 0 && w.phase == running && len(w.pending) > 0 && m.behindPosition(w) > 0
+		},
+		func(m *World, w *worker) {
+			m.budget.Lags--
+			w.lags = true
+			m.begin(w)
 		},
 	},
 	{"producing", when(afterBegin), func(m *World, w *worker) {
@@ -303,7 +318,7 @@ var commit = []transition{
 				w.unknown()
 				return
 			}
-			m.write(entry{kind: 'p', n: w.next, by: -1})
+			m.write(m.position(w, entry{by: -1}))
 		}
 		if m.fenced(w) {
 			w.unknown()
@@ -325,12 +340,12 @@ var commit = []transition{
 			return
 		}
 		for k, dirty := range w.dirty {
-			if dirty {
+			if dirty && (!w.lags || m.mutant.ToldInStates) {
 				m.write(w.message(entry{kind: 's', key: int8(k), n: w.state[k]}))
 			}
 		}
 		if !m.mutant.PositionBefore {
-			m.write(w.message(entry{kind: 'p', n: w.next}))
+			m.write(m.position(w, w.message(entry{})))
 		}
 		w.phase = afterProduce
 	}},
@@ -364,6 +379,26 @@ var commit = []transition{
 	}},
 }
 
+// begin begins a transaction.
+func (m *World) begin(w *worker) {
+	w.phase, w.refused, w.left = afterBegin, false, m.mutant.OffsetsFirst && m.removed(w)
+}
+
+// position is what a transaction says of how far the fold has come.
+func (m *World) position(w *worker, e entry) entry {
+	e.kind, e.n, e.key = 'p', w.next, w.again
+	if w.lags {
+		e.n, e.key = w.seen.next, w.told
+	}
+	if w.lags && m.mutant.ToldForgotten {
+		e.key = 0
+	}
+	if w.lags && m.mutant.ToldMovesPosition {
+		e.n, e.key = w.next, 0
+	}
+	return e
+}
+
 // disk is what the store writes when it likes: the states, and then the checkpoint that speaks for them.
 var disk = []transition{
 	{
@@ -373,7 +408,7 @@ var disk = []transition{
 			if m.mutant.CheckpointFirst {
 				w.disk.checkpoint = w.seen.checkpoint
 			} else {
-				w.disk.state, w.disk.next = w.seen.state, w.seen.next
+				w.disk.state, w.disk.next, w.disk.told = w.seen.state, w.seen.next, w.seen.told
 			}
 			w.flushing = true
 		},
