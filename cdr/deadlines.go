@@ -11,6 +11,7 @@ import (
 func (p *Partition) watch(k *sessionEntry, s *session) {
 	p.watchHandles(k)
 	p.index.watch(k, s, p.deadline(k.em, s), p.silenceOf(k, s))
+	p.countSession(k)
 }
 
 // deadline is when the session next has to be looked at on the partition clock; 0 for never.
@@ -107,6 +108,7 @@ func (p *Partition) expire(now janus.Micros) error {
 				p.index.cached--
 			}
 			k.deleted = true
+			p.countSession(k)
 			p.index.addSessions(k.em, -1)
 		}
 	}

@@ -49,6 +49,7 @@ type sessionEntry struct {
 	silenceDeadline janus.Micros // next deadline on the emitter's alive clock, 0 for none
 	dirty           bool
 	deleted         bool
+	counts          bool // in the census
 	old             bool // its state in the store is of version 1
 	stub            bool
 	sleeps          bool         // a stub of which nobody told the end

@@ -26,6 +26,7 @@ type handleEntry struct {
 	uses     int32        // how often it stands in index.recentHandles
 	dirty    bool         // it changed since the last step
 	watch    bool         // its deadlines may have changed
+	counts   counted      // in the census, while its session does
 	deleted  bool
 	stored   bool // its state is in the store, or will be with the step that is on its way
 }
@@ -255,6 +256,7 @@ func (p *Partition) watchHandles(k *sessionEntry) {
 			}
 		}
 		p.index.watchHandle(k, e, at, silence)
+		p.countHandle(k, e)
 	}
 	k.unwatched = k.unwatched[:0]
 }

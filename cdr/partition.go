@@ -17,7 +17,7 @@ const (
 	KindEvent Kind = iota // an event of Janus; the default
 	KindCopy              // a copy of an event that concerns sessions of other partitions too
 	KindTick              // time passes: appended by the owner of an idle partition
-	KindAlive             // an emitter's events come: appended by ingest; Key is the emitter
+	KindAlive             // an emitter's events come: appended by ingest; Key is the emitter, Value its newest heartbeat or empty
 )
 
 // Input is one record of a partition of the event log.
@@ -83,6 +83,7 @@ type Partition struct {
 	started        bool // a position is known
 	moved          bool // a record was folded since the last step
 	index          index
+	census         census
 	step           Step
 	pending        int
 	stepKeys       []sessionRef // sessions changed since the last step
@@ -130,7 +131,7 @@ func typeSlot(t janus.Type) int {
 
 // Open reads the position and scans the states, and builds the indexes from them.
 func Open(policy Policy, source Source, states States) (*Partition, error) {
-	p := &Partition{policy: policy, source: source, states: states, parser: janus.Parser{ReuseText: true}, window: newWindow(), index: newIndex(policy.EmitterSilence), termsCache: map[termsRef]*Terms{}, partials: policy.partials()}
+	p := &Partition{policy: policy, source: source, states: states, parser: janus.Parser{ReuseText: true}, window: newWindow(), index: newIndex(policy.EmitterSilence), census: census{rolls: map[string]*roll{}}, termsCache: map[termsRef]*Terms{}, partials: policy.partials()}
 	b, err := states.Get([]byte(positionKey))
 	if err != nil {
 		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)
@@ -180,6 +181,7 @@ func Open(policy Policy, source Source, states States) (*Partition, error) {
 	if err := states.Scan([]byte(handlePrefix), p.scanHandle); err != nil {
 		return nil, err
 	}
+	p.beginCensus()
 	return p, nil
 }
 
@@ -247,6 +249,7 @@ func (p *Partition) apply(in Input) error {
 		return nil
 	case KindAlive:
 		name, _ := janus.EmitterName(string(in.Key))
+		p.signOfLife(name, in.Value)
 		if em := p.index.known(name); em != nil {
 			return p.sighted(em)
 		}
@@ -289,6 +292,7 @@ func (p *Partition) apply(in Input) error {
 		return err
 	}
 	em.timeline.see(e.Time, in.Append, in.Offset, &p.pos.clock)
+	p.takeCensus(em, e, raw)
 	p.eventTime = 0
 	return p.silence(em)
 }
@@ -367,6 +371,7 @@ func (p *Partition) Due() Due {
 // a file, not for a log that goes on.
 func (p *Partition) Flush() error {
 	p.moved, p.eventTime = true, 0
+	p.endCensus()
 	if err := p.expire(1<<62 - 1); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ const (
 	maxEmitters = 10_000           // emitters that are watched: a name is what a sender says it is
 	aliveAtOnce = 100              // new emitters that earn a sign at once, within aliveEvery
 	evictLooks  = 100              // at how many we look for one that may make room
+	maxBeat     = 1 << 10          // bytes of a heartbeat that is carried
 )
 
 // alive decides when a sign of life is due. Each task of the processor must know that an emitter lives, also one that
@@ -26,6 +27,9 @@ const (
 // A sign is a record in each partition, and a name is quickly invented: a body can have thousands. So an emitter earns
 // its signs by what no body can do: it has events at moments that lie apart. The first few of a time need not wait for
 // that, since a fleet starts with us.
+//
+// A sign carries the newest heartbeat of its emitter, in which Janus counts what is open, to where it is held against
+// what is open by the log.
 type alive struct {
 	mu       sync.Mutex
 	emitters map[string]*pulse
@@ -33,17 +37,24 @@ type alive struct {
 	since    time.Time // when their count began anew
 }
 
+// sign is a sign of life that is due.
+type sign struct {
+	emitter string
+	beat    []byte // heartbeat; nil for none
+}
+
 type pulse struct {
 	first  time.Time // event that was acknowledged
 	event  time.Time // last one
 	sign   time.Time // last sign of life that was appended
 	earned bool      // signs are
+	beat   []byte    // the last heartbeat that no sign has carried yet
 }
 
 func newAlive() *alive { return &alive{emitters: map[string]*pulse{}} }
 
-// saw notes that an event of an emitter is safe in the log.
-func (a *alive) saw(emitter string, now time.Time) {
+// saw notes that an event of an emitter is safe in the log. Beat is its heartbeat, if that was among them.
+func (a *alive) saw(emitter string, beat []byte, now time.Time) {
 	if len(emitter) > maxEmitter {
 		return
 	}
@@ -59,6 +70,9 @@ func (a *alive) saw(emitter string, now time.Time) {
 	}
 	p.earned = p.earned || now.Sub(p.first) >= aliveEvery
 	p.event = now
+	if len(beat) > 0 && len(beat) <= maxBeat {
+		p.beat = append(p.beat[:0], beat...)
+	}
 }
 
 // gift tells whether a new emitter has its signs at once.
@@ -87,15 +101,16 @@ func (a *alive) evict() bool {
 
 // due returns the emitters that get a sign of life now: those that have earned it, with an event since the last one,
 // which is 30 s old or older. They count as signed. Emitters that have been silent for long are forgotten.
-func (a *alive) due(now time.Time) []string {
+func (a *alive) due(now time.Time) []sign {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var due []string
+	var due []sign
 	for emitter, p := range a.emitters {
 		switch {
 		case p.earned && p.event.After(p.sign) && now.Sub(p.sign) >= aliveEvery:
 			p.sign = now
-			due = append(due, emitter)
+			due = append(due, sign{emitter, p.beat})
+			p.beat = nil
 		case now.Sub(p.event) >= aliveForget:
 			delete(a.emitters, emitter)
 		}
@@ -114,8 +129,8 @@ func (p *KafkaPublisher) keepAlive(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			for _, emitter := range p.alive.due(now) {
-				p.signOfLife(emitter)
+			for _, s := range p.alive.due(now) {
+				p.signOfLife(s)
 			}
 		}
 	}
@@ -123,20 +138,20 @@ func (p *KafkaPublisher) keepAlive(ctx context.Context) {
 
 // signOfLife appends one to each partition. One that fails is not repeated: the next comes soon, and silence is
 // measured in hours.
-func (p *KafkaPublisher) signOfLife(emitter string) {
-	size := int64(p.partitions) * int64(len(emitter)+recordOverhead)
+func (p *KafkaPublisher) signOfLife(s sign) {
+	size := int64(p.partitions) * int64(len(s.emitter)+len(s.beat)+recordOverhead)
 	if size > p.size || !p.inflight.TryAcquire(size) {
 		p.metrics.alive.WithLabelValues("failed").Add(float64(p.partitions))
 		return
 	}
 	each := size / int64(p.partitions)
 	for partition := range p.partitions {
-		r := &kgo.Record{Topic: p.events, Partition: partition, Key: []byte(emitter), Headers: aliveHeaders}
+		r := &kgo.Record{Topic: p.events, Partition: partition, Key: []byte(s.emitter), Value: s.beat, Headers: aliveHeaders}
 		p.producer.TryProduce(context.Background(), r, func(_ *kgo.Record, err error) {
 			p.inflight.Release(each)
 			if err != nil {
 				p.metrics.alive.WithLabelValues("failed").Inc()
-				p.log.Debug("sign of life not written", "emitter", emitter, "partition", partition, "error", err)
+				p.log.Debug("sign of life not written", "emitter", s.emitter, "partition", partition, "error", err)
 				return
 			}
 			p.metrics.alive.WithLabelValues("acknowledged").Inc()

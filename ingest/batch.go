@@ -48,6 +48,7 @@ type Event struct {
 	Type     janus.Type // for the count
 	Emitter  string     // whose sign of life it is
 	Begins   bool       // it says that a session was created
+	Beat     bool       // it is the heartbeat of its emitter
 	Everyone bool       // it concerns sessions of other partitions too: each gets a copy
 }
 
@@ -100,8 +101,9 @@ func (s *sorter) sort(from Sender, sent, body []byte) *Batch {
 			s.emitters.notice(emitter, from, len(sent) != len(body), e)
 		}
 		_, begins := e.Body.(*janus.SessionCreated)
+		_, beat := e.Body.(*janus.ServerUpdate)
 		b.Events = append(b.Events, Event{Key: key, Value: bytes, Type: e.Type, Emitter: emitter, Begins: begins,
-			Everyone: e.Reach() == janus.ReachEveryone})
+			Beat: beat, Everyone: e.Reach() == janus.ReachEveryone})
 	}
 	return b
 }

@@ -20,6 +20,42 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
+// due are the names of those that get a sign of life.
+func due(a *alive, now time.Time) (names []string) {
+	for _, s := range a.due(now) {
+		names = append(names, s.emitter)
+	}
+	return names
+}
+
+func TestASignOfLifeCarriesTheNewestHeartbeatOnce(t *testing.T) {
+	a := newAlive()
+	start := time.Unix(1_790_000_000, 0)
+	beats := func(after time.Duration) (all []string) {
+		for _, s := range a.due(start.Add(after)) {
+			all = append(all, string(s.beat))
+		}
+		return all
+	}
+	body := []byte("first")
+	a.saw("a", body, start)
+	copy(body, "XXXXX") // the body it stood in is not kept
+	if got := beats(0); !slices.Equal(got, []string{"first"}) {
+		t.Errorf("%q", got)
+	}
+	a.saw("a", []byte("second"), start.Add(15*time.Second))
+	a.saw("a", []byte("third"), start.Add(29*time.Second))
+	a.saw("a", nil, start.Add(29*time.Second))
+	if got := beats(30 * time.Second); !slices.Equal(got, []string{"third"}) {
+		t.Errorf("%q", got)
+	}
+	a.saw("a", nil, start.Add(60*time.Second))
+	a.saw("a", make([]byte, maxBeat+1), start.Add(60*time.Second)) // no heartbeat is so long
+	if got := beats(60 * time.Second); !slices.Equal(got, []string{""}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
 	a := newAlive()
 	start := time.Unix(1_790_000_000, 0)
@@ -43,9 +79,9 @@ func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
 		{621, "b", []string{"b"}},
 	} {
 		if step.event != "" {
-			a.saw(step.event, at(step.second))
+			a.saw(step.event, nil, at(step.second))
 		}
-		if got := a.due(at(step.second)); !slices.Equal(got, step.due) {
+		if got := due(a, at(step.second)); !slices.Equal(got, step.due) {
 			t.Errorf("at %d s: due %q, want %q", step.second, got, step.due)
 		}
 	}
@@ -54,24 +90,24 @@ func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
 func TestNamesThatOneBodyInventsEarnFewSignsOfLife(t *testing.T) {
 	a := newAlive()
 	start := time.Unix(1_790_000_000, 0)
-	a.saw("janus-1", start)
-	if got := a.due(start); len(got) != 1 {
+	a.saw("janus-1", nil, start)
+	if got := due(a, start); len(got) != 1 {
 		t.Fatalf("%q have a sign at the start, want janus-1", got)
 	}
 	for i := range 50_000 {
-		a.saw(fmt.Sprint("invented-", i), start.Add(time.Second))
+		a.saw(fmt.Sprint("invented-", i), nil, start.Add(time.Second))
 	}
-	signs := len(a.due(start.Add(2 * time.Second)))
-	a.saw("janus-1", start.Add(time.Minute))
-	a.saw("janus-2", start.Add(time.Minute)) // though all places are taken
+	signs := len(due(a, start.Add(2*time.Second)))
+	a.saw("janus-1", nil, start.Add(time.Minute))
+	a.saw("janus-2", nil, start.Add(time.Minute)) // though all places are taken
 	for i := range 50_000 {
-		a.saw(fmt.Sprint("invented-again-", i), start.Add(61*time.Second))
+		a.saw(fmt.Sprint("invented-again-", i), nil, start.Add(61*time.Second))
 	}
-	due := a.due(start.Add(62 * time.Second))
-	if !slices.Contains(due, "janus-1") || !slices.Contains(due, "janus-2") {
+	signed := due(a, start.Add(62*time.Second))
+	if !slices.Contains(signed, "janus-1") || !slices.Contains(signed, "janus-2") {
 		t.Error("a server that lives has no sign of it")
 	}
-	if signs += len(due); signs > 2*aliveAtOnce+2 {
+	if signs += len(signed); signs > 2*aliveAtOnce+2 {
 		t.Errorf("100 000 names have %d signs of life", signs)
 	}
 	if len(a.emitters) > maxEmitters {
@@ -83,18 +119,18 @@ func TestAServerEarnsItsSignsByEventsThatLieApart(t *testing.T) {
 	a := newAlive()
 	start := time.Unix(1_790_000_000, 0)
 	for i := range aliveAtOnce {
-		a.saw(fmt.Sprint("fleet-", i), start)
+		a.saw(fmt.Sprint("fleet-", i), nil, start)
 	}
-	if got := len(a.due(start)); got != aliveAtOnce {
+	if got := len(due(a, start)); got != aliveAtOnce {
 		t.Fatalf("%d of a fleet have a sign at once", got)
 	}
-	a.saw("late", start)
-	a.saw("late", start.Add(aliveEvery-time.Second))
-	if got := a.due(start.Add(aliveEvery)); slices.Contains(got, "late") {
+	a.saw("late", nil, start)
+	a.saw("late", nil, start.Add(aliveEvery-time.Second))
+	if got := due(a, start.Add(aliveEvery)); slices.Contains(got, "late") {
 		t.Error("it lived for less than 30 s")
 	}
-	a.saw("late", start.Add(aliveEvery))
-	if got := a.due(start.Add(aliveEvery)); !slices.Contains(got, "late") {
+	a.saw("late", nil, start.Add(aliveEvery))
+	if got := due(a, start.Add(aliveEvery)); !slices.Contains(got, "late") {
 		t.Error("it lives, and there is no sign of it")
 	}
 }
@@ -103,9 +139,9 @@ func TestEmittersThatAreWatchedAreBounded(t *testing.T) {
 	a := newAlive()
 	now := time.Unix(1_790_000_000, 0)
 	for i := range maxEmitters + 10 {
-		a.saw(fmt.Sprint("emitter-", i), now)
+		a.saw(fmt.Sprint("emitter-", i), nil, now)
 	}
-	a.saw(strings.Repeat("x", maxEmitter+1), now)
+	a.saw(strings.Repeat("x", maxEmitter+1), nil, now)
 	if len(a.emitters) != maxEmitters {
 		t.Errorf("%d emitters, want %d", len(a.emitters), maxEmitters)
 	}

@@ -188,14 +188,18 @@ func (p *KafkaPublisher) acknowledged(b *Batch) {
 	now := time.Now()
 	for start := 0; start < len(b.Events); { // those of one emitter together
 		emitter, sessions, end := b.Events[start].Emitter, int64(0), start
+		var beat []byte
 		for ; end < len(b.Events) && b.Events[end].Emitter == emitter; end++ {
 			p.metrics.event(b.Events[end].Type)
 			if b.Events[end].Begins {
 				sessions++
 			}
+			if b.Events[end].Beat {
+				beat = b.Events[end].Value
+			}
 		}
 		if !b.delivery.fromSpool { // what waited is no sign of life of now
-			p.alive.saw(emitter, now)
+			p.alive.saw(emitter, beat, now)
 		}
 		p.emitters.acknowledged(emitter, int64(end-start), sessions)
 		start = end

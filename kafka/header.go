@@ -11,7 +11,7 @@ const (
 	KindEvent = "event" // an event as Janus wrote it
 	KindCopy  = "copy"  // a copy, for another partition than the event's own
 	KindTick  = "tick"  // time passes
-	KindAlive = "alive" // an emitter's events come; the key is the emitter
+	KindAlive = "alive" // an emitter's events come; the key is the emitter, the value its newest heartbeat, if it has one
 )
 
 // Header returns the value of a header of a record, and whether it is there. Of several, the last one counts.

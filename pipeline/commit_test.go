@@ -188,7 +188,7 @@ func newDesk(t *testing.T) *desk {
 		commitEnv: commitEnv{
 			name: "g-one-0", group: "g", topics: kafka.Topics{Events: "events", CDR: "cdr", State: "state", DLQ: "dlq"},
 			cluster: clusterInfo{partitions: 8, dlq: 1}, encode: avro.Encode,
-			log: hclog.NewNullLogger(), metrics: newMetrics(registry, newBoard(new(kafka.Contact))),
+			log: hclog.NewNullLogger(), metrics: newMetrics(registry, newBoard(new(kafka.Contact)), 2),
 			classify: classifier{group: "g", instance: "one", name: "g-one-0", transactionTimeout: time.Minute},
 		},
 	}}

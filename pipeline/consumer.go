@@ -466,10 +466,10 @@ func (c *consumer) showTasks() {
 			continue // what is folded is not true yet
 		}
 		next, open := t.next(), t.fold.OpenSessions()
-		lag := max(t.end-next, 0)
+		lag, said := max(t.end-next, 0), t.listen(time.Now())
 		c.board.put(partition, func(s *PartitionStatus) {
 			s.State, s.Position, s.Lag, s.OpenSessions = Running, next, lag, open
-			s.known = known{at: heard, position: next, lag: lag, open: open}
+			s.known = known{at: heard, position: next, lag: lag, open: open, heard: said}
 		})
 	}
 }

@@ -47,7 +47,7 @@ const (
 	unknown   = "unknown"
 )
 
-func newMetrics(r prometheus.Registerer, b *board) *metrics {
+func newMetrics(r prometheus.Registerer, b *board, partitions int32) *metrics {
 	if r == nil {
 		r = prometheus.NewRegistry()
 	}
@@ -87,7 +87,7 @@ func newMetrics(r prometheus.Registerer, b *board) *metrics {
 		lost: counter("lost_events_total", "Events that were deleted before they were read, where going on without "+
 			"them was accepted."),
 	}
-	r.MustRegister(newGauges(b))
+	r.MustRegister(newGauges(b), newEmitterGauges(b, partitions))
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "januscdr_commit_seconds", Help: "Time of a committed transaction from begin to end.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),

@@ -11,7 +11,7 @@ import (
 )
 
 func TestCallsAreCountedAsTelephonyAsksForThem(t *testing.T) {
-	m := newMetrics(prometheus.NewRegistry(), newBoard(new(kafka.Contact)))
+	m := newMetrics(prometheus.NewRegistry(), newBoard(new(kafka.Contact)), 2)
 	leg := cdr.Record{RecordType: cdr.Leg, IsFinal: true, Chargeable: true, Plugin: "janus.plugin.sip", AnswerTime: 1,
 		Disposition: cdr.Answered, Confidence: cdr.Exact, Duration: 60_000_000}
 	busy, amended, part, unknown, free := leg, leg, leg, leg, leg

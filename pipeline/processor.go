@@ -154,7 +154,7 @@ func New(o Options) (*Processor, error) {
 		o.Kafka.Contact = new(kafka.Contact)
 	}
 	b := newBoard(o.Kafka.Contact)
-	return &Processor{opts: o, log: log, metrics: newMetrics(o.Registerer, b), board: b}, nil
+	return &Processor{opts: o, log: log, metrics: newMetrics(o.Registerer, b, o.Topics.Partitions), board: b}, nil
 }
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"januscdr/cdr"
 	"januscdr/kafka"
 )
 
@@ -40,6 +41,7 @@ type known struct {
 	position int64
 	lag      int64
 	open     int
+	heard    []cdr.Heard // of the emitters; of some seconds ago
 }
 
 // Details are what /readyz of a processor shows besides whether it is ready.

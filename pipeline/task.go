@@ -35,6 +35,9 @@ type task struct {
 	seen   time.Time // when the last record was read
 	ticked time.Time // when the last tick was appended
 	due    cdr.Due
+
+	heard   []cdr.Heard // of its emitters
+	listens time.Time   // when that was asked for
 }
 
 // logSpan is about how much of a changelog partition there is to read, for rewriting it on the embedded broker, and a
@@ -80,6 +83,17 @@ func (t *task) apply(in cdr.Input) (err error) {
 		return fmt.Errorf("fold partition %d at offset %d: %w: %w", t.partition, in.Offset, ErrBroken, err)
 	}
 	return nil
+}
+
+// listenEvery is how often a task looks at what is known of its emitters.
+const listenEvery = 5 * time.Second
+
+// listen is what is known of the emitters, of some seconds ago at the most.
+func (t *task) listen(now time.Time) []cdr.Heard {
+	if now.Sub(t.listens) >= listenEvery {
+		t.heard, t.listens = t.fold.Heard(), now
+	}
+	return t.heard
 }
 
 // panicked is a panic of the fold as an error.
