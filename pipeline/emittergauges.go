@@ -13,8 +13,9 @@ import (
 // maxEmitterSeries is how many emitters have series of their own: a name is what a server says it is.
 const maxEmitterSeries = 500
 
-// emitterGauges are what is known of each emitter, of the partitions of this process. What is open is that of the newest
-// heartbeat which all of them have: only what was counted at the same moment can be added up, here and over processes.
+// emitterGauges are what is known of each emitter, of the partitions of this process. What is open is that of the
+// newest heartbeat which all of them have: only what was counted at the same moment can be added up, here and over
+// processes.
 type emitterGauges struct {
 	board      *board
 	partitions int32 // of the event log
@@ -29,15 +30,15 @@ func newEmitterGauges(b *board, partitions int32) *emitterGauges {
 	return &emitterGauges{
 		board: b, partitions: partitions,
 		all: desc("event_log_partitions", "Partitions of the event log."),
-		open: desc("emitter_open", "What is open on a Janus by the log at its last heartbeat, in the partitions of this "+
+		open: desc("emitter_open", "What is open on a Janus by the log at its last heartbeat, in partitions of this "+
 			"process.", "emitter", "of"),
 		counted: desc("emitter_counted", "What Janus itself counts in that heartbeat.", "emitter", "of"),
 		partitionsOf: desc("emitter_partitions", "Partitions of this process in which that heartbeat was seen.",
 			"emitter"),
 		heartbeat: desc("emitter_heartbeat_timestamp_seconds", "When that heartbeat was, by the clock of the Janus.",
 			"emitter"),
-		steps: desc("emitter_clock_steps", "How often the clock of a Janus was seen to be set, in the partition where it "+
-			"was seen most often.", "emitter"),
+		steps: desc("emitter_clock_steps", "How often the clock of a Janus was seen to be set, by one partition at the most.",
+			"emitter"),
 		behind: desc("emitter_clock_behind_seconds", "Time from the timestamp of the last event of a Janus to its append: "+
 			"what its clock is behind that of Kafka, and the way; the least of the partitions.", "emitter"),
 		shown: desc("emitters_heard", "Janus servers of which something is known, also those without series of their own."),
@@ -46,7 +47,8 @@ func newEmitterGauges(b *board, partitions int32) *emitterGauges {
 
 // Describe tells their names.
 func (g *emitterGauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.all, g.open, g.counted, g.partitionsOf, g.heartbeat, g.steps, g.behind, g.shown} {
+	for _, d := range []*prometheus.Desc{g.all, g.open, g.counted, g.partitionsOf, g.heartbeat, g.steps, g.behind,
+		g.shown} {
 		to <- d
 	}
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,9 @@ type metrics struct {
 	rewrites prometheus.Counter
 
 	restores   *prometheus.CounterVec // by kind
+	incomplete *prometheus.CounterVec // by emitter, and what is missing
+	named      map[string]bool        // emitters that have labels of their own
+	naming     sync.Mutex
 	restored   prometheus.Counter
 	broken     prometheus.Counter
 	regrown    prometheus.Counter
@@ -62,6 +66,7 @@ func newMetrics(r prometheus.Registerer, b *board, partitions int32) *metrics {
 		return c
 	}
 	m := &metrics{
+		named: map[string]bool{},
 		records: counters("records_emitted_total", "Records in committed transactions, by leg kind (or SESSION) and "+
 			"cause for closing.", "kind", "cause"),
 		events:     counters("events_total", "Events folded, by type.", "type"),
@@ -103,6 +108,8 @@ func newMetrics(r prometheus.Registerer, b *board, partitions int32) *metrics {
 		Help:    "Time from the end of a leg, by the clock of its server, to the commit of its record.",
 		Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400},
 	})
+	m.incomplete = counters("incomplete_legs_total", "Legs of which something is missing, or which saw a clock that was "+
+		"set, by emitter.", "emitter", "missing")
 	r.MustRegister(m.lasted, m.delay)
 	m.last.Store(time.Now().UnixNano())
 	r.MustRegister(m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -135,6 +142,7 @@ func (m *metrics) ended(r *cdr.Record) {
 	if r.RecordType != cdr.Leg || !r.IsFinal || r.Revision > 0 {
 		return
 	}
+	m.missing(r)
 	m.delay.Observe(max(time.Since(time.UnixMicro(int64(r.EndTime))).Seconds(), 0))
 	if !r.Chargeable {
 		return
@@ -144,6 +152,38 @@ func (m *metrics) ended(r *cdr.Record) {
 	if r.AnswerTime != 0 {
 		m.lasted.WithLabelValues(plugin).Observe(time.Duration(max(r.Duration, r.CumulativeDuration) *
 			int64(time.Microsecond)).Seconds())
+	}
+}
+
+// othersName is the label of emitters beyond maxEmitterSeries. No name of a server begins so by chance.
+const othersName = "_others"
+
+// emitterLabel is the name of an emitter, or of all others where there are too many.
+func (m *metrics) emitterLabel(name string) string {
+	m.naming.Lock()
+	defer m.naming.Unlock()
+	if m.named[name] {
+		return name
+	}
+	if len(m.named) >= maxEmitterSeries {
+		return othersName
+	}
+	m.named[name] = true
+	return name
+}
+
+// missing counts what a leg lacks.
+func (m *metrics) missing(r *cdr.Record) {
+	for _, of := range []struct {
+		what string
+		is   bool
+	}{
+		{"start", r.StartMissing}, {"interim", r.InterimMissing == cdr.InterimYes}, {"end", r.EndMissing},
+		{"clock", r.ClockSuspect},
+	} {
+		if of.is {
+			m.incomplete.WithLabelValues(m.emitterLabel(r.Emitter), of.what).Inc()
+		}
 	}
 }
 

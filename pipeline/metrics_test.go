@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"januscdr/cdr"
+	"januscdr/janus"
 	"januscdr/kafka"
 )
 
@@ -31,5 +34,70 @@ func TestCallsAreCountedAsTelephonyAsksForThem(t *testing.T) {
 	}
 	if n := testutil.CollectAndCount(m.lasted); n != 2 {
 		t.Errorf("durations of %d plugins", n)
+	}
+}
+
+func TestWhatLegsLackIsCountedByEmitterAndBounded(t *testing.T) {
+	m := newMetrics(prometheus.NewRegistry(), newBoard(new(kafka.Contact)), 2)
+	leg := cdr.Record{RecordType: cdr.Leg, IsFinal: true, Emitter: "ams-1", StartMissing: true, EndMissing: true}
+	amended := leg
+	amended.Revision = 1
+	m.emitted([]cdr.Record{leg, leg, amended, {RecordType: cdr.Leg, IsFinal: true, Emitter: "ams-2"}})
+	for missing, want := range map[string]float64{"start": 2, "end": 2, "interim": 0, "clock": 0} {
+		if got := testutil.ToFloat64(m.incomplete.WithLabelValues("ams-1", missing)); got != want {
+			t.Errorf("%s: %v, want %v", missing, got, want)
+		}
+	}
+	for i := range 2 * maxEmitterSeries {
+		leg.Emitter = fmt.Sprint("invented-", i)
+		m.emitted([]cdr.Record{leg})
+	}
+	if n := testutil.CollectAndCount(m.incomplete); n > 2*maxEmitterSeries+6 {
+		t.Errorf("%d series", n)
+	}
+	if got := testutil.ToFloat64(m.incomplete.WithLabelValues(othersName, "start")); got != maxEmitterSeries+1 {
+		t.Errorf("%v of all others", got)
+	}
+}
+
+func TestOnlyWhatWasCountedAtTheSameHeartbeatIsShown(t *testing.T) {
+	b := newBoard(new(kafka.Contact))
+	tally := func(at janus.Micros, here int64) cdr.Tally {
+		return cdr.Tally{At: at, Janus: cdr.Census{Sessions: 9, Handles: 8}, Here: cdr.Census{Sessions: here}}
+	}
+	know := func(partition int32, heard ...cdr.Heard) {
+		b.put(0, partition, func(s *PartitionStatus) { s.State, s.known.heard = Running, heard })
+	}
+	know(0, cdr.Heard{Emitter: "ams-1", Tallies: []cdr.Tally{tally(1e6, 3), tally(2e6, 4), tally(3e6, 6)}, Steps: 1},
+		cdr.Heard{Emitter: "ams-2", Tallies: []cdr.Tally{tally(1e6, 3)}})
+	know(1, cdr.Heard{Emitter: "ams-1", Tallies: []cdr.Tally{tally(1e6, 3), tally(2e6, 5)}, Steps: 2, Behind: 1_500_000})
+	want := `
+# HELP januscdr_emitter_clock_steps How often the clock of a Janus was seen to be set, by one partition at the most.
+# TYPE januscdr_emitter_clock_steps gauge
+januscdr_emitter_clock_steps{emitter="ams-1"} 2
+januscdr_emitter_clock_steps{emitter="ams-2"} 0
+# HELP januscdr_emitter_heartbeat_timestamp_seconds When that heartbeat was, by the clock of the Janus.
+# TYPE januscdr_emitter_heartbeat_timestamp_seconds gauge
+januscdr_emitter_heartbeat_timestamp_seconds{emitter="ams-1"} 2
+# HELP januscdr_emitter_open What is open on a Janus by the log at its last heartbeat, in partitions of this process.
+# TYPE januscdr_emitter_open gauge
+januscdr_emitter_open{emitter="ams-1",of="handles"} 0
+januscdr_emitter_open{emitter="ams-1",of="peerconnections"} 0
+januscdr_emitter_open{emitter="ams-1",of="sessions"} 9
+# HELP januscdr_emitter_partitions Partitions of this process in which that heartbeat was seen.
+# TYPE januscdr_emitter_partitions gauge
+januscdr_emitter_partitions{emitter="ams-1"} 2
+# HELP januscdr_emitters_heard Janus servers of which something is known, also those without series of their own.
+# TYPE januscdr_emitters_heard gauge
+januscdr_emitters_heard 2
+# HELP januscdr_event_log_partitions Partitions of the event log.
+# TYPE januscdr_event_log_partitions gauge
+januscdr_event_log_partitions 12
+`
+	err := testutil.CollectAndCompare(newEmitterGauges(b, 12), strings.NewReader(want), "januscdr_emitter_clock_steps",
+		"januscdr_emitter_heartbeat_timestamp_seconds", "januscdr_emitter_open", "januscdr_emitter_partitions",
+		"januscdr_emitters_heard", "januscdr_event_log_partitions")
+	if err != nil {
+		t.Error(err)
 	}
 }
