@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"bytes"
 	"net/url"
 	"strconv"
 	"strings"
@@ -34,7 +35,8 @@ func (t *Target) copyOf(r *consume.Row, values []avro.Value, o consume.Origin) *
 		k.Headers = append(k.Headers, cloudEvent(&r.Record)...)
 		fallthrough
 	default:
-		k.Value = avro.JSON(nil, &r.Record)
+		t.json = avro.JSON(t.json[:0], &r.Record)
+		k.Value = bytes.Clone(t.json) // in one piece, not grown
 	}
 	return k
 }

@@ -64,6 +64,7 @@ type Target struct {
 	client *kgo.Client
 	ends   map[int32]int64 // where each partition ends, if nobody else writes
 	values []avro.Value
+	json   []byte // of the copy that is being made
 }
 
 // New makes a target; Positions connects.
