@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ type place struct {
 	db     *sql.DB
 	strike func() // kills the server and starts it again; nil where there is none
 }
+
+var striking sync.Mutex
 
 // databases runs a test on each kind of database that is there.
 func databases(t *testing.T, f func(t *testing.T, c *cluster, d *place)) {
@@ -74,6 +77,8 @@ func databases(t *testing.T, f func(t *testing.T, c *cluster, d *place)) {
 		d := &place{kind: "postgres", where: own, db: db}
 		if command := os.Getenv(postgresVariable + "_STRIKE"); command != "" {
 			d.strike = func() {
+				striking.Lock() // there is one server for all
+				defer striking.Unlock()
 				if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 					t.Errorf("strike PostgreSQL: %v\n%s", err, out)
 				}
@@ -159,6 +164,46 @@ func TestADatabaseHoldsEachRecordOnceThoughSinkAndDatabaseAreKilled(t *testing.T
 			t.Errorf("holes: %v", holes)
 		}
 	})
+}
+
+// A sink that nobody kills goes on by itself after each death of its database.
+func TestASinkOutlivesItsDatabase(t *testing.T) {
+	databases(t, func(t *testing.T, c *cluster, d *place) {
+		if d.strike == nil {
+			t.Skip("nobody can kill this database: " + postgresVariable + "_STRIKE names no command")
+		}
+		const atOnce = 10 // strikes in the life of a sink, which has a limit
+		k := c.task(d)
+		for left := number(t, strikesVariable, 3); left > 0; left -= atOnce {
+			stop := c.coming()
+			p := k.start(t)
+			for range min(left, atOnce) {
+				d.strike()
+			}
+			stop()
+			if len(p.ended) > 0 {
+				t.Fatalf("it ended by itself: %s\n%s", p.last(), p.log)
+			}
+			c.waitFor(d)
+			p.killed(t)
+		}
+		same(t, d.ids(t), c.ids())
+	})
+}
+
+// waitFor waits until a sink that is at work has brought all records.
+func (c *cluster) waitFor(d *place) {
+	c.t.Helper()
+	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		var n int
+		err := d.db.QueryRow("SELECT COUNT(*) FROM cdr").Scan(&n) // its own connection was cut, too
+		if err == nil && n >= len(c.records) {
+			return
+		}
+		if time.Now().After(limit) {
+			c.t.Fatalf("it has brought %d of %d records: %v", n, len(c.records), err)
+		}
+	}
 }
 
 // monthOf is the query of the page about a consumer that sums up November 2026.

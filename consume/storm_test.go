@@ -216,19 +216,46 @@ func (p *process) killed(t testing.TB) {
 }
 
 // stormVariable says how often each sink is killed in a storm: some times by default, more often in CI and by hand.
-const stormVariable = "JANUSCDR_TEST_STORM"
+// strikesVariable says how often its target is, where there is one that can be: each twentieth time by default.
+const (
+	stormVariable   = "JANUSCDR_TEST_STORM"
+	strikesVariable = "JANUSCDR_TEST_STRIKES"
+)
 
-func kills(t *testing.T, few int) int {
+func kills(t testing.TB, few int) int { return number(t, stormVariable, few) }
+
+func number(t testing.TB, variable string, otherwise int) int {
 	t.Helper()
-	text := os.Getenv(stormVariable)
+	text := os.Getenv(variable)
 	if text == "" {
-		return few
+		return max(1, otherwise)
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", stormVariable, err)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q, which is no number of times", variable, text)
 	}
 	return n
+}
+
+// coming lets records come until it is told to stop.
+func (c *cluster) coming() (stop func()) {
+	done, written := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(written)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				c.produce(40)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-written
+	}
 }
 
 // storm writes records while sinks of the task are killed and started, the target too if strike is given, and in the
@@ -243,20 +270,8 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 	if k.Kind == "topic" || files.IsS3(k.Place) {
 		life = 120 * time.Millisecond // it waits for stragglers first, or asks its store
 	}
-	done := make(chan struct{})
-	written := make(chan struct{})
-	go func() { // records keep coming until the kills are over
-		defer close(written)
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				c.produce(40)
-				time.Sleep(10 * time.Millisecond)
-			}
-		}
-	}()
+	each := max(1, kills/number(c.t, strikesVariable, kills/20))
+	stop := c.coming()
 	for n := range kills {
 		p := k.start(c.t)
 		// Some die before they have begun, some amid their work, some when there is nothing left to do.
@@ -266,13 +281,12 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 			p.ended <- nil
 		case <-time.After(time.Duration(chance.ExpFloat64() * float64(life))):
 		}
-		if strike != nil && n%20 == 19 {
+		if strike != nil && n%each == each-1 {
 			strike()
 		}
 		p.killed(c.t)
 	}
-	close(done)
-	<-written
+	stop()
 	c.produce(max(0, 1000-len(c.records))) // where brokers or kills were slow
 	k.Once = true
 	if err := k.run(c.t); err != nil {

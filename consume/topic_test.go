@@ -216,3 +216,29 @@ func TestAnEmptiedPartitionIsAtItsEnd(t *testing.T) {
 	k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "csv", Place: t.TempDir(), Records: 50}
 	k.fill(t)
 }
+
+// Positions are of one topic: made anew, it stops each target until somebody says that it is meant.
+func TestATopicThatWasMadeAnewStopsCopiesTracesAndBuckets(t *testing.T) {
+	t.Parallel()
+	for kind, task := range map[string]func(t *testing.T, c *cluster) task{
+		"topic":  func(_ *testing.T, c *cluster) task { return c.copied() },
+		"traces": func(t *testing.T, c *cluster) task { return newCollector(t).task(t, c) },
+		"bucket": func(t *testing.T, c *cluster) task { return newDepot(t).task(c) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			c.produce(60)
+			k := task(t, c)
+			k.fill(t)
+			c.again()
+			c.produce(80)
+			k.Once = true
+			if err := k.run(t); !errors.Is(err, consume.ErrForeign) {
+				t.Fatalf("got %v", err)
+			}
+			k.NewTopic = true
+			k.fill(t)
+		})
+	}
+}
