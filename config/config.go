@@ -137,6 +137,7 @@ type Ingest struct {
 	DeliveryTimeout time.Duration
 	InflightLimit   Size
 	MinRate         Size // a second
+	SenderRate      Size // a second
 	MaxConnections  int
 	TLS             Certificate
 	Auth            Auth

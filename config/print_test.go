@@ -101,6 +101,7 @@ ingest:
   delivery_timeout: 8s # default
   inflight_limit: 256MiB # default
   min_rate: 1KiB # default
+  sender_rate: 0B # default
   max_connections: 3000 # default
   tls:
     cert_file: "" # default

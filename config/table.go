@@ -243,6 +243,9 @@ var table = []*key{
 	{name: "ingest.min_rate", def: "1KiB", max: 1 << 30, at: func(c *Config) any { return &c.Ingest.MinRate },
 		about: "a body that comes by HTTP with fewer bytes a second is left without an answer, after 3s; 0B: it has the " +
 			"time of ingest.delivery_timeout"},
+	{name: "ingest.sender_rate", def: "0B", max: 1 << 40, at: func(c *Config) any { return &c.Ingest.SenderRate },
+		about: "bytes a second that one sender may send, decompressed, with a burst of ten seconds; beyond, its bodies " +
+			"wait, and are left without an answer after ingest.delivery_timeout; 0B: any"},
 	{name: "ingest.max_connections", def: "3000", min: 8, max: 1000000,
 		at: func(c *Config) any { return &c.Ingest.MaxConnections },
 		about: "connections by HTTP at a time; beyond, the oldest of the stranger who has most makes room for the next; " +

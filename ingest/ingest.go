@@ -47,6 +47,7 @@ type Options struct {
 	BodyLimit   int64         // bytes of a body as sent, and decompressed; 32 MiB when 0
 	EventLimit  int64         // bytes of one event; 1 MiB when 0
 	MinRate     int64         // bytes a second, below which the body of a request is left after 3 s; 0: none
+	SenderRate  int64         // bytes a second of one sender, decompressed, on the average; 0: any
 	Delivery    time.Duration // from the beginning of a body to its outcome; 8 s when 0
 	InflightMax int64         // bytes of bodies held at a time, and of records on their way to Kafka; 256 MiB when 0
 
@@ -117,6 +118,9 @@ func (o Options) check() error {
 	}
 	if o.MinRate < 0 {
 		complain("a minimum rate of %d bytes a second is not possible", o.MinRate)
+	}
+	if o.SenderRate < 0 {
+		complain("a rate of %d bytes a second is not possible", o.SenderRate)
 	}
 	if o.Delivery < 0 {
 		complain("delivery timeout of %v is not possible", o.Delivery)

@@ -31,6 +31,7 @@ const (
 	RefusedCredentials Refusal = "credentials" // wrong or missing
 	RefusedBusy        Refusal = "busy"        // too many bytes of bodies held already
 	RefusedSlow        Refusal = "slow"        // it came slower than Options.MinRate
+	RefusedRate        Refusal = "rate"        // its sender sends more than Options.SenderRate
 	RefusedBuffer      Refusal = "buffer"      // too many bytes on their way to Kafka already
 	RefusedKafka       Refusal = "kafka"       // Kafka refused
 	RefusedTimeout     Refusal = "timeout"     // Kafka did not acknowledge in time
@@ -42,7 +43,7 @@ const (
 var (
 	fates = []bodyFate{fateAcknowledged, fateRepeated, fateUnacknowledged, fateRefused, fateAborted,
 		fateLost}
-	refusals = []Refusal{RefusedPath, RefusedCredentials, RefusedBusy, RefusedSlow, RefusedBuffer,
+	refusals = []Refusal{RefusedPath, RefusedCredentials, RefusedBusy, RefusedSlow, RefusedRate, RefusedBuffer,
 		RefusedKafka, RefusedTimeout, RefusedSpool, RefusedStarting, RefusedStopping}
 )
 

@@ -46,6 +46,7 @@ type Receiver struct {
 	sorters   sync.Pool
 	delivery  time.Duration
 	minRate   int64
+	rates     *rates
 	admitted  chan struct{} // closed when bodies may be looked at
 	stopping  chan struct{} // closed when we are told to stop
 	failure   lastFailure
@@ -71,6 +72,7 @@ func newReceiver(o Options, p Publisher) *Receiver {
 		sorters:   sync.Pool{New: func() any { return &sorter{eventLimit: o.EventLimit, emitters: o.emitters} }},
 		delivery:  o.Delivery,
 		minRate:   o.MinRate,
+		rates:     newRates(o.SenderRate),
 		tap:       o.Tap,
 		admitted:  make(chan struct{}),
 		stopping:  make(chan struct{}),
@@ -211,6 +213,9 @@ func (r *Receiver) deliver(
 			end(batch.outcome())
 		})
 	}()
+	if !r.rates.admit(ctx, who, int64(len(body.plain))) {
+		return r.Refuse(from, RefusedRate)
+	}
 	if body.parked != nil {
 		batch = &Batch{Emitter: from.emitter, Parked: []DeadLetter{*body.parked}}
 	} else {

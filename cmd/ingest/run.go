@@ -114,6 +114,7 @@ func options(c *config.Config, sources []ingest.Source, log hclog.Logger) (inges
 		Delivery:    c.Ingest.DeliveryTimeout,
 		InflightMax: int64(c.Ingest.InflightLimit),
 		MinRate:     int64(c.Ingest.MinRate),
+		SenderRate:  int64(c.Ingest.SenderRate),
 		Log:         log,
 	}
 	for _, s := range c.Ingest.Senders {
