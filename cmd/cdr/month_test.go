@@ -1,24 +1,30 @@
 package main
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/twmb/franz-go/pkg/kgo"
 	_ "modernc.org/sqlite"
 
 	"januscdr/avro"
 	"januscdr/cdr"
 	"januscdr/internal/cli"
+	"januscdr/internal/fixtures/traffic"
 	"januscdr/kafka"
 )
 
@@ -64,8 +70,9 @@ func sums(t *testing.T, lines string) map[string]int64 {
 }
 
 // amend takes something off each third charged part that the topic has, twice of some, in records that come later.
-func (s *site) amend() (made int) {
+func (s *site) amend() int {
 	s.t.Helper()
+	var amendments []*kgo.Record
 	o := kafka.Options{Brokers: []string{s.address}}
 	client, err := kafka.NewClient(o)
 	if err != nil {
@@ -92,28 +99,60 @@ func (s *site) amend() (made int) {
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			s.produce(&kgo.Record{Topic: "janus.cdr", Key: []byte(r.SessionID), Value: append(slices.Clone(head),
-				avro.Body(value)...), Headers: []kgo.RecordHeader{{Key: kafka.HeaderSchema, Value: []byte(avro.Fingerprint())}}})
-			made++
+			amendments = append(amendments, &kgo.Record{Topic: "janus.cdr", Key: []byte(r.SessionID),
+				Value:   append(slices.Clone(head), avro.Body(value)...),
+				Headers: []kgo.RecordHeader{{Key: kafka.HeaderSchema, Value: []byte(avro.Fingerprint())}}})
 		}
 	}
-	return made
+	s.produce(amendments...)
+	return len(amendments)
 }
 
-// What the fold made of the calls of a fleet, in parts of 20 KiB and amended since, is billed by cdr sum, from a
-// database, from Parquet with DuckDB (where there is a Python that has it), from a copy and in a spreadsheet: one
-// number for each reference.
-func TestAMonthComesToTheSameByEachWay(t *testing.T) {
-	page, err := os.ReadFile("../../docs/consumers/sqlite.md")
-	if err != nil {
+// aFleet has the records of 35 days, the first and the last of them outside of November: each day the same people call
+// again, on two servers in turn, each fourth day an hour earlier, which is before midnight in UTC.
+func aFleet(t *testing.T) *site {
+	t.Helper()
+	s := newSite(t)
+	s.environ = append(s.environ, "JANUSCDR_POLICY_PARTIAL_VOLUME=20KiB")
+	if got := s.says("topics", "create"); got.code != cli.OK {
+		t.Fatalf("%+v", got)
+	}
+	const copies, days, day, hour = 1, 35, 86_400_000_000, 3_600_000_000
+	shift := func(e traffic.Event) int64 {
+		id, err := strconv.ParseInt(e.Session, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		round := (id/1_000_000_000_000 - 1) / copies
+		at := round*(day-600_000_000) - 21*day // they were recorded on the 21st
+		if round%4 == 1 {
+			at -= hour
+		}
+		return at
+	}
+	names := []string{"1.1-a_echotest", "1.1-f_sip", "1.1-e_videocall", "1.1-e_recordplay"}
+	var file bytes.Buffer
+	var records []*kgo.Record
+	stamp, emitter := regexp.MustCompile(`"timestamp": *\d+`), regexp.MustCompile(`"emitter": *"[^"]*"`)
+	for e := range traffic.Copies(names, copies, days) {
+		value := stamp.ReplaceAll(e.Value, fmt.Appendf(nil, `"timestamp":%d`, e.At+shift(e)))
+		value = emitter.ReplaceAll(value, fmt.Appendf(nil, `"emitter":"janus-%d"`, e.Session[len(e.Session)-13]%2))
+		file.Write(append(value, '\n'))
+		records = append(records, &kgo.Record{Topic: "janus.events", Key: []byte(e.Session), Value: value,
+			Timestamp: s.began})
+	}
+	if err := os.WriteFile("events.jsonl", file.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, after, found := strings.Cut(string(page), "<!-- month: sqlite -->\n```sql\n")
-	query, _, _ := strings.Cut(after, "```")
-	if !found {
-		t.Fatal("the page has no query")
-	}
-	s := recorded(t, "1.1-c_videoroom", "JANUSCDR_POLICY_PARTIAL_VOLUME=20KiB")
+	s.produce(records...)
+	s.runs(strings.Count(s.says("assemble", "events.jsonl").out, "\n"))
+	return s
+}
+
+// The calls of a fleet, in parts of 20 KiB and amended since, are billed by cdr sum, in SQL, from Parquet with DuckDB
+// and others (where there is a Python that has them), from a copy and in a spreadsheet: one number for each reference.
+func TestAMonthComesToTheSameByEachWay(t *testing.T) {
+	s := aFleet(t)
 	unamended := sums(t, s.says("tail", "--from", "earliest", "--once", "--json").out)
 	if made := s.amend(); made < 3 {
 		t.Fatalf("%d amendments are none", made)
@@ -151,7 +190,7 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPages(t, check)
-	check("SQLite", queried(t, "month.sqlite", query))
+	check("SQLite", queried(t, "sqlite", "month.sqlite", month(t, "sqlite")))
 	check("the spreadsheet", tabled(t, "month.csv"))
 	copies := s.says("tail", "--dlq", "--topics-dlq", "month", "--from", "earliest", "--once", "--json")
 	var values strings.Builder
@@ -163,6 +202,35 @@ func TestAMonthComesToTheSameByEachWay(t *testing.T) {
 		values.WriteString(message.Value + "\n")
 	}
 	check("the copy", sums(t, values.String()))
+	if server := os.Getenv(databaseVariable); server != "" { // whose page sums up in another zone
+		db := aDatabase(t, server, fmt.Sprint("month_", time.Now().UnixNano()))
+		if got := s.says("sink", "postgres", "--sink-postgres-url", db, "--once"); got.code != cli.OK {
+			t.Fatalf("%+v", got)
+		}
+		inVienna := summed(t, s.says("sum", "--month", "2026-11", "--zone", "Europe/Vienna", "--json"))
+		maps.DeleteFunc(inVienna, func(_ string, n int64) bool { return n == 0 })
+		if maps.Equal(inVienna, want) {
+			t.Error("the zone makes no difference")
+		}
+		want = inVienna
+		check("PostgreSQL", queried(t, "pgx", db, month(t, "postgres")))
+	}
+}
+
+// month is the query with which a page sums up November.
+func month(t *testing.T, database string) string {
+	t.Helper()
+	page := map[string]string{"sqlite": "sqlite.md", "postgres": "postgresql.md"}[database]
+	text, err := os.ReadFile(filepath.Join(repository, "docs", "consumers", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "<!-- month: "+database+" -->\n```sql\n")
+	if !found {
+		t.Fatalf("%s has no query", page)
+	}
+	query, _, _ := strings.Cut(after, "```")
+	return query
 }
 
 func summed(t *testing.T, got said) map[string]int64 {
@@ -188,7 +256,8 @@ func checkPages(t *testing.T, check func(string, map[string]int64)) {
 	if python == "" {
 		return
 	}
-	for way, page := range map[string]string{"parquet": "files.md", "pyarrow": "files.md", "python": "python.md"} {
+	for way, page := range map[string]string{"parquet": "files.md", "pyarrow": "files.md", "polars": "files.md",
+		"chdb": "clickhouse.md", "python": "python.md"} {
 		page, err := os.ReadFile(filepath.Join(repository, "docs", "consumers", page))
 		if err != nil {
 			t.Fatal(err)
@@ -205,6 +274,9 @@ func checkPages(t *testing.T, check func(string, map[string]int64)) {
 		all := map[string]int64{}
 		for line := range strings.Lines(string(out)) {
 			words := strings.Fields(line)
+			if words[0] == "None" || words[0] == `\N` {
+				words[0] = ""
+			}
 			if all[words[0]], err = strconv.ParseInt(words[len(words)-1], 10, 64); err != nil {
 				t.Fatalf("%s: %q", way, line)
 			}
@@ -213,9 +285,9 @@ func checkPages(t *testing.T, check func(string, map[string]int64)) {
 	}
 }
 
-func queried(t *testing.T, file, query string) map[string]int64 {
+func queried(t *testing.T, driver, place, query string) map[string]int64 {
 	t.Helper()
-	db, err := sql.Open("sqlite", file)
+	db, err := sql.Open(driver, place)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,12 +299,12 @@ func queried(t *testing.T, file, query string) map[string]int64 {
 	defer rows.Close()
 	all := map[string]int64{}
 	for rows.Next() {
-		var reference string
+		var reference sql.NullString
 		var calls, sum int64
 		if err := rows.Scan(&reference, &calls, &sum); err != nil {
 			t.Fatal(err)
 		}
-		all[reference] = sum
+		all[reference.String] = sum
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
