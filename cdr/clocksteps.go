@@ -53,7 +53,7 @@ func (f *eventFold) place(appended janus.Micros) {
 	}
 	switch {
 	//mutant:clock-set-back
-	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended):
+	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended), f.beforeAttached(h):
 		f.setBack(f.goneBack(h, appended))
 	default:
 		//mutant:reports-lag
@@ -150,6 +150,13 @@ func (f *eventFold) pluginGoesOn(h *handle, b *janus.PluginEvent) bool {
 		return !h.has(RoomMembership, t)
 	}
 	return false
+}
+
+// beforeAttached tells whether an event of a handle comes from before the handle was there.
+func (f *eventFold) beforeAttached(h *handle) bool {
+	_, attached := f.e.Body.(*janus.HandleAttached)
+	//mutant:before-attached
+	return !attached && h.since-f.e.Time > leastStep
 }
 
 // beginsBefore tells whether an event begins something on a handle before the last of its kind had ended.

@@ -32,7 +32,7 @@ func (f *eventFold) handle() {
 
 	switch b := e.Body.(type) {
 	case *janus.HandleAttached:
-		h.attached = true
+		h.attached, h.since = true, f.t
 		f.learn(b.Plugin)
 		s.lastClientActivity = max(s.lastClientActivity, f.t)
 	case *janus.HandleDetached:

@@ -21,7 +21,7 @@ func (l *leg) moments(f func(*janus.Micros)) {
 
 // moments calls a function with each moment of the handle that is known, but for its legs'.
 func (h *handle) moments(f func(*janus.Micros)) {
-	each(f, &h.detachedAt, &h.last)
+	each(f, &h.detachedAt, &h.last, &h.since)
 	for kind := range h.lastEnd {
 		each(f, &h.lastEnd[kind])
 	}

@@ -104,6 +104,7 @@ type handle struct {
 	last          janus.Micros // largest timestamp of its events
 	alive         janus.Micros // the emitter's alive clock at its last event
 	attached      bool         // `attached` was seen
+	since         janus.Micros // when it was attached, 0 when that was not seen
 	ended         bool         // the last PeerConnection's own end was seen
 
 	helper     bool       // of SIP: its account is that of another handle
@@ -446,6 +447,7 @@ func (h *handle) fields(c *codec) {
 	num(c, 44, &h.unweighed)
 	num(c, 45, &h.id)
 	flag(c, 46, &h.truncated)
+	num(c, 47, &h.since)
 }
 
 func (l *leg) fields(c *codec) {
