@@ -41,7 +41,11 @@ func (t *timeline) late(d clockStep) {
 func (f *eventFold) place(appended janus.Micros) {
 	h, line := f.p.handle(f.k, f.e.Handle), &f.em.timeline
 	if h == nil {
-		if f.attachedEarly() {
+		switch {
+		case !f.attachedEarly():
+		case f.wasWild(f.s.firstTime):
+			f.takeBack()
+		default:
 			f.setBack(line.next(line.now, appended))
 		}
 		return
@@ -52,6 +56,9 @@ func (f *eventFold) place(appended janus.Micros) {
 		return
 	}
 	switch {
+	//mutant:wild-timestamp
+	case f.wasWild(h.last):
+		f.takeBack()
 	//mutant:clock-set-back
 	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended), f.beforeAttached(h):
 		f.setBack(f.goneBack(h, appended))
@@ -69,6 +76,39 @@ func (f *eventFold) place(appended janus.Micros) {
 func (f *eventFold) attachedEarly() bool {
 	_, attached := f.e.Body.(*janus.HandleAttached)
 	return attached && f.s.precedes(f.e.Time+leastStep)
+}
+
+// wasWild tells whether the last moment of a handle or a session was a timestamp far ahead of all others, and the event at
+// hand goes on where the clock was before that one. What tells an end may have come late. Where the log has a clock of its own,
+// that one was seen when it came.
+func (f *eventFold) wasWild(last janus.Micros) bool {
+	line := &f.em.timeline
+	leapt, since := line.leapTo-line.leapFrom, f.e.Time-line.leapFrom
+	return leapt >= leastLeap && last == line.leapTo && line.now == line.leapTo && !line.settled(&f.p.pos.clock) &&
+		since >= -slack && since <= min(leapt/20, minute) && !tellsEnd(f.e.Body)
+}
+
+func tellsEnd(body janus.Body) bool {
+	switch b := body.(type) {
+	case *janus.PeerConnectionHangup, *janus.HandleDetached, *janus.SessionDestroyed, *janus.SessionTimedOut:
+		return true
+	case *janus.PluginEvent:
+		switch signOf(b.Plugin, b) {
+		case signCallOver, signBye, signLeft, signStopped:
+			return true
+		}
+	}
+	return false
+}
+
+// takeBack takes the last leap of the clock back: it was but one timestamp.
+func (f *eventFold) takeBack() {
+	line := &f.em.timeline
+	leapt := line.leapTo - line.leapFrom
+	line.step(0)
+	line.late(clockStep{by: -leapt, pivot: line.leapTo})
+	line.now = line.leapFrom
+	line.leapFrom, line.leapTo = 0, 0
 }
 
 // setBack notes that the clock was set back before the event, which happened at a moment.
@@ -414,7 +454,8 @@ func (p *Partition) stepped(k *sessionEntry) {
 	for _, h := range handles {
 		p.touchHandle(k, h.id)
 		for _, l := range h.legs {
-			if (l.ended || l.closing) && l.lastOffset <= line.stepOffset {
+			//mutant:bye-before-the-step
+			if (l.ended || l.closing && l.byeTime == 0) && l.lastOffset <= line.stepOffset {
 				continue // its end was told before
 			}
 			l.clockSuspect = true

@@ -94,6 +94,9 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 		h.sleep(p, k, l)
 		return
 	}
+	if p.partials && (l.revised == 0 || l.parts > 0) {
+		p.cutUntil(k, h, l, end.time-1) // what waited for another event
+	}
 	answer, basis := l.answer()
 	t := clamp(l.start, answer, l.partStart, end)
 	r := p.legRecord(k, h, l)

@@ -16,8 +16,11 @@ func (f *eventFold) handle() {
 				return
 			}
 			s.past = slices.Delete(s.past, i, i+1) // an application that chooses ids has chosen it again
+			//mutant:chosen-again
+			h = f.attach(s.goneLegs)
+		} else {
+			h = f.attach(0)
 		}
-		h = f.attach()
 	}
 	f.h = h
 	if f.again {
@@ -62,21 +65,22 @@ func (f *eventFold) takeAll(held *leg) {
 			l = held
 		}
 		f.take(l)
-		if f.stepped > stepBack {
+		//mutant:told-of-what-has-ended
+		if f.stepped > stepBack && !l.ended {
 			l.clockSuspect, f.s.clockSuspect = true, true
 			f.p.conclude(RuleClockStepped, f.s, f.h, l, facts{at: f.h.last, limit: f.stepped})
 		}
 	}
 }
 
-// attach adds a handle to the session.
-func (f *eventFold) attach() *handle {
+// attach adds a handle to the session. So many legs of a kind may have had its id before.
+func (f *eventFold) attach(gone int32) *handle {
 	s := f.s
 	s.numbered++
 	s.attached++
 	h := &handle{id: f.e.Handle, number: s.numbered, last: f.e.Time}
 	for kind := range h.next {
-		h.next[kind] = s.lostLegs
+		h.next[kind] = max(s.lostLegs, gone)
 	}
 	f.p.index.addHandle(f.k, h)
 	f.p.touchHandle(f.k, h.id)

@@ -9,7 +9,7 @@ import "januscdr/janus"
 func (l *leg) moments(f func(*janus.Micros)) {
 	each(f, &l.first, &l.last, &l.life, &l.reported, &l.gapFrom, &l.start, &l.accepted, &l.up, &l.evidence, &l.offerTime,
 		&l.answered, &l.stepTime, &l.secured, &l.doubt, &l.pair, &l.hangTime, &l.endedAt, &l.lastClientActivity, &l.ok200, &l.byeTime,
-		&l.twoWay, &l.saidLife, &l.received, &l.ringing, &l.progress, &l.hold.since, &l.hold.askedSince)
+		&l.twoWay, &l.saidLife, &l.renewed, &l.received, &l.ringing, &l.progress, &l.hold.since, &l.hold.askedSince)
 	for i := range l.streams {
 		s := &l.streams[i]
 		each(f, &s.last, &s.firstMedia, &s.lastMedia)

@@ -16,13 +16,21 @@ func (f *eventFold) cuts(h *handle, l *leg) {
 	if !f.p.partials || l.revised > 0 && l.parts == 0 {
 		return // it was reported as a whole
 	}
-	part := f.p.terms(f.em, h.plugin).Partial
+	if f.leapt && !tellsEnd(f.e.Body) {
+		return // the next event tells whether that is true
+	}
+	f.p.cutUntil(f.k, h, l, f.t)
+}
+
+// cutUntil writes the parts of a leg that end at a moment at the latest.
+func (p *Partition) cutUntil(k *sessionEntry, h *handle, l *leg, until janus.Micros) {
+	part := p.terms(k.em, h.plugin).Partial
 	for n := 0; n < maxCuts; n++ {
 		at, cause := l.nextCut(part)
-		if at == 0 || f.t < at || l.ended && at >= l.endedAt {
+		if at == 0 || until < at || l.ended && at >= l.endedAt {
 			return
 		}
-		f.p.emitPart(f.k, h, l, at, cause)
+		p.emitPart(k, h, l, at, cause)
 	}
 }
 

@@ -50,7 +50,7 @@ type Step struct {
 type Source struct {
 	Topic     string
 	Partition int32
-	Whole     bool // nothing of its emitters is elsewhere: a file. Then the two sides of a VideoCall name each other
+	Whole     bool // nothing of its emitters is elsewhere: a file. Its append times are no clock; both sides of a VideoCall name each other
 }
 
 // Due is when a partition next wants a record of its log, be it a tick. Time passes for it by the append times of the
@@ -260,6 +260,8 @@ func (p *Partition) apply(in Input) error {
 		p.park(in, err.Error())
 		return nil
 	}
+	//mutant:long-names
+	clip(e)
 	name := e.Emitter
 	if in.Emitter != "" {
 		name = in.Emitter
@@ -278,6 +280,7 @@ func (p *Partition) apply(in Input) error {
 	em := p.index.emitter(name)
 	p.index.sight(em, p.pos.clock.now)
 	raw := e.Time
+	em.timeline.file = p.source.Whole
 	e.Time = em.timeline.moment(raw, in.Append, &p.pos.clock)
 	p.counts.Events[typeSlot(e.Type)]++
 	//mutant:copies
@@ -442,6 +445,8 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	p.stepped(k)
 	x.place(in.Append)
 	x.t = e.Time
+	//mutant:wild-timestamp-cuts
+	x.leapt = em.timeline.leaps(x.t, &p.pos.clock)
 	p.stepped(k)
 	x.session()
 	x.enforceSizeLimit(len(in.Value))

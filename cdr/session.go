@@ -21,6 +21,7 @@ type eventFold struct {
 
 	stepped janus.Micros // how far the event is behind the handle's last one
 	opened  bool         // the event opened a leg
+	leapt   bool         // its timestamp is far ahead, and nothing says yet whether that is true
 }
 
 // session folds the event into its session.
@@ -163,14 +164,14 @@ func (s *session) precedes(t janus.Micros) bool {
 
 // lose notes of a handle that is not kept any more what must not be forgotten. The id of one that is gone does not come
 // again, but old events of it may: they would open legs that were reported. Another one may go on: its next leg must not
-// get the number of an earlier one.
+// get the number of an earlier one; nor may that of one whose id is chosen again.
 func (s *session) lose(h *handle) {
+	most := slices.Max(h.next[:])
 	if h.detachedAt == 0 {
-		for _, n := range h.next {
-			s.lostLegs = max(s.lostLegs, n)
-		}
+		s.lostLegs = max(s.lostLegs, most)
 		return
 	}
+	s.goneLegs = max(s.goneLegs, most)
 	if len(s.past) >= maxPast {
 		s.past = slices.Delete(s.past, 0, 1)
 	}

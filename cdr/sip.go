@@ -83,7 +83,7 @@ func (f *eventFold) sip(b *janus.PluginEvent) {
 // sipMessage notes what a raw message proves of the call whose Call-ID it bears: that it was answered, that it is over.
 func (f *eventFold) sipMessage(b *janus.PluginEvent) {
 	l := f.h.openLeg(SIPCall)
-	id := sipHeader(b.SIP, "Call-ID", "i")
+	id := callIDHeader(b.SIP)
 	//mutant:message-of-the-next-call
 	if l != nil && f.t > l.start && id != "" && l.callID != "" && id != l.callID && bearsCall(b) {
 		next := *b
@@ -326,6 +326,13 @@ func (f *eventFold) missed(b *janus.PluginEvent) {
 func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	h, t := f.h, f.t
 	l := h.callOf(b.CallID, t)
+	//mutant:hangup-in-the-next-call
+	if old := h.endedWithItsCarrier(b.CallID); l == nil && old != nil {
+		if old.code == 0 {
+			old.code, old.reason = int32(b.Code), keep(b.Reason, &old.truncated)
+		}
+		return
+	}
 	if l == nil {
 		// The setup was lost; the PeerConnection shows that there was an attempt.
 		pc := h.openLeg(PeerConnection)
@@ -351,6 +358,17 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 	}
 }
 
+// endedWithItsCarrier is a call with a Call-ID whose own `hangup` was waited for, as its PeerConnection had ended, until the next one
+// began; nil for none.
+func (h *handle) endedWithItsCarrier(id string) *leg {
+	for _, l := range h.legs {
+		if l.kind == SIPCall && l.ended && l.endBasis == EndWebRTCHangup && id != "" && l.callID == id {
+			return l
+		}
+	}
+	return nil
+}
+
 // byeAnswered is the reason of a `hangup` that is the answer to our BYE, whatever its code. Sofia says it and "Session
 // Terminated" of an established dialog only; "Early Session Terminated" is the other thing.
 const byeAnswered = "to BYE"
@@ -373,11 +391,12 @@ func (l *leg) impliedAnswer() (at janus.Micros) {
 		}
 	}
 	proof(l.ok200)
-	if !l.early { // else the PeerConnection was up before
+	//mutant:early-media
+	if !l.early { // else the PeerConnection was up before, and media may have flowed both ways
 		proof(l.up)
 		proof(l.evidence)
+		proof(l.twoWay)
 	}
-	proof(l.twoWay)
 	over := l.endedAt
 	for _, t := range []janus.Micros{l.byeTime, l.hangTime} {
 		if t != 0 && (over == 0 || t < over) {

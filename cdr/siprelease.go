@@ -83,7 +83,7 @@ func (i *invitation) fields(c *codec) {
 
 // invited keeps what the INVITE of a call to come says.
 func (f *eventFold) invited(b *janus.PluginEvent) {
-	id := sipHeader(b.SIP, "Call-ID", "i")
+	id := callIDHeader(b.SIP)
 	by, replaces := sipHeader(b.SIP, "Referred-By", "b"), sipHeader(b.SIP, "Replaces", "")
 	f.h.invitation = invitation{}
 	if id != "" && (by != "" || replaces != "") {

@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+
+	"januscdr/janus"
 )
 
 // maxState is the most bytes that the state of a handle may have when an event of its own was folded; what the events
@@ -99,9 +101,50 @@ func shorten(t *string, bytes int) bool {
 	if len(*t) <= bytes {
 		return false
 	}
-	sum := fnv.New64a()
-	sum.Write([]byte(*t))
-	hash := "~" + hex.EncodeToString(sum.Sum(nil))
+	hash := cutHash(*t)
+	if hash == "" {
+		sum := fnv.New64a()
+		sum.Write([]byte(*t))
+		hash = "~" + hex.EncodeToString(sum.Sum(nil))
+	}
 	*t = strings.ToValidUTF8((*t)[:bytes-len(hash)], "") + hash
 	return true
+}
+
+// hashLength is how long the end of a text is that was cut.
+const hashLength = 1 + 16
+
+// cutHash is that end, "" of a text that was not cut.
+func cutHash(t string) string {
+	if len(t) < hashLength || t[len(t)-hashLength] != '~' || strings.Trim(t[len(t)-hashLength+1:], "0123456789abcdef") != "" {
+		return ""
+	}
+	return t[len(t)-hashLength:]
+}
+
+// clip cuts the names of an event by which things are known again as they are cut where they are kept, so that one that is too
+// long is known again as well.
+func clip(e *janus.Event) {
+	name := func(t *string) { shorten(t, maxText) }
+	switch b := e.Body.(type) {
+	case *janus.PluginEvent:
+		for _, t := range []*string{&b.CallID, &b.Room.Text, &b.ID.Text, &b.Feed.Text, &b.Username, &b.Identity} {
+			name(t)
+		}
+		for i := range b.Feeds {
+			name(&b.Feeds[i].Text)
+		}
+	case *janus.MediaState:
+		name(&b.Mid)
+	case *janus.SlowLink:
+		name(&b.Mid)
+	case *janus.MediaReport:
+		for i := range b.Streams {
+			name(&b.Streams[i].Mid)
+		}
+	case *janus.SessionCreated:
+		name(&b.TransportID)
+	case *janus.TransportEvent:
+		name(&b.ID)
+	}
 }

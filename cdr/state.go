@@ -3,6 +3,7 @@ package cdr
 import (
 	"encoding/binary"
 	"strings"
+	"unicode/utf8"
 
 	"januscdr/janus"
 )
@@ -59,6 +60,7 @@ type session struct {
 	cut          bool // something of its legs was left out
 
 	past     []janus.HandleID // the last handles that are gone and forgotten
+	goneLegs int32            // most legs of a kind of a handle that is gone
 	lostLegs int32            // most legs of a kind of a handle that was not gone and is not kept any more
 
 	version string // of its emitter, by the last `started` before it
@@ -162,6 +164,7 @@ type leg struct {
 	gathered  bool         // ICE gathering was seen: what comes first where jsep events are not sent
 	answered  janus.Micros // first answer to an offer
 	asked     bool         // the last SDP of it was an offer
+	renewed   janus.Micros // last SDP of its client, once it was up
 	acted     bool         // something of Janus' side of the PeerConnection was seen
 	step      setupStep    // how far the PeerConnection had come, by what was seen
 	stepTime  janus.Micros // when it came there
@@ -376,6 +379,7 @@ func (s *session) fields(c *codec) {
 	num(c, 48, &s.attached)
 	num(c, 49, &s.listed)
 	flag(c, 50, &s.cut)
+	num(c, 51, &s.goneLegs)
 }
 
 func (l *closedLeg) fields(c *codec) {
@@ -575,6 +579,7 @@ func (l *leg) evidenceFields(c *codec) {
 	flag(c, 104, &l.cut)
 	num(c, 105, &l.answered)
 	flag(c, 106, &l.asked)
+	num(c, 107, &l.renewed)
 }
 
 func (s *stream) fields(c *codec) {
@@ -680,5 +685,6 @@ func keep(s string, cut *bool) string {
 		*cut = true
 		return s
 	}
+	*cut = *cut || len(s) > maxText-utf8.UTFMax && cutHash(s) != ""
 	return strings.Clone(s)
 }

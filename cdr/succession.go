@@ -68,6 +68,10 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 	if n != nil {
 		undecided = ofEither
 	}
+	//mutant:ice-restart
+	if n == nil && pc.renewed != 0 && t >= pc.renewed && t-pc.renewed < longConnect && setsUp(f.e.Body) {
+		return ofThis // its client has asked for it
+	}
 	switch b := f.e.Body.(type) {
 	case *janus.JSEP:
 		return f.tellSDP(pc, b)
@@ -121,6 +125,15 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 	return undecided
 }
 
+// setsUp tells whether an event is one of ICE, as they come when a PeerConnection is set up, and when ICE is restarted.
+func setsUp(body janus.Body) bool {
+	switch body.(type) {
+	case *janus.ICEState, *janus.SelectedPair, *janus.LocalCandidate, *janus.RemoteCandidate:
+		return true
+	}
+	return false
+}
+
 // tellSDP says which PeerConnection an offer or an answer is about. The origin (o=) of the client's SDPs stays the same
 // for the life of its PeerConnection; Janus' own changes with whom it speaks for.
 func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
@@ -133,6 +146,9 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 	other := b.FromClient && origin != 0 && pc.client != 0 && !same
 	switch {
 	case b.FromClient && same && pc.client != 0:
+		if pc.connected() {
+			pc.renewed = f.t
+		}
 		return ofThis
 	case !b.Offer && (n != nil || other && pc.step > stepNone):
 		if other && (n == nil || n.offer != offerByClient) {

@@ -29,6 +29,7 @@ type timeline struct {
 	floorBacks int32        // steps back of the log's own clock when it was measured
 	way        janus.Micros // append − moment of the event that was seen at now
 
+	file  bool  // the log is known to be a file; not part of the state
 	alike int32 // how many append times in a row were the timestamps themselves
 
 	nowOffset        int64        // offset of the event that was seen at now
@@ -37,7 +38,7 @@ type timeline struct {
 }
 
 // isFile tells whether the append times are made of the timestamps, as those of a file of events are: they are no clock.
-func (t *timeline) isFile() bool { return t.alike >= fewAlike }
+func (t *timeline) isFile() bool { return t.file || t.alike >= fewAlike }
 
 // fewAlike is how many append times of a broker, which counts in milliseconds, may be equal to a timestamp by chance.
 const fewAlike = 3
@@ -86,6 +87,11 @@ func (t *timeline) moment(timestamp, appended janus.Micros, c *clock) janus.Micr
 // settled tells whether the floor is known so well that nothing can go through it.
 func (t *timeline) settled(c *clock) bool {
 	return !t.isFile() && t.floorKnown && c.now-t.floorSince >= floorSettles
+}
+
+// leaps tells whether a moment is far ahead of what was seen, and the log does not say whether so much time has passed.
+func (t *timeline) leaps(at janus.Micros, c *clock) bool {
+	return t.now != 0 && at-t.now >= longLeap && !t.settled(c)
 }
 
 // step moves the timeline against the timestamps.
@@ -168,7 +174,15 @@ func endsKind(body janus.Body, kind LegKind) bool {
 	case *janus.PeerConnectionHangup:
 		return kind == PeerConnection
 	case *janus.PluginEvent:
-		return kind == SIPCall && b.Name == "hangup"
+		switch signOf(b.Plugin, b) {
+		case signCallOver:
+			return kind == SIPCall && b.Name == "hangup"
+		//mutant:left-again
+		case signLeft:
+			return kind == RoomMembership
+		case signStopped:
+			return kind == StreamView || kind == Recording
+		}
 	}
 	return false
 }
