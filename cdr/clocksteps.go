@@ -185,7 +185,8 @@ func (f *eventFold) pluginGoesOn(h *handle, b *janus.PluginEvent) bool {
 	}
 	switch b.Name {
 	case "calling", "incomingcall":
-		return !h.has(SIPCall, t)
+		//mutant:calling-of-videocall
+		return h.plugin == janus.PluginSIP && !h.has(SIPCall, t)
 	case "joined", "join":
 		return !h.has(RoomMembership, t)
 	}
@@ -347,6 +348,7 @@ func (f *eventFold) runsBack(h *handle, appended janus.Micros) bool {
 const (
 	leastLeap = 10 * second
 	longLeap  = minute
+	wildLeap  = 15 * minute // beyond it nothing is cut into parts before another event tells the same
 )
 
 // leap is a span in which many intervals of reports should have passed, and all counters grew as in one.
@@ -454,8 +456,12 @@ func (p *Partition) stepped(k *sessionEntry) {
 	for _, h := range handles {
 		p.touchHandle(k, h.id)
 		for _, l := range h.legs {
+			told := l.ended || l.closing
 			//mutant:bye-before-the-step
-			if (l.ended || l.closing && l.byeTime == 0) && l.lastOffset <= line.stepOffset {
+			if l.byeTime != 0 && !l.ended {
+				told = false // its hangup is to come
+			}
+			if told && l.lastOffset <= line.stepOffset {
 				continue // its end was told before
 			}
 			l.clockSuspect = true
@@ -504,6 +510,8 @@ func (d *clockStep) moveBack(s *session, handles []*handle) {
 	for _, h := range handles {
 		moved := 0
 		for _, l := range h.legs {
+			//mutant:end-moved-back
+			d.moveEnd(h, l)
 			if l.firstOffset > d.offset && l.start < d.pivot {
 				l.shift += d.by
 				each(move, &l.partStart, &l.answerFixed)
@@ -514,5 +522,21 @@ func (d *clockStep) moveBack(s *session, handles []*handle) {
 		if whole || moved > 0 && moved == len(h.legs) && h.last < d.pivot {
 			h.moments(move)
 		}
+	}
+}
+
+// moveEnd moves the end of a leg that began before the step and was told behind it.
+func (d *clockStep) moveEnd(h *handle, l *leg) {
+	if l.firstOffset > d.offset {
+		return
+	}
+	if l.byeTime != 0 && l.byeOffset > d.offset && l.byeTime < d.pivot {
+		l.byeTime += d.by
+		l.clockSuspect = true
+	}
+	if l.ended && l.endOffset > d.offset && l.endedAt < d.pivot {
+		l.endedAt += d.by
+		l.clockSuspect = true
+		h.lastEnd[l.kind] = max(h.lastEnd[l.kind], l.endedAt)
 	}
 }

@@ -16,10 +16,11 @@ func (f *eventFold) handle() {
 				return
 			}
 			s.past = slices.Delete(s.past, i, i+1) // an application that chooses ids has chosen it again
+			h = f.attach()
 			//mutant:chosen-again
-			h = f.attach(s.goneLegs)
+			h.countFrom(s.goneLegs)
 		} else {
-			h = f.attach(0)
+			h = f.attach()
 		}
 	}
 	f.h = h
@@ -73,15 +74,20 @@ func (f *eventFold) takeAll(held *leg) {
 	}
 }
 
-// attach adds a handle to the session. So many legs of a kind may have had its id before.
-func (f *eventFold) attach(gone int32) *handle {
+// countFrom numbers the legs to come from a number, by which none was called before.
+func (h *handle) countFrom(n int32) {
+	for kind := range h.next {
+		h.next[kind] = max(h.next[kind], n)
+	}
+}
+
+// attach adds a handle to the session.
+func (f *eventFold) attach() *handle {
 	s := f.s
 	s.numbered++
 	s.attached++
 	h := &handle{id: f.e.Handle, number: s.numbered, last: f.e.Time}
-	for kind := range h.next {
-		h.next[kind] = max(s.lostLegs, gone)
-	}
+	h.countFrom(s.lostLegs)
 	f.p.index.addHandle(f.k, h)
 	f.p.touchHandle(f.k, h.id)
 	f.p.conclude(RuleHandleOpened, s, h, nil, facts{at: f.e.Time})

@@ -148,7 +148,7 @@ func (f *eventFold) endLeg(h *handle, l *leg, basis EndBasis, at janus.Micros, d
 	}
 	f.cuts(h, l)
 	f.knowsCadence(l)
-	l.ended, l.endBasis, l.endedAt = true, basis, at
+	l.ended, l.endBasis, l.endedAt, l.endOffset = true, basis, at, f.offset
 	if l.kind == PeerConnection {
 		h.ended = true
 	}

@@ -260,7 +260,7 @@ func (p *Partition) apply(in Input) error {
 		p.park(in, err.Error())
 		return nil
 	}
-	//mutant:long-names
+	//mutant:cut-names
 	clip(e)
 	name := e.Emitter
 	if in.Emitter != "" {

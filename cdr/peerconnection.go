@@ -129,7 +129,11 @@ func companionKind(plugin string) LegKind {
 func (f *eventFold) withCompanion(all []*leg) (pc *leg, _ []*leg) {
 	t := f.t
 	if pc = f.h.current(PeerConnection, t); pc == nil || f.h.old(pc, t) {
-		return nil, nil
+		//mutant:woken-without-its-connection
+		if l := f.h.openLeg(companionKind(f.h.plugin)); pc == nil && l != nil && l.revised > 0 {
+			all = append(all, l) // it was woken up, and its PeerConnection sleeps
+		}
+		return nil, all
 	}
 	all = append(all, pc)
 	if kind := companionKind(f.h.plugin); kind != LegKindUnknown {

@@ -118,7 +118,7 @@ func (f *eventFold) sipMessage(b *janus.PluginEvent) {
 			l.ok200 = f.t
 		}
 	case strings.HasPrefix(b.SIP, "BYE ") && l.bye == InitiatorUnknown:
-		l.bye, l.byeTime = ByRemote, f.t
+		l.bye, l.byeTime, l.byeOffset = ByRemote, f.t, f.offset
 		if b.Name == "sip-out" {
 			l.bye = ByLocal
 		}

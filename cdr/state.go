@@ -201,6 +201,8 @@ type leg struct {
 	ended      bool // an event of its own told its end
 	endBasis   EndBasis
 	endedAt    janus.Micros
+	endOffset  int64 // of what told it
+	byeOffset  int64 // of BYE
 	endWord    string
 	by         Initiator
 	closing    bool
@@ -580,6 +582,8 @@ func (l *leg) evidenceFields(c *codec) {
 	num(c, 105, &l.answered)
 	flag(c, 106, &l.asked)
 	num(c, 107, &l.renewed)
+	num(c, 108, &l.endOffset)
+	num(c, 109, &l.byeOffset)
 }
 
 func (s *stream) fields(c *codec) {

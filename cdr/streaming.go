@@ -9,10 +9,7 @@ func (f *eventFold) streaming(b *janus.PluginEvent) {
 		return
 	}
 	var buf [fewLegs]*leg
-	pc, all := f.withCompanion(buf[:0])
-	if pc == nil {
-		return
-	}
+	_, all := f.withCompanion(buf[:0])
 	for _, l := range all {
 		if b.ID.Known() {
 			if !l.room.Known() {

@@ -167,10 +167,28 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 		return ofNext // a second offer before anything of Janus is a second attempt
 	case other && !pc.connected():
 		return ofNext
-	case other:
+	case other, !b.FromClient && pc.longUp(f.t) && firstOffer(f.h.plugin, b.SDP):
 		f.foreign(pc)
 	}
 	return ofEither
+}
+
+// firstOffer tells whether an offer of Janus is the first one of its PeerConnection: the plugins that offer by themselves count
+// their offers in the version of the origin, from 1. The version is the third word of an o= line.
+func firstOffer(plugin, sdp string) bool {
+	switch plugin {
+	case janus.PluginVideoRoom, janus.PluginStreaming, janus.PluginTextRoom, janus.PluginRecordPlay:
+	default:
+		return false
+	}
+	at := strings.Index(sdp, "o=")
+	if at < 0 {
+		return false
+	}
+	line, _, _ := strings.Cut(sdp[at:], "\r")
+	words := strings.Fields(line)
+	//mutant:first-offer
+	return len(words) > 2 && words[2] == "1"
 }
 
 // foreign notes that what may be the next PeerConnection has an SDP of another origin: if reports do not contradict, it is.
@@ -230,10 +248,13 @@ func idle(r *janus.MediaReport) bool {
 	return !slices.ContainsFunc(r.Streams, func(s janus.StreamStats) bool { return s.BytesReceived != 0 || s.BytesSent != 0 })
 }
 
-// live is how many streams of the leg had traffic and were reported in its last tick.
+// live is how many streams of the leg had traffic and were reported in its last two ticks: some of the last one may be to come.
 func (l *leg) live() (n int) {
+	since := l.reported - second
+	//mutant:fell-alone
+	since -= l.interval
 	for i := range l.streams {
-		if s := &l.streams[i]; s.count > 0 && s.last >= l.reported-second && (s.seen.BytesReceived != 0 || s.seen.BytesSent != 0) {
+		if s := &l.streams[i]; s.count > 0 && s.last >= since && (s.seen.BytesReceived != 0 || s.seen.BytesSent != 0) {
 			n++
 		}
 	}
@@ -315,6 +336,9 @@ func (f *eventFold) takeOver(pc *leg) *leg {
 		//mutant:ends-with-its-carrier
 		case l.kind == SIPCall && pc.callID != "":
 			return !l.ended && l.hangTime == 0 && l.callID == pc.callID
+		case l.kind == RoomMembership && !l.ended && f.h.plugin == janus.PluginTextRoom:
+			//mutant:joined-over-it
+			return l.start < began // a text room is joined over the PeerConnection
 		case l.ended || l.start > pc.life:
 			return false
 		case l.kind == SIPCall:

@@ -1,6 +1,8 @@
 package cdr
 
 import (
+	"slices"
+
 	"januscdr/janus"
 )
 
@@ -91,7 +93,7 @@ func (t *timeline) settled(c *clock) bool {
 
 // leaps tells whether a moment is far ahead of what was seen, and the log does not say whether so much time has passed.
 func (t *timeline) leaps(at janus.Micros, c *clock) bool {
-	return t.now != 0 && at-t.now >= longLeap && !t.settled(c)
+	return t.now != 0 && at-t.now >= wildLeap && !t.settled(c)
 }
 
 // step moves the timeline against the timestamps.
@@ -153,19 +155,20 @@ func (h *handle) toldAgain(timestamp janus.Micros, body janus.Body) bool {
 		}
 		return timestamp == from && opensKind(body, kind) || timestamp == to && endsKind(body, kind) || h.again >= from && h.again <= timestamp
 	}
-	for i := range h.past {
-		if p := &h.past[i]; again(p.kind, p.from, p.to) {
+	// A report in the span of one that has ended, with less in it than the last one of the open PeerConnection, is of that one.
+	report, _ := body.(*janus.MediaReport)
+	pc := h.openLeg(PeerConnection)
+	falls := report != nil && pc != nil && pc.reports > 0 && timestamp+leastStep < pc.start-pc.shift && !pc.grows(report)
+	told := func(kind LegKind, from, to janus.Micros) bool {
+		//mutant:reports-again
+		if again(kind, from, to) || falls && kind == PeerConnection && timestamp >= from && timestamp <= to {
 			h.again = timestamp
 			return true
 		}
+		return false
 	}
-	for _, l := range h.legs {
-		if l.ended && again(l.kind, l.start-l.shift, l.endedAt-l.shift) {
-			h.again = timestamp
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.past, func(p pastLeg) bool { return told(p.kind, p.from, p.to) }) ||
+		slices.ContainsFunc(h.legs, func(l *leg) bool { return l.ended && told(l.kind, l.start-l.shift, l.endedAt-l.shift) })
 }
 
 // endsKind tells whether an event is one that ends legs of a kind.
