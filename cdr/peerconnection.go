@@ -465,7 +465,8 @@ func (f *eventFold) noteClientActivity(t janus.Micros) {
 
 // proof notes an event that proves media. It answers the leg when webrtcup was lost.
 func (f *eventFold) proof(l *leg) {
-	if t := f.t; l.proved(t) && l.up == 0 && l.accepted == 0 {
+	// What may be the next one is told of when it is one.
+	if t := f.t; l.proved(t) && l.up == 0 && l.accepted == 0 && slices.Contains(f.h.legs, l) {
 		f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: t})
 	}
 }
