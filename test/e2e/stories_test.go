@@ -4,8 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+
+	"januscdr/internal/fixtures/player"
+	"januscdr/internal/fixtures/recordings"
+	"januscdr/janus"
 )
 
 // allOf waits until as many records are there as wanted, stops the processor in an orderly way, so that nothing is on
@@ -127,4 +132,64 @@ func TestAnotherProcessorTakesOverFromOneThatIsGone(t *testing.T) {
 		}
 	})
 	s.allOf(t, recordsOfFile(t, name), two)
+}
+
+// A Janus that got no answer sends its body again, to an ingest that was started anew in between and does not know it.
+func TestWhatComesAgainAfterARestartOfIngestIsCountedAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	const name = "1.1-a_echotest"
+	s := newSite(t)
+	processor, ingest := s.processor(t, "one").start(t), s.ingest(t).start(t)
+	requests := recordings.Requests(name)
+	send := func(r recordings.Request) {
+		if err := player.Play(t.Context(), ingest.url(), []recordings.Request{r}, player.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var parser janus.Parser
+	again := 0
+	for i, r := range requests {
+		send(r)
+		if i != len(requests)/2 {
+			continue
+		}
+		send(r) // this is known, and not written
+		ingest.killAndStart(t)
+		send(r) // this is not
+		raw, err := janus.Split(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, event := range raw {
+			e, err := parser.Parse(event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again++; e.Reach() == janus.ReachEveryone {
+				again += partitions - 1 // its copies come again, too
+			}
+		}
+	}
+	want := recordsOfFile(t, name)
+	s.emitted(t, len(want))
+	until(t, "the repetitions are counted", func(ctx context.Context) (bool, error) {
+		got := scrape(ctx, processor.settings["ADMIN_LISTEN"])["januscdr_duplicates_total"]
+		if got != strconv.Itoa(again) {
+			return false, fmt.Errorf("%s repetitions are counted, want %d", got, again)
+		}
+		return true, nil
+	})
+	processor.stop(t)
+	got := s.records(t)
+	counted := false
+	for _, all := range []map[string]record{got, want} {
+		for _, r := range all {
+			counted = counted || text(r["duplicate_count"]) != "0"
+			delete(r, "duplicate_count")
+		}
+	}
+	if !counted {
+		t.Error("no record says that something came twice")
+	}
+	same(t, got, want)
 }
