@@ -357,7 +357,7 @@ func (f *eventFold) adopt(n *leg, began janus.Micros) *leg {
 	l := f.openLeg(f.h, n, n.openedAs(f.e.Body))
 	if l != nil {
 		f.copyContext(l)
-		if l.evidence != 0 && l.up == 0 {
+		if _, up := f.e.Body.(*janus.PeerConnectionUp); !up && l.evidence != l.secured && l.up == 0 {
 			f.p.conclude(RuleAnsweredByEvidence, f.s, f.h, l, facts{at: l.evidence})
 		}
 	}
