@@ -188,6 +188,7 @@ func TestASinkOutlivesItsDatabase(t *testing.T) {
 			p.killed(t)
 		}
 		same(t, d.ids(t), c.ids())
+		t.Logf("%d records, %d kills of the target", len(c.records), number(t, strikesVariable, 3))
 	})
 }
 

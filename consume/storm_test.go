@@ -271,6 +271,7 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 		life = 120 * time.Millisecond // it waits for stragglers first, or asks its store
 	}
 	each := max(1, kills/number(c.t, strikesVariable, kills/20))
+	strikes := 0
 	stop := c.coming()
 	for n := range kills {
 		p := k.start(c.t)
@@ -283,6 +284,7 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 		}
 		if strike != nil && n%each == each-1 {
 			strike()
+			strikes++
 		}
 		p.killed(c.t)
 	}
@@ -292,4 +294,5 @@ func (c *cluster) storm(k task, kills int, strike func()) {
 	if err := k.run(c.t); err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Logf("%d records, %d kills of the sink, %d of its target", len(c.records), kills, strikes)
 }
