@@ -37,6 +37,7 @@ type Heard struct {
 	Emitter string
 	Open    Census       // now
 	Tallies []Tally      // of the last heartbeats behind which another one came, oldest first; a few
+	Unseen  int64        // handles that have ended, and whose `attached` was not told, since the partition was opened
 	Steps   int32        // of its clock, that were noticed since it is known
 	Behind  janus.Micros // append time − timestamp of its newest event: its clock, and the way; 0 when not known
 }
@@ -66,6 +67,7 @@ type roll struct {
 	pending []Tally      // whose events may still come
 	due     []janus.Micros
 	tallies []Tally
+	unseen  int64
 }
 
 // move is a beginning or an end.
@@ -304,6 +306,11 @@ func (p *Partition) countHandle(k *sessionEntry, e *handleEntry) {
 	if k.counts {
 		p.census.moved(k.em.name, now.open().less(e.counts.open()))
 	}
+	if e.h != nil && e.counts.attached && !now.attached && !e.h.attached {
+		if r := p.census.roll(k.em.name, p.pos.clock.now); r != nil {
+			r.unseen++
+		}
+	}
 	e.counts = now
 }
 
@@ -311,7 +318,7 @@ func (p *Partition) countHandle(k *sessionEntry, e *handleEntry) {
 func (p *Partition) Heard() []Heard {
 	all := make([]Heard, 0, len(p.census.rolls))
 	for name, r := range p.census.rolls {
-		h := Heard{Emitter: name, Open: r.open, Tallies: slices.Clone(r.tallies)}
+		h := Heard{Emitter: name, Open: r.open, Tallies: slices.Clone(r.tallies), Unseen: r.unseen}
 		if em := p.index.known(name); em != nil {
 			h.Steps = em.timeline.steps
 			if em.timeline.floorKnown && !em.timeline.isFile() {

@@ -1,6 +1,7 @@
 package cdr_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,5 +58,43 @@ func TestHeartbeatsCountExactlyWhatIsOpenByTheRecordings(t *testing.T) {
 	}
 	if beats < 10 {
 		t.Errorf("only %d heartbeats in the recordings of a Janus that has them", beats)
+	}
+}
+
+func TestAHandleWhoseBeginningWasLostIsCountedWhenItHasEnded(t *testing.T) {
+	lines := recordings.Events("1.4-b_abnormal_ends")
+	count := func(lines [][]byte) (unseen int64) {
+		fold, err := cdr.NewFold(cdr.DefaultPolicy(), cdr.Source{Whole: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range lines {
+			if _, err := fold.Apply(cdr.Input{Offset: int64(i), Append: janus.Micros(i), Value: line}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, h := range fold.Heard() {
+			unseen += h.Unseen
+		}
+		return unseen
+	}
+	if n := count(lines); n != 0 {
+		t.Errorf("%d handles of a whole recording have no beginning", n)
+	}
+	var p janus.Parser
+	lost := int64(0)
+	kept := slices.DeleteFunc(slices.Clone(lines), func(line []byte) bool {
+		e, err := p.Parse(line)
+		if err != nil || lost == 2 {
+			return false
+		}
+		_, attached := e.Body.(*janus.HandleAttached)
+		if attached {
+			lost++
+		}
+		return attached
+	})
+	if n := count(kept); n != lost {
+		t.Errorf("%d handles have no beginning, want %d", n, lost)
 	}
 }

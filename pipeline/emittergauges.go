@@ -20,7 +20,7 @@ type emitterGauges struct {
 	board      *board
 	partitions int32 // of the event log
 
-	all, open, counted, partitionsOf, heartbeat, steps, behind, shown *prometheus.Desc
+	all, open, counted, partitionsOf, heartbeat, steps, behind, unseen, shown *prometheus.Desc
 }
 
 func newEmitterGauges(b *board, partitions int32) *emitterGauges {
@@ -41,6 +41,8 @@ func newEmitterGauges(b *board, partitions int32) *emitterGauges {
 			"emitter"),
 		behind: desc("emitter_clock_behind_seconds", "Time from the timestamp of the last event of a Janus to its append: "+
 			"what its clock is behind that of Kafka, and the way; the least of the partitions.", "emitter"),
+		unseen: desc("emitter_unattached_handles_total", "Handles of a Janus that have ended and whose beginning was not "+
+			"told, since a partition came here.", "emitter"),
 		shown: desc("emitters_heard", "Janus servers of which something is known, also those without series of their own."),
 	}
 }
@@ -48,7 +50,7 @@ func newEmitterGauges(b *board, partitions int32) *emitterGauges {
 // Describe tells their names.
 func (g *emitterGauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{g.all, g.open, g.counted, g.partitionsOf, g.heartbeat, g.steps, g.behind,
-		g.shown} {
+		g.unseen, g.shown} {
 		to <- d
 	}
 }
@@ -59,6 +61,7 @@ type emitterNumbers struct {
 	steps      int32
 	behind     time.Duration
 	behindSaid bool
+	unseen     int64
 }
 
 // numbers collects by emitter what the partitions know.
@@ -79,6 +82,7 @@ func (g *emitterGauges) numbers() (all map[string]*emitterNumbers, partitions in
 			}
 			n.tallies = append(n.tallies, h.Tallies)
 			n.steps = max(n.steps, h.Steps)
+			n.unseen += h.Unseen
 			if behind := time.Duration(h.Behind) * time.Microsecond; h.Behind != 0 && (!n.behindSaid || behind < n.behind) {
 				n.behind, n.behindSaid = behind, true
 			}
@@ -99,6 +103,7 @@ func (g *emitterGauges) Collect(to chan<- prometheus.Metric) {
 	for _, name := range names[:min(len(names), maxEmitterSeries)] {
 		n := all[name]
 		send(g.steps, float64(n.steps), name)
+		to <- prometheus.MustNewConstMetric(g.unseen, prometheus.CounterValue, float64(n.unseen), name)
 		if n.behindSaid {
 			send(g.behind, n.behind.Seconds(), name)
 		}
