@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"januscdr/avro"
 	"januscdr/internal/cli"
 )
 
@@ -47,6 +48,16 @@ func TestConnectMakesTablesOfTheTopicAndOfAFlatCopy(t *testing.T) {
 		t.Fatalf("%d amendments are none", made)
 	}
 	topic := s.says("tail", "--from", "earliest", "--once", "--json").out
+	want := sums(t, topic)
+	maps.DeleteFunc(want, func(_ string, n int64) bool { return n == 0 })
+	check := func(way string, got map[string]int64) {
+		t.Helper()
+		maps.DeleteFunc(got, func(_ string, n int64) bool { return n == 0 })
+		if !maps.Equal(got, want) || len(want) < 3 {
+			t.Errorf("%s comes to %v, want %v", way, got, want)
+		}
+	}
+	s.checkJava(check)
 	flat := s.says("copy", "--create-topic", "--copy-to", "janus.cdr.flat", "--copy-format", "flat-avro", "--once",
 		"--registry-subject", "flat-"+unique)
 	if flat.code != cli.OK {
@@ -86,31 +97,34 @@ func TestConnectMakesTablesOfTheTopicAndOfAFlatCopy(t *testing.T) {
 				t.Fatalf("%s has %d rows, %d of them distinct, want %d: %v", table, rows, distinct, records, err)
 			}
 		}
-		rows, err := conn.Query(t.Context(), strings.Replace(files["month.sql"], "FROM janus_cdr ", "FROM "+table+" ", 2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]int64{}
-		var reference *string
-		var calls, sum int64
-		if _, err := pgx.ForEachRow(rows, []any{&reference, &calls, &sum}, func() error {
-			if reference != nil {
-				got[*reference] = sum
-			} else {
-				got[""] = sum
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		want := sums(t, topic)
-		maps.DeleteFunc(want, func(_ string, n int64) bool { return n == 0 })
-		maps.DeleteFunc(got, func(_ string, n int64) bool { return n == 0 })
-		if !maps.Equal(got, want) || len(want) < 3 {
-			t.Errorf("%s comes to %v, want %v", table, got, want)
-		}
+		check(table, queried(t, "pgx", db, strings.ReplaceAll(files["month.sql"], "FROM janus_cdr ", "FROM "+table+" ")))
 		t.Logf("%s: %d records, %d references", table, records, len(want))
 	}
+}
+
+// checkJava runs the program of the page for Java, where its libraries are.
+func (s *site) checkJava(check func(way string, sums map[string]int64)) {
+	s.t.Helper()
+	plugins, lib := os.Getenv(connectVariable), os.Getenv(kafkaLibVariable)
+	if plugins == "" || lib == "" {
+		return
+	}
+	dir := s.t.TempDir()
+	program, schema := filepath.Join(dir, "Sum.java"), filepath.Join(dir, "call_detail_record.avsc")
+	for name, text := range map[string]string{program: blocks(s.t, "java.md")["Sum.java"], schema: avro.Schema()} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("java", "-cp", filepath.Join(lib, "*")+":"+filepath.Join(plugins, "apicurio", "*"), program,
+		s.address, "janus.cdr", schema)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, &said)
+	}
+	check("Java", printedSums(s.t, out))
 }
 
 // aDatabase makes one of this name on a server, and is its URL.
