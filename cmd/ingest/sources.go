@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
@@ -24,14 +25,9 @@ func sources(c *config.Config, log hclog.Logger) (all []ingest.Source, err error
 		}
 	}
 	if in.Listen != "" {
-		web := &ingest.HTTP{
-			Listen: in.Listen, Path: in.Path, User: in.Auth.User, Password: in.Auth.Password, TLS: shown,
-			MaxConnections: in.MaxConnections,
-		}
-		if file := in.Auth.UsersFile; file != "" {
-			if web.Users, err = wiring.Users(file, log); err != nil {
-				return nil, fmt.Errorf("ingest.auth.users_file: %w", err)
-			}
+		web := &ingest.HTTP{Listen: in.Listen, Path: in.Path, TLS: shown, MaxConnections: in.MaxConnections}
+		if err := authenticate(web, in.Auth, log); err != nil {
+			return nil, err
 		}
 		all = append(all, web)
 	}
@@ -63,6 +59,33 @@ func sources(c *config.Config, log hclog.Logger) (all []ingest.Source, err error
 			"write host:port, or :port for all interfaces")
 	}
 	return all, nil
+}
+
+// authenticate says who may send by HTTP. What stands in files is asked for at each request, so that it can be changed.
+func authenticate(web *ingest.HTTP, a config.Auth, log hclog.Logger) (err error) {
+	var one, more func() map[string]string
+	if a.UsersFile != "" {
+		if more, err = wiring.Users(a.UsersFile, log); err != nil {
+			return fmt.Errorf("ingest.auth.users_file: %w", err)
+		}
+	}
+	web.Users = more
+	if a.PasswordFile == "" {
+		web.User, web.Password = a.User, a.Password
+		return nil
+	}
+	if one, err = wiring.User(a.User, a.PasswordFile, log); err != nil {
+		return fmt.Errorf("ingest.auth.password_file: %w", err)
+	}
+	web.Users = one
+	if more != nil {
+		web.Users = func() map[string]string {
+			all := maps.Clone(more())
+			maps.Copy(all, one())
+			return all
+		}
+	}
+	return nil
 }
 
 func rabbitSource(m config.IngestRabbitMQ, log hclog.Logger) (*ingest.RabbitMQ, error) {

@@ -196,6 +196,29 @@ func TestUsersOfAFileAreThoseOfNow(t *testing.T) {
 	until(t, func() bool { return users()["janus-3"] == "four" })
 }
 
+func TestThePasswordOfAFileIsThatOfNow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\n")
+	if _, err := User("janus", file, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("an empty file: %v", err)
+	}
+	write("one:1 \r\n")
+	users, err := User("janus", file, hclog.NewNullLogger())
+	if err != nil || len(users()) != 1 || users()["janus"] != "one:1 " {
+		t.Fatalf("there is no such user, %v", err)
+	}
+	write("two")
+	until(t, func() bool { return users()["janus"] == "two" })
+	write("")
+	until(t, func() bool { return users()["janus"] == "two" })
+}
+
 func until(t *testing.T, is func() bool) {
 	t.Helper()
 	limit := time.Now().Add(20 * time.Second)

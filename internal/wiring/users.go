@@ -40,3 +40,23 @@ func Users(file string, log hclog.Logger) (func() map[string]string, error) {
 	}
 	return func() map[string]string { return *r.get() }, nil
 }
+
+// User is one user whose password a file has. A file that was changed is read again, as by Users.
+func User(user, file string, log hclog.Logger) (func() map[string]string, error) {
+	load := func() (*map[string]string, error) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		password := strings.TrimRight(string(text), "\r\n")
+		if password == "" {
+			return nil, fmt.Errorf("%s has no password; write it there", file)
+		}
+		return &map[string]string{user: password}, nil
+	}
+	r, err := newRenewed(load, log, file)
+	if err != nil {
+		return nil, err
+	}
+	return func() map[string]string { return *r.get() }, nil
+}
