@@ -5,6 +5,7 @@
 #   scripts/kafka.sh start [BROKERS] [DIR]      start 1 or 3 brokers (default 1), wait until they are ready, print their addresses
 #   scripts/kafka.sh start-secure [DIR]         one broker that also listens with TLS: SASL (PLAIN, SCRAM) and client certificates;
 #                                               what has an access list is for those in it, and for who comes without TLS
+#   scripts/kafka.sh start-one BROKER DIR       start one of them again that does not run, and wait until it is ready
 #   scripts/kafka.sh status [DIR]               say what runs; the exit status is 0 when all brokers do
 #   scripts/kafka.sh stop [DIR]                 stop them and keep their data; delete DIR to forget everything
 #
@@ -189,7 +190,7 @@ launch() {
 ready() {
 	local dir=$1 id=$2 port=$3 until=$((SECONDS + wait_s)) pid
 	pid=$(cat "$dir/b$id/pid")
-	until grep -q 'Kafka Server started' "$dir/b$id/log" && answers "$port"; do
+	until grep -qs 'Kafka Server started' "$dir/b$id/log" && answers "$port"; do
 		kill -0 "$pid" 2>/dev/null || fail "start broker $id: it ended, see $dir/b$id/log"
 		((SECONDS < until)) || fail "start broker $id: not ready after $wait_s s, see $dir/b$id/log"
 		sleep 0.1
@@ -236,6 +237,17 @@ X
 	fi
 }
 
+# start_one starts broker $1 of the cluster in $2, which was started before.
+start_one() {
+	local id=$1 dir n first
+	dir=$(cd "$2" 2>/dev/null && pwd) && [[ -e $dir/b$id/server.properties ]] || fail "start broker $id: there is none in $2"
+	read -r n first <"$dir/size"
+	exec 9>"$dir/lock"
+	flock 9
+	launch "$dir" "$id" "$first"
+	ready "$dir" "$id" "$(port_of "$first" "$id")"
+}
+
 status() {
 	local dir n first i pid missing=0
 	dir=$(cd "$1" 2>/dev/null && pwd) && [[ -e $dir/size ]] || fail "status: there is no Kafka in $1"
@@ -274,6 +286,7 @@ stop() {
 case ${1:-} in
 get) get ;;
 start) start "" "${2:-1}" "${3:-$top/.tools/kafka/data}" "${KAFKA_PORT:-19092}" ;;
+start-one) start_one "${2:-}" "${3:-}" ;;
 start-secure) start secure 1 "${2:-$top/.tools/kafka/secure}" "${KAFKA_PORT:-19192}" ;;
 status) status "${2:-$top/.tools/kafka/data}" ;;
 stop) stop "${2:-$top/.tools/kafka/data}" ;;

@@ -184,8 +184,8 @@ func guarded(t *testing.T, ca *authority, password string) (g *gate, broker *emb
 		t.Fatal(err)
 	}
 	g = &gate{came: map[string]int{}}
-	shown := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
-		VerifyConnection: g.noted}
+	shown := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: ca.pool(), VerifyConnection: g.noted}
 	broker, err = embedded.Start(embedded.Options{Dir: filepath.Join(dir, "kafka"), Kfake: []kfake.Opt{
 		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "cdr", password),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
@@ -225,10 +225,10 @@ func TestWhatIsRenewedIsShownAtTheNextConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(admin.Close)
-	s := &site{settings: topics("KAFKA_BROKERS", broker.Addrs()[0], "KAFKA_TLS_ENABLED", "true", "KAFKA_TLS_CA_FILE", ca.file,
-		"KAFKA_TLS_CERT_FILE", file("client.pem"), "KAFKA_TLS_KEY_FILE", file("client.key"), "KAFKA_SASL_MECHANISM",
-		"SCRAM-SHA-512", "KAFKA_SASL_USER", "cdr", "KAFKA_SASL_PASSWORD_FILE", file("password"), "LOG_LEVEL", "info",
-		"WORKERS", "1")}
+	s := &site{settings: topics("KAFKA_BROKERS", broker.Addrs()[0], "KAFKA_TLS_ENABLED", "true",
+		"KAFKA_TLS_CA_FILE", ca.file, "KAFKA_TLS_CERT_FILE", file("client.pem"), "KAFKA_TLS_KEY_FILE", file("client.key"),
+		"KAFKA_SASL_MECHANISM", "SCRAM-SHA-512", "KAFKA_SASL_USER", "cdr", "KAFKA_SASL_PASSWORD_FILE", file("password"),
+		"LOG_LEVEL", "info", "WORKERS", "1")}
 	output(t, s.settings, our("cdr"), "topics", "create")
 	processor, ingest := s.processor(t, "one"), s.ingest(t)
 	for name, value := range map[string]string{"TLS_CERT_FILE": file("server.pem"), "TLS_KEY_FILE": file("server.key"),
@@ -240,7 +240,8 @@ func TestWhatIsRenewedIsShownAtTheNextConnection(t *testing.T) {
 
 	// posted is by whom an event was taken.
 	posted := func(ctx context.Context, password string) (string, error) {
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.pool()}}}
+		trusting := &tls.Config{RootCAs: ca.pool()}
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trusting}}
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.Replace(ingest.url(), "http:", "https:", 1),
 			strings.NewReader(`{"emitter":"e","type":1,"timestamp":1764000000000000,"session_id":1,"event":{"name":"created"}}`))
 		if err != nil {

@@ -6,4 +6,5 @@
 //	                                              scripts/kafka.sh; without it, the tests are skipped
 //
 // Coordinators are moved where there are three brokers, and the level of transactions is that of the cluster, and 1.
+// Where there are three, one story starts three more of its own, and kills them.
 package interleavings

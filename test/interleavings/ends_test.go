@@ -2,7 +2,9 @@ package interleavings
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -11,6 +13,7 @@ import (
 
 // An end whose request or answer is lost has an outcome that only the changelog knows.
 func TestAnEndThatIsNotAnsweredIsAskedOfTheChangelog(t *testing.T) {
+	t.Parallel()
 	for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -21,6 +24,7 @@ func TestAnEndThatIsNotAnsweredIsAskedOfTheChangelog(t *testing.T) {
 
 func TestTheCoordinatorsMoveWhenAnEndIsNotAnswered(t *testing.T) {
 	forSeveral(t)
+	t.Parallel()
 	for _, of := range coordinators {
 		for name, done := range map[string]bool{"it was not done": false, "it was done": true} {
 			t.Run(name+", that of "+of, func(t *testing.T) {
@@ -57,6 +61,7 @@ func unanswered(s *site, done bool, between func()) {
 var lates = map[string]kmsg.Key{"messages": kmsg.Produce, "offsets": kmsg.TxnOffsetCommit, "an end": kmsg.EndTxn}
 
 func TestWhatADeadProcessHasSentComesWhenTheNextOfItsNameHasBegun(t *testing.T) {
+	t.Parallel()
 	for name, key := range lates {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,8 +99,8 @@ func late(s *site, key kmsg.Key, between func()) {
 // not told from what is not by that.
 func TestTransactionsOfLevel1(t *testing.T) {
 	s := newSite(t)
-	levels(t, s.admin, 1)
-	t.Cleanup(func() { levels(t, s.admin, 2) })
+	s.level(1)
+	t.Cleanup(func() { s.level(2) })
 	t.Run("all", func(t *testing.T) {
 		for name, key := range lates {
 			t.Run(name+" of a dead process, late", func(t *testing.T) {
@@ -124,21 +129,38 @@ func TestTransactionsOfLevel1(t *testing.T) {
 	})
 }
 
-// levels sets the level of transactions.
-func levels(t *testing.T, admin *kadm.Client, level int16) {
-	t.Helper()
+// level sets the level of transactions, and waits until each broker goes by it.
+func (s *site) level(level int16) {
+	s.t.Helper()
+	const feature = "transaction.version"
+	ctx := context.Background() // also when the test has ended
 	kind := int8(1)
 	if level == 1 {
 		kind = 2 // a safe downgrade
 	}
-	update := kadm.FeatureUpdate{Feature: "transaction.version", MaxVersionLevel: level, UpgradeType: kind}
-	updated, err := admin.UpdateFeatures(context.Background(), false, update)
+	updated, err := s.admin.UpdateFeatures(ctx, false,
+		kadm.FeatureUpdate{Feature: feature, MaxVersionLevel: level, UpgradeType: kind})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	for _, f := range updated {
 		if f.Err != nil {
-			t.Fatal(f.Err)
+			s.t.Fatal(f.Err)
 		}
+	}
+	listed, err := s.admin.ListBrokers(ctx)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, node := range listed.NodeIDs() {
+		s.eventually(fmt.Sprintf("broker %d goes by level %d", node, level), func() bool {
+			ask := kmsg.NewPtrApiVersionsRequest()
+			ask.ClientSoftwareName, ask.ClientSoftwareVersion = "test", "1"
+			resp, err := s.client.Broker(int(node)).Request(ctx, ask)
+			return err == nil && slices.ContainsFunc(resp.(*kmsg.ApiVersionsResponse).FinalizedFeatures,
+				func(f kmsg.ApiVersionsResponseFinalizedFeature) bool {
+					return f.Name == feature && f.MaxVersionLevel == level
+				})
+		})
 	}
 }

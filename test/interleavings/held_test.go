@@ -26,6 +26,7 @@ var ways = []struct {
 // Whatever of it comes late while others come and the group gives partitions away: it is let go when another one has
 // gone on.
 func TestWhateverComesLateWhileThePartitionsMove(t *testing.T) {
+	t.Parallel()
 	for _, key := range asks {
 		for _, way := range ways {
 			t.Run(fmt.Sprintf("%s, %s", key.Name(), way.name), func(t *testing.T) {

@@ -58,6 +58,7 @@ func (s *site) old(stop kmsg.Key, back bool) (a *process, held *rule) {
 }
 
 func TestTheTransactionOfAnOldOwnerAndTheRestoreOfTheNext(t *testing.T) {
+	t.Parallel()
 	for _, stop := range stops {
 		for _, next := range nexts {
 			t.Run(stop.name+", and of the next owner "+next.name, func(t *testing.T) {
@@ -98,6 +99,7 @@ func (p *process) running() (all []int32) {
 // It moves when the next owner is there, or waits.
 func TestTheCoordinatorsMoveWhileATransactionStandsStill(t *testing.T) {
 	forSeveral(t)
+	t.Parallel()
 	for _, stop := range stops {
 		for _, next := range nexts {
 			for _, of := range coordinators {
