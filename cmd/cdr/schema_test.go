@@ -3,11 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -109,6 +114,69 @@ func TestARecordFramedForARegistryIsReadByAllOfOurReaders(t *testing.T) {
 	v.waitFor(t, "task started")
 	v.stop(syscall.SIGTERM)
 	<-v.done
+}
+
+// A registry that goes away while a processor and a copy are at work is not missed by them.
+func TestARegistryThatGoesAwayDuringARunIsNotMissed(t *testing.T) {
+	var away atomic.Bool
+	var asked atomic.Int64
+	fake := srfake.New()
+	defer fake.Close()
+	behind, err := url.Parse(fake.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			asked.Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer registry.Close()
+	s := newSite(t)
+	s.environ = append(s.environ, "JANUSCDR_REGISTRY_URL="+registry.URL, "JANUSCDR_REGISTRY_REGISTER=true")
+	if got := s.says("topics", "create"); got.code != cli.OK {
+		t.Fatalf("%+v", got)
+	}
+	processor := s.start("run", "--admin-listen", "")
+	copier := s.start("copy", "--create-topic", "--copy-to", "flat", "--copy-format", "flat-avro", "--admin-listen", "",
+		"--registry-subject", "flat-value")
+	before, all := map[*service]int{}, 0
+	for i, recording := range []string{"1.1-a_echotest", "1.1-f_sip"} {
+		if i == 1 {
+			copier.waitFor(t, "the target has what the topic had")
+			away.Store(true)
+			before[processor], before[copier] = len(processor.err.String()), len(copier.err.String())
+		}
+		if err := os.WriteFile("events.jsonl", []byte(file(t, recording)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all += strings.Count(s.says("assemble", "events.jsonl").out, "\n")
+		s.happens(recording)
+		if got := s.says("tail", "--from", "earliest", "--count", fmt.Sprint(all)); got.code != cli.OK {
+			t.Fatalf("%+v\n%s", got, processor.err)
+		}
+		if got := s.says("tail", "--dlq", "--topics-dlq", "flat", "--from", "earliest", "--count",
+			fmt.Sprint(all)); got.code != cli.OK {
+			t.Fatalf("%+v\n%s", got, copier.err)
+		}
+	}
+	for _, v := range []*service{processor, copier} {
+		v.stop(syscall.SIGTERM)
+		<-v.done
+		if since := v.err.String()[before[v]:]; strings.Contains(since, "registry") {
+			t.Errorf("it is spoken of:\n%s", since)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("it was asked %d times", n)
+	}
+	if got := s.says("replay", "--verify"); got.code != cli.OK {
+		t.Errorf("%+v", got)
+	}
 }
 
 // readByAStranger expects the same of Confluent's deserializer. It needs a Python with it, and a real registry.
