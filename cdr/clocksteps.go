@@ -450,7 +450,7 @@ func (p *Partition) stepped(k *sessionEntry) {
 			d.move(s, handles)
 		}
 	}
-	s.steps = line.steps
+	s.steps, s.newest = line.steps, 0
 	//mutant:over-before-the-step
 	s.clockSuspect = s.clockSuspect || !s.closing || s.lastOffset > line.stepOffset
 	for _, h := range handles {

@@ -160,7 +160,7 @@ func (p *Partition) legRecord(k *sessionEntry, h *handle, l *leg) *Record {
 	r.CDRID = legID(uid, h.id, l.kind, l.index)
 	r.HandleID, r.Plugin, r.OpaqueID = h.id.String(), h.plugin, h.opaqueID
 	r.LegKind, r.LegIndex = l.kind, l.index
-	r.Chargeable = h.chargeable(l, terms)
+	r.Chargeable = h.chargeable(l, terms) && !s.old(k.em)
 	r.FirstOffset, r.LastOffset = l.firstOffset, l.lastOffset
 	r.EventCount, r.DuplicateCount, r.LateCount = l.events, l.duplicates, l.late
 

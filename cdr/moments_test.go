@@ -18,6 +18,7 @@ var notMoments = []string{
 	"hold.sum", "hold.told", "hold.askedSum",
 	"handle.detachedClock", "handle.alive", "handle.again",
 	"session.incarnation", "session.shift", "session.period", "session.touched", "session.touchedAlive", "session.closeClock",
+	"session.newest",
 	"emitterEnd.clock",
 }
 

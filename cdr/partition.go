@@ -437,6 +437,10 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		if _, ok := e.Body.(*janus.SessionCreated); ok {
 			p.conclude(RuleSessionOpened, s, nil, nil, facts{at: e.Time})
 		} else {
+			//mutant:old-batch
+			if em.timeline.now-e.Time > p.policy.StubRetention {
+				s.newest = em.timeline.now
+			}
 			p.conclude(RuleSessionOpenedByFirstEvent, s, nil, nil, facts{at: e.Time})
 		}
 	}

@@ -72,7 +72,7 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 	s := f.s
 	//mutant:late-created
 	if s.basis == FirstEvent && !s.emitted && s.revised == 0 {
-		s.basis, s.incarnation, s.shift = Created, f.raw, f.em.timeline.shift
+		s.basis, s.incarnation, s.shift, s.newest = Created, f.raw, f.em.timeline.shift, 0
 		//mutant:late-created-told
 		if s.events > 1 {
 			f.p.conclude(RuleSessionIdentified, s, nil, nil, facts{at: f.t})
@@ -200,4 +200,11 @@ func (p *Partition) closeIfLost(em *emitterEntry, s *session) {
 		s.closing, s.closeClock = true, p.pos.clock.now
 		p.conclude(RuleSessionEndConnectionLost, s, nil, nil, facts{at: s.lastDetached, limit: p.terms(em, "").Grace})
 	}
+}
+
+// old tells whether a session is an old batch that came again when its session was forgotten: it began in the middle, longer
+// before what its emitter had told than a session is remembered, and that went on from there. Nothing of it is charged; its records
+// show it.
+func (s *session) old(em *emitterEntry) bool {
+	return s.newest != 0 && em.timeline.now > s.newest
 }

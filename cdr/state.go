@@ -60,6 +60,7 @@ type session struct {
 	cut          bool // something of its legs was left out
 
 	past     []janus.HandleID // the last handles that are gone and forgotten
+	newest   janus.Micros     // what its emitter had told when this one began in the middle and long before; 0 for no such one
 	goneLegs int32            // most legs of a kind of a handle that is gone
 	lostLegs int32            // most legs of a kind of a handle that was not gone and is not kept any more
 
@@ -382,6 +383,7 @@ func (s *session) fields(c *codec) {
 	num(c, 49, &s.listed)
 	flag(c, 50, &s.cut)
 	num(c, 51, &s.goneLegs)
+	num(c, 52, &s.newest)
 }
 
 func (l *closedLeg) fields(c *codec) {
