@@ -39,7 +39,7 @@ type Heard struct {
 	Tallies []Tally      // of the last heartbeats behind which another one came, oldest first; a few
 	Unseen  int64        // handles that have ended, and whose `attached` was not told, since the partition was opened
 	Steps   int32        // of its clock, that were noticed since it is known
-	Behind  janus.Micros // append time − timestamp of its newest event: its clock, and the way; 0 when not known
+	Behind  janus.Micros // append time − timestamp of its newest event: its clock, and the way; 0 when none came for minutes
 }
 
 const (
@@ -47,6 +47,7 @@ const (
 	maxTallies   = 4           // of an emitter that are kept
 	maxMoves     = 8192        // beginnings and ends of an emitter that are remembered
 	movesFor     = minute      // as long as the newest sign may be behind the heartbeat it carries
+	staleWay     = 2 * minute  // after that, the newest event says nothing of the clock of now
 	rollForgets  = 10 * minute // an emitter with nothing open of which no heartbeat came for so long is not counted any more
 	neverCounted = janus.Micros(-1 << 62)
 )
@@ -321,8 +322,8 @@ func (p *Partition) Heard() []Heard {
 		h := Heard{Emitter: name, Open: r.open, Tallies: slices.Clone(r.tallies), Unseen: r.unseen}
 		if em := p.index.known(name); em != nil {
 			h.Steps = em.timeline.steps
-			if em.timeline.floorKnown && !em.timeline.isFile() {
-				h.Behind = em.timeline.way
+			if t := &em.timeline; t.floorKnown && !t.isFile() && p.pos.clock.last-(t.now+t.way) < staleWay {
+				h.Behind = t.way
 			}
 		}
 		all = append(all, h)

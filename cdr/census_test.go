@@ -1,6 +1,7 @@
 package cdr_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -96,5 +97,39 @@ func TestAHandleWhoseBeginningWasLostIsCountedWhenItHasEnded(t *testing.T) {
 	})
 	if n := count(kept); n != lost {
 		t.Errorf("%d handles have no beginning, want %d", n, lost)
+	}
+}
+
+func TestTheNewestEventOfAnEmitterTellsItsClockOfNowOnly(t *testing.T) {
+	fold, err := cdr.NewFold(cdr.DefaultPolicy(), cdr.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, offset := janus.Micros(1_790_000_000_000_000), int64(0)
+	behind := func() janus.Micros {
+		for _, h := range fold.Heard() {
+			return h.Behind
+		}
+		return 0
+	}
+	apply := func(kind cdr.Kind, value string) {
+		if _, err := fold.Apply(cdr.Input{Offset: offset, Append: at, Kind: kind, Value: []byte(value)}); err != nil {
+			t.Fatal(err)
+		}
+		offset++
+	}
+	for n := range 5 {
+		apply(cdr.KindEvent, fmt.Sprintf(`{"emitter":"a","type":1,"timestamp":%d,"session_id":%d,"event":{"name":"created"}}`, at-3_000_000, n+1))
+		at += 1_000_000
+	}
+	if got := behind(); got != 3_000_000 {
+		t.Errorf("%v behind, want 3 s", got)
+	}
+	for range 10 {
+		at += 20_000_000
+		apply(cdr.KindTick, "")
+	}
+	if got := behind(); got != 0 {
+		t.Errorf("%v behind, by an event of minutes ago", got)
 	}
 }
