@@ -162,6 +162,7 @@ func (s *emitterSurvey) judge(partitions int) error {
 			}
 			e.Silent = append(e.Silent, ids...)
 		}
+		slices.Sort(e.Silent)
 	}
 	return nil
 }
