@@ -38,7 +38,7 @@ func (s *screen) say(format string, args ...any) { fmt.Fprintf(s.w, format+"\n",
 func (s *screen) begin(o demoOptions, broker, events, health string, kept int) {
 	s.say("%s: call detail records from what Janus reports, all in this process", s.bold("januscdr demo"))
 	s.say("")
-	s.say("  Janus, recorded --HTTP--> ingest --> janus.events --> cdr --transaction--> janus.cdr")
+	s.say("  Janus --HTTP--> ingest --> janus.events --> cdr --transaction--> janus.cdr")
 	s.say("")
 	s.say("  broker   %s  (embedded: for trying out and for tests)", broker)
 	s.say("  ingest   %s", events)
@@ -53,7 +53,7 @@ func (s *screen) begin(o demoOptions, broker, events, health string, kept int) {
 }
 
 func (s *screen) playing(n, of int, name string, done, total int) {
-	if !s.is {
+	if !s.moves() {
 		return
 	}
 	const width = 30
@@ -66,7 +66,7 @@ func (s *screen) playing(n, of int, name string, done, total int) {
 
 // callEnded shows a call as soon as it has ended, above the line that moves.
 func (s *screen) callEnded(r *cdr.Record) {
-	if !s.is {
+	if !s.moves() {
 		return
 	}
 	s.mu.Lock()
@@ -84,7 +84,7 @@ func (s *screen) played(name string, requests, events int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.line = ""
-	if s.is {
+	if s.moves() {
 		fmt.Fprint(s.w, "\r\x1b[K")
 	}
 	s.say("  played %-20s %4d requests, %4d events", name, requests, events)
@@ -102,7 +102,7 @@ func (s *screen) calls(all []cdr.Record, kept int) {
 	slices.SortFunc(legs, func(a, b cdr.Record) int {
 		return cmp.Or(cmp.Compare(a.StartTime, b.StartTime), strings.Compare(a.RecordID.String(), b.RecordID.String()))
 	})
-	if !s.is || kept > 0 { // else they were shown as they ended
+	if !s.moves() || kept > 0 { // else they were shown as they ended
 		s.say("%s", s.bold("The calls, as they stand on janus.cdr"))
 		s.say("")
 		table := newCallTable(s.terminal, s.wide)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/mattn/go-runewidth"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/cdr"
 	"januscdr/internal/fixtures/recordings"
@@ -111,6 +112,50 @@ func TestTheScreenOfTheDemoFitsEachTerminal(t *testing.T) {
 			fmt.Fprintln(&rows, table.row(&all[i]))
 		}
 		golden(t, "records-"+s.name, rows.String(), s.columns)
+	}
+}
+
+// A terminal is told what tail waits for; records that cannot be read are named among the rows.
+func TestTheScreenOfTailFitsEachTerminal(t *testing.T) {
+	all := recordsOfRecordings(t, "1.1-f_sip")
+	for _, s := range screens {
+		var out strings.Builder
+		o := tailOptions{topic: "janus.cdr", terminal: terminalOf(&out, s.environ)}
+		if s.environ != nil {
+			out.WriteString(o.waits(len(all)))
+		}
+		line := o.lines()
+		for i := range all {
+			fmt.Fprintln(&out, line(nil, &all[i], nil))
+		}
+		fmt.Fprintln(&out, line(&kgo.Record{Partition: 3, Offset: 4711}, nil, errors.New("it is cut off")))
+		golden(t, "tail-"+s.name, out.String(), s.columns)
+	}
+}
+
+// What the demo says before and after: on a terminal its calls come as they end, above a line that moves.
+func TestTheWordsOfTheDemoFitEachTerminal(t *testing.T) {
+	all := recordsOfRecordings(t, "1.1-f_sip")
+	const address, events = "http://127.0.0.1:8091", "http://127.0.0.1:8090/events"
+	for _, s := range screens {
+		var out bytes.Buffer
+		screen := newScreen(&out, s.environ)
+		screen.program, screen.is = "cdr", s.environ != nil
+		o := demoOptions{dir: demoDir, broker: demoBroker, ingest: demoIngest, admin: demoAdmin, recordings: demoRecordings}
+		screen.begin(o, "127.0.0.1:9092", events, address, 0)
+		screen.playing(1, 2, "1.1-f_sip", 1, 3)
+		for i := range all {
+			if all[i].RecordType == cdr.Leg && all[i].Chargeable {
+				screen.callEnded(&all[i])
+			}
+		}
+		screen.played("1.1-f_sip", 60, 210)
+		screen.waiting()
+		screen.calls(all, 0)
+		screen.end(o, events, address, "5133196797721488")
+		screen.bye(o)
+		said := regexp.MustCompile(`"timestamp":\d+`).ReplaceAllString(out.String(), `"timestamp":1764000000000000`)
+		golden(t, "demo-words-"+s.name, strings.ReplaceAll(said, "\r", "<cr>"), 1000) // commands are not broken
 	}
 }
 

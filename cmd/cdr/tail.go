@@ -189,11 +189,17 @@ func (o *tailOptions) run(ctx context.Context, log hclog.Logger, w, notices io.W
 	defer reader.Close()
 	log.Debug("watching", "topic", o.topic, "partitions", len(ranges))
 	if !o.once && o.terminal.is && !o.json {
-		fmt.Fprintf(notices,
-			"Waiting for what comes on %s, which has %s; --from earliest or --last 2h show those, Ctrl-C ends.\n",
-			o.topic, count(int(waiting), "record"))
+		fmt.Fprint(notices, o.waits(int(waiting)))
 	}
 	return o.show(ctx, reader, w)
+}
+
+// waits says what nobody sees: that nothing has come yet, and what is there already.
+func (o *tailOptions) waits(there int) string {
+	var said strings.Builder
+	o.terminal.block(&said, 0, fmt.Sprintf("Waiting for what comes on %s, which has %s; --from earliest or --last 2h "+
+		"show those, Ctrl-C ends.", o.topic, count(there, "record")))
+	return said.String()
 }
 
 // show writes what is wanted of what is read, or sorts it first.

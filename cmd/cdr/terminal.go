@@ -14,6 +14,7 @@ import (
 type terminal struct {
 	is      bool
 	colours bool
+	dumb    bool // it has lines, and no way back in one
 	columns int
 	known   bool // somebody has said how many columns there are
 }
@@ -29,7 +30,7 @@ func terminalOf(w io.Writer, environ []string) terminal {
 		name, value, _ := strings.Cut(pair, "=")
 		set[name] = value
 	}
-	t := terminal{columns: wideColumns}
+	t := terminal{columns: wideColumns, dumb: set["TERM"] == "dumb"}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.is = true
 		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
@@ -40,9 +41,12 @@ func terminalOf(w io.Writer, environ []string) terminal {
 		t.columns, t.known = n, true
 	}
 	t.colours = (t.is || set["CLICOLOR_FORCE"] != "" && set["CLICOLOR_FORCE"] != "0") && set["NO_COLOR"] == "" &&
-		set["TERM"] != "dumb"
+		!t.dumb
 	return t
 }
+
+// moves tells whether a line can be written over.
+func (t terminal) moves() bool { return t.is && !t.dumb }
 
 // Colours of the palette that each terminal has, so that they fit a dark and a light one: the terminal says what red
 // is.
