@@ -166,6 +166,35 @@ func TestADatabaseHoldsEachRecordOnceThoughSinkAndDatabaseAreKilled(t *testing.T
 	})
 }
 
+// An operator may make the table before the first start, partitioned by month.
+func TestTheTableMayBePartitioned(t *testing.T) {
+	databases(t, func(t *testing.T, c *cluster, d *place) {
+		if d.kind != "postgres" {
+			return // SQLite has no partitions
+		}
+		for _, statement := range []string{
+			`CREATE TABLE cdr (record_id text NOT NULL, record_closure_time timestamptz NOT NULL,
+				PRIMARY KEY (record_id, record_closure_time)) PARTITION BY RANGE (record_closure_time)`,
+			`CREATE TABLE cdr_2026_11 PARTITION OF cdr FOR VALUES FROM ('2026-11-01') TO ('2026-12-01')`,
+			`CREATE TABLE cdr_others PARTITION OF cdr DEFAULT`,
+		} {
+			if _, err := d.db.Exec(statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			c.produce(700)
+			d.fill(c)
+		}
+		same(t, d.ids(t), c.ids())
+		for _, partition := range []string{"cdr_2026_11", "cdr_others"} {
+			if rows := d.rows(t, "SELECT record_id FROM "+partition); len(rows) == 0 {
+				t.Errorf("%s is empty", partition)
+			}
+		}
+	})
+}
+
 // A sink that nobody kills goes on by itself after each death of its database.
 func TestASinkOutlivesItsDatabase(t *testing.T) {
 	databases(t, func(t *testing.T, c *cluster, d *place) {

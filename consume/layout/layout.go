@@ -124,6 +124,7 @@ func lists() (all []Items) {
 type Dialect struct {
 	Types       map[Kind]string
 	ReplaceView bool // CREATE OR REPLACE VIEW, which can only append columns; else views are dropped and made again
+	Partitions  bool // an operator may have made the table of records, partitioned by record_closure_time
 }
 
 // stock is what a database says of itself.
@@ -222,7 +223,11 @@ func statementsFor(known stock, d Dialect) (all []string) {
 			}
 			columns := tables()[table]
 			kind := columns[slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })].Kind
-			all = append(all, fmt.Sprintf(`ALTER TABLE %s ADD COLUMN %s %s`, table, Quote(name), d.Types[kind]))
+			add := "ADD COLUMN"
+			if d.Partitions && table == Table && name == "record_closure_time" {
+				add += " IF NOT EXISTS"
+			}
+			all = append(all, fmt.Sprintf(`ALTER TABLE %s %s %s %s`, table, add, Quote(name), d.Types[kind]))
 		}
 	}
 	all = append(all,

@@ -20,7 +20,7 @@ import (
 	"januscdr/consume/layout"
 )
 
-var dialect = layout.Dialect{ReplaceView: true, Types: map[layout.Kind]string{
+var dialect = layout.Dialect{ReplaceView: true, Partitions: true, Types: map[layout.Kind]string{
 	layout.Text:    "text",
 	layout.JSON:    "jsonb",
 	layout.Int:     "integer",
