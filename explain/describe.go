@@ -110,7 +110,11 @@ func describeServer(body janus.Body) string {
 	case *janus.ServerShutdown:
 		return fmt.Sprintf("the Janus server shuts down (signal %d)", b.Signal)
 	case *janus.ServerUpdate:
-		return "the Janus server says that it lives"
+		if !b.Sessions.Known || !b.Handles.Known || !b.PeerConnections.Known {
+			return "the Janus server says that it lives"
+		}
+		return fmt.Sprintf("the Janus server says that it lives, and counts %d sessions, %d handles, %d PeerConnections",
+			b.Sessions.Value, b.Handles.Value, b.PeerConnections.Value)
 	}
 	return "an event that an operator put in"
 }
