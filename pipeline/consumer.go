@@ -157,12 +157,7 @@ func (c *consumer) releaseTasks() error {
 	}
 	c.running.Wait()
 	events, _ := c.member.inbox.take()
-	var failed error
-	for _, e := range events {
-		if e.restored != nil && e.restored.task != nil {
-			failed = and(failed, e.restored.task.close())
-		}
-	}
+	failed := closeRestored(events)
 	for partition := range maps.Clone(c.tasks) {
 		failed = and(failed, c.lose(partition))
 	}
@@ -171,6 +166,16 @@ func (c *consumer) releaseTasks() error {
 	}
 	for partition := range c.partitions {
 		c.board.lose(partition)
+	}
+	return failed
+}
+
+// closeRestored closes the tasks that wait to be taken up and will not be.
+func closeRestored(events []event) (failed error) {
+	for _, e := range events {
+		if e.restored != nil && e.restored.task != nil {
+			failed = and(failed, e.restored.task.close())
+		}
 	}
 	return failed
 }
@@ -212,10 +217,10 @@ func earlier(a, b time.Time) time.Time {
 func (c *consumer) handleEvents(ctx context.Context) error {
 	events, failed := c.member.inbox.take()
 	if failed != nil {
-		return c.classify.fenced(failed)
+		return and(c.classify.fenced(failed), closeRestored(events))
 	}
 	var closing error
-	for _, e := range events {
+	for i, e := range events {
 		for _, partition := range e.revoked {
 			c.log.Info("partition was taken from us", "partition", partition)
 			//mutant:drop-revoked
@@ -239,7 +244,7 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 		}
 		if e.restored != nil {
 			if err := c.restoreDone(ctx, e.partition, e.restored, e.attempt); err != nil {
-				return and(err, closing)
+				return and(and(err, closing), closeRestored(events[i+1:]))
 			}
 		}
 	}
