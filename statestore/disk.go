@@ -1,8 +1,11 @@
 package statestore
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -41,6 +44,18 @@ func abandon(dir string, db *badger.DB) {
 	abandoned.Lock()
 	defer abandoned.Unlock()
 	abandoned.of[dir] = db
+}
+
+// CloseAbandoned closes the databases that stores of this process have left on disks that were full. It is for a host
+// that goes on when there is room again, and does not open them.
+func CloseAbandoned() (failed error) {
+	abandoned.Lock()
+	dirs := slices.Sorted(maps.Keys(abandoned.of))
+	abandoned.Unlock()
+	for _, dir := range dirs {
+		failed = errors.Join(failed, closeAbandoned(dir))
+	}
+	return failed
 }
 
 // closeAbandoned closes the database that this process has left in a directory, when there is room again.

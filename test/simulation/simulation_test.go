@@ -19,6 +19,7 @@ import (
 
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
+	"januscdr/statestore"
 )
 
 var (
@@ -158,6 +159,9 @@ func (w *world) judge() {
 	}
 	for _, p := range w.gone {
 		<-p.done
+	}
+	if err := statestore.CloseAbandoned(); err != nil { // of those that died on a full disk
+		w.fail("%v", err)
 	}
 	// The transaction of one that died just now may still be open.
 	time.Sleep(15 * time.Second)
