@@ -28,7 +28,7 @@ import (
 
 const (
 	partitions = 2
-	patience   = 60 * time.Second
+	patience   = 120 * time.Second // a member may have to expire, and once more
 )
 
 var brokers []string
