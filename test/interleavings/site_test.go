@@ -422,7 +422,12 @@ func (s *site) compare(committed map[int32]int64, log, got map[int32][]*kgo.Reco
 		total += len(want)
 		have := got[partition]
 		if len(have) != len(want) {
-			return fmt.Sprintf("partition %d: %d records came out, want %d", partition, len(have), len(want))
+			different := map[string]bool{}
+			for _, r := range have {
+				different[string(r.Value)] = true
+			}
+			return fmt.Sprintf("partition %d: %d records came out, %d of them different, want %d up to the group's offset %d",
+				partition, len(have), len(different), len(want), committed[partition])
 		}
 		for i, r := range have {
 			if !bytes.Equal(r.Value, want[i]) {
