@@ -34,7 +34,7 @@ const (
 	signCallOver      // SIP `hangup`, `declined`, `missed_call`
 	signMember        // a plugin event of the participant: `configured`, `talking`, …
 	signLeft          // `leaving`, `left`, `leave`, `kicked`, room `destroyed`
-	signStream        // `starting`, `started`, `pausing`, `switching`; `playing`, …
+	signStream        // `started`, `pausing`, `switching`; `playing`, …
 	signStopped       // `stopping`, `stopped`
 	signs
 )
@@ -64,7 +64,7 @@ type Evidence struct {
 
 // signEvents are the events of each class, for people.
 var signEvents = [signs]string{
-	signNone:     "`attached`, `detached`, REGISTER, OPTIONS, NOTIFY, MESSAGE, accounts, what begins (`recording`, `playout`), what plugins say of other handles and other calls",
+	signNone:     "`attached`, `detached`, REGISTER, OPTIONS, NOTIFY, MESSAGE, accounts, what begins (`starting`, `recording`, `playout`), what plugins say of other handles and other calls",
 	signConnect:  "ICE and DTLS states, candidates, selected pair, `webrtcup`",
 	signSDP:      "an offer or an answer",
 	signMedia:    "media state, slow link, report of statistics",
@@ -74,7 +74,7 @@ var signEvents = [signs]string{
 	signCallOver: "SIP `hangup`, `declined`, `missed_call`",
 	signMember:   "an event of the participant: `configured`, `talking`, …",
 	signLeft:     "`leaving`, `left`, `leave`, `kicked`, room `destroyed`",
-	signStream:   "`starting`, `started`, `pausing`, `switching`, `playing`, …",
+	signStream:   "`started`, `pausing`, `switching`, `playing`, …",
 	signStopped:  "`stopping`, `stopped`",
 }
 
@@ -116,7 +116,8 @@ func signOf(plugin string, body janus.Body) sign {
 			switch b.Name {
 			case "stopping", "stopped":
 				return signStopped
-			case "recording", "playout":
+			//mutant:begins-the-next-view
+			case "recording", "playout", "starting":
 				return signNone // it begins the next one
 			}
 			return signStream

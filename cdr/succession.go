@@ -93,7 +93,7 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		}
 	case *janus.DTLSState:
 		//mutant:second-handshake
-		if pc.secured != 0 && t > pc.secured {
+		if pc.secured != 0 && t > pc.secured || pc.longUp(t) {
 			return ofNext // one handshake is all that a PeerConnection has
 		}
 	case *janus.PeerConnectionUp:
@@ -103,13 +103,8 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		}
 		return ofThis
 	case *janus.MediaState:
-		s := pc.medium(b)
-		//mutant:another-medium
-		if s == nil && b.Receiving && pc.longUp(t) {
-			return ofEither // one that was offered before may begin to flow late
-		}
-		if s != nil && s.receiving && b.Receiving && t > pc.life {
-			return ofEither // it is told when it begins, and when it goes on after a pause
+		if b.Receiving && pc.receivesAnew(b, t) {
+			return ofEither
 		}
 	case *janus.MediaReport:
 		return pc.tellReport(b, t)
@@ -123,6 +118,17 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		return ofThis
 	}
 	return undecided
+}
+
+// receivesAnew tells whether what is received may be another PeerConnection's.
+func (l *leg) receivesAnew(b *janus.MediaState, t janus.Micros) bool {
+	s := l.medium(b)
+	never := s == nil || !s.receiving && s.seen.BytesReceived == 0
+	//mutant:another-medium
+	if never && l.longUp(t) {
+		return true // one that was offered before may begin to flow late
+	}
+	return s != nil && s.receiving && t > l.life // it is told when it begins, and when it goes on after a pause
 }
 
 // setsUp tells whether an event is one of ICE, as they come when a PeerConnection is set up, and when ICE is restarted.
