@@ -468,7 +468,7 @@ func TestASinkThatWakesUpAfterAnotherTookItsPlaceDoesNoHarm(t *testing.T) {
 // file for as long as it sleeps, and nobody takes its place.
 func (d *place) asleep(t *testing.T, p *process) {
 	t.Helper()
-	p.signal(t, syscall.SIGSTOP)
+	p.halt(t)
 	if d.kind != "sqlite" {
 		return
 	}
@@ -487,7 +487,7 @@ func (d *place) asleep(t *testing.T, p *process) {
 			t.Fatalf("it always sleeps within a transaction: %v", err)
 		}
 		p.signal(t, syscall.SIGCONT)
-		p.signal(t, syscall.SIGSTOP)
+		p.halt(t)
 	}
 }
 

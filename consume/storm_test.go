@@ -2,6 +2,7 @@ package consume_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -148,7 +151,7 @@ func (k task) wakesFenced(t *testing.T, c *cluster) {
 	if said := <-zombie.said; said != "ready" {
 		t.Fatalf("it said %q\n%s", said, zombie.log)
 	}
-	zombie.signal(t, syscall.SIGSTOP)
+	zombie.halt(t)
 	c.produce(300)
 	k.fill(t)
 	zombie.signal(t, syscall.SIGCONT)
@@ -195,6 +198,34 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
+}
+
+// halt stops a process with all its threads: the signal is on its way for a moment, and they go on meanwhile.
+func (p *process) halt(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	for limit := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(threads, runs) {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatal("it does not stop")
+		}
+	}
+}
+
+// runs tells whether a thread is not stopped, by its stat: the state stands behind its name, which is in brackets.
+func runs(stat string) bool {
+	b, err := os.ReadFile(stat)
+	if err != nil {
+		return false // it is gone
+	}
+	_, state, _ := bytes.Cut(b, []byte(") "))
+	return !bytes.HasPrefix(state, []byte("T"))
 }
 
 // last is what it said last.
