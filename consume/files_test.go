@@ -175,10 +175,9 @@ func TestOfTwoWritersOfOneFolderOneEnds(t *testing.T) {
 	k.verified(t)
 }
 
-func TestAFolderOfAnotherTopicIsLeftAloneUntilSomebodySaysThatItIsMeant(t *testing.T) {
-	c := newCluster(t)
-	c.produce(60)
-	k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "csv", Place: t.TempDir(), Records: 50}
+// refusesAnother fills a target and makes its topic anew: it is left alone until somebody says that this is meant.
+func (k *task) refusesAnother(t *testing.T, c *cluster) {
+	t.Helper()
 	k.fill(t)
 	c.again()
 	c.produce(80)
@@ -188,6 +187,13 @@ func TestAFolderOfAnotherTopicIsLeftAloneUntilSomebodySaysThatItIsMeant(t *testi
 	}
 	k.NewTopic = true
 	k.fill(t)
+}
+
+func TestAFolderOfAnotherTopicIsLeftAloneUntilSomebodySaysThatItIsMeant(t *testing.T) {
+	c := newCluster(t)
+	c.produce(60)
+	k := task{Brokers: c.opts.Brokers, Topic: c.topic, Kind: "csv", Place: t.TempDir(), Records: 50}
+	k.refusesAnother(t, c)
 	if r := k.verified(t); r.Records != 140 {
 		t.Errorf("%+v", r)
 	}

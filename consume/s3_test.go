@@ -199,7 +199,7 @@ func TestOfTwoWritersOfOneBucketOneEnds(t *testing.T) {
 func TestAStoreThatCannotKeepTwoWritersApartIsRefused(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(storeVariable) != "" {
-		t.Skip("it keeps them apart")
+		t.Skip("the store that " + storeVariable + " names keeps them apart; the one within can be told not to")
 	}
 	d := newDepot(t)
 	d.loose.Store(true)

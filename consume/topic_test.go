@@ -230,15 +230,7 @@ func TestATopicThatWasMadeAnewStopsCopiesTracesAndBuckets(t *testing.T) {
 			c := newCluster(t)
 			c.produce(60)
 			k := task(t, c)
-			k.fill(t)
-			c.again()
-			c.produce(80)
-			k.Once = true
-			if err := k.run(t); !errors.Is(err, consume.ErrForeign) {
-				t.Fatalf("got %v", err)
-			}
-			k.NewTopic = true
-			k.fill(t)
+			k.refusesAnother(t, c)
 		})
 	}
 }

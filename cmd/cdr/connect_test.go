@@ -160,8 +160,14 @@ func startConnect(t *testing.T, lib string, properties ...string) {
 		}
 		args = append(args, name)
 	}
+	serve(t, "java", args...)
+}
+
+// serve runs a program until the test has ended, which shows the end of what it said if it has failed.
+func serve(t *testing.T, program string, args ...string) {
+	t.Helper()
 	var log bytes.Buffer
-	cmd := exec.Command("java", args...)
+	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,19 +30,7 @@ func TestJaegerShowsEachCall(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	cmd := exec.Command(program, "--config", file)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s", log.String())
-		}
-	})
+	serve(t, program, "--config", file)
 	// A receiver that is not there yet is waited for.
 	if got := s.says("sink", "otlp", "--sink-otlp-url", "http://"+receiver+"/v1/traces", "--sink-otlp-file",
 		"position.json", "--once"); got.code != cli.OK {

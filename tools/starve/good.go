@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -66,24 +64,7 @@ func newSender(addr string, n int) *sender {
 
 // post tells whether a body was answered with 200.
 func (s *sender) post(ctx context.Context, body []byte) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.SetBasicAuth(s.user, password+s.user)
-	answer, err := s.client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("answer %s", answer.Status)
-	}
-	return nil
+	return procs.Post(ctx, s.client, s.url, s.user, password+s.user, body)
 }
 
 // good lets the good senders post for a while.

@@ -89,7 +89,7 @@ func answers(ctx context.Context, o *options, c *procs.Cluster) error {
 	// The first body finds out that Kafka is away, and goes to the spool after it has waited; those behind it go there
 	// at once.
 	client := &http.Client{Timeout: answerTime}
-	if err := post(ctx, client, "http://"+c.IngestAddress(0)+"/events", body(0, 0, 1)); err != nil {
+	if err := procs.Post(ctx, client, "http://"+c.IngestAddress(0)+"/events", "", "", body(0, 0, 1)); err != nil {
 		return err
 	}
 	for _, shape := range shapes {
@@ -123,7 +123,7 @@ func measure(ctx context.Context, s *procs.Service, url string, senders, events 
 				from := posted.Add(int64(events)) - int64(events)
 				sent := body(n, from, from+int64(events))
 				first := time.Now()
-				if err := post(ctx, client, url, sent); err != nil {
+				if err := procs.Post(ctx, client, url, "", "", sent); err != nil {
 					atomic.AddInt64(&m.failed, 1)
 					continue
 				}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -110,7 +109,7 @@ func (l *load) post(ctx context.Context, client *http.Client, s *sender, to int6
 	sent, first := body(s.number, s.answered, to), time.Now()
 	for ctx.Err() == nil {
 		faults, began := l.faults.Load(), time.Now()
-		err := post(ctx, client, l.url, sent)
+		err := procs.Post(ctx, client, l.url, "", "", sent)
 		if err != nil || faults != l.faults.Load() || time.Since(began) > time.Second {
 			for n := s.answered; n < to; n++ {
 				s.twice[n]++
@@ -123,27 +122,6 @@ func (l *load) post(ctx context.Context, client *http.Client, s *sender, to int6
 		}
 		procs.Sleep(ctx, sendAgain)
 	}
-}
-
-// post sends a body once.
-func post(ctx context.Context, client *http.Client, url string, body []byte) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("answered %d", answer.StatusCode)
-	}
-	return nil
 }
 
 // read finds sender and number of an event.
