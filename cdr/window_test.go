@@ -77,3 +77,44 @@ func TestTheFoldKeepsNothingOfTheBytesOfAnEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestTheWindowFindsWhatIsFarFromItsHome: hashes that all have one home, or nearly, make chains longer than a slot can
+// say.
+func TestTheWindowFindsWhatIsFarFromItsHome(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	w, last := newWindow(), map[uint64]int64{}
+	for offset := int64(0); offset < 3*WindowSize; offset++ {
+		sum := rng.Uint64()<<20 | 7<<10 | uint64(rng.IntN(2))
+		if offset%100 != 0 { // a hundredth of the places, so that the chains can be walked
+			sum = rng.Uint64()
+		} else if rng.IntN(3) == 0 {
+			sum = 1<<60 | 7<<10
+		}
+		before, known := last[sum]
+		want := known && offset-before <= WindowSize
+		if got := w.note(offset, sum); got != want {
+			t.Fatalf("offset %d: repeated %t, want %t: it came before at %d", offset, got, want, before)
+		}
+		last[sum] = offset
+	}
+}
+
+// BenchmarkWindow notes events of eight partitions in turns of some hundred, as a worker does.
+func BenchmarkWindow(b *testing.B) {
+	windows := make([]*window, 8)
+	for i := range windows {
+		windows[i] = newWindow()
+	}
+	value := make([]byte, 500)
+	note := func(i int) {
+		value[0], value[1], value[2], value[3] = byte(i), byte(i>>8), byte(i>>16), byte(i>>24)
+		windows[i>>9%8].repeated(int64(i>>12<<9|i%512), KindEvent, value)
+	}
+	for i := range 8 * WindowSize {
+		note(i)
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		note(8*WindowSize + i)
+	}
+}
