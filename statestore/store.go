@@ -26,8 +26,8 @@ type Options struct {
 	Dir      string // the directory of this store alone; made if needed
 	Identity Identity
 
-	FlushBytes int           // write behind when so much waits; 0: 8 MiB
-	FlushEvery time.Duration // and at least so often; 0: 5 s
+	FlushBytes int           // write behind when so much waits; 0: 16 MiB
+	FlushEvery time.Duration // and at least so often; 0: 15 s
 
 	// MinFree is how many bytes of the disk must stay free; 0: 64 MiB. Below it nothing is written: Badger writes into
 	// mapped files, where a full disk is no error but a fault that ends the process.
@@ -39,12 +39,12 @@ type Options struct {
 }
 
 const (
-	defaultFlushBytes = 8 << 20
-	defaultFlushEvery = 5 * time.Second
+	defaultFlushBytes = 16 << 20 // a state that changes again before is written once
+	defaultFlushEvery = 15 * time.Second
 	defaultMinFree    = 64 << 20
 
 	// waitFactor times FlushBytes may wait to be written before Remember waits for the disk.
-	waitFactor = 4
+	waitFactor = 2
 
 	gcEvery = 5 * time.Minute
 	gcRatio = 0.5 // rewrite a value log file when half of it is dead
@@ -292,7 +292,7 @@ func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) (err error)
 
 // Remember takes changes, later ones of a key over earlier ones, a nil value for a deletion, and the checkpoint that
 // covers them and all before; a nil checkpoint covers nothing. They are visible when it returns, and on disk some time
-// later. It waits for the disk when too much is waiting already, which is four times FlushBytes.
+// later. It waits for the disk when too much is waiting already, which is twice FlushBytes.
 //
 // An error is one of writing what was remembered before, and these changes are not taken: it wraps ErrFull when the
 // disk is full. Close the store, mend the reason, and open it again. What was lost is what came after the checkpoint
