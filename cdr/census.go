@@ -62,7 +62,7 @@ type census struct {
 // roll is what is open on an emitter.
 type roll struct {
 	open    Census
-	moves   []move
+	moves   []moment
 	from    janus.Micros // moves before that are not known
 	heard   janus.Micros // partition clock at the last heartbeat
 	pending []Tally      // whose events may still come
@@ -76,6 +76,16 @@ type move struct {
 	at   janus.Micros // on the timeline of the emitter
 	name string
 	by   Census
+}
+
+// moment is a move of one emitter, in few bytes: an emitter has thousands.
+type moment struct {
+	at                                 janus.Micros
+	sessions, handles, peerConnections int32
+}
+
+func (m moment) by() Census {
+	return Census{int64(m.sessions), int64(m.handles), int64(m.peerConnections)}
 }
 
 // roll finds the count of an emitter, or begins one; nil when there is no room.
@@ -120,11 +130,10 @@ func (r *roll) take(m move) {
 			r.pending[i].Here = r.pending[i].Here.Add(m.by)
 		}
 	}
-	m.name = ""
 	if len(r.moves) >= maxMoves {
 		r.forget(maxMoves / 2)
 	}
-	r.moves = append(r.moves, m)
+	r.moves = append(r.moves, moment{m.at, int32(m.by.Sessions), int32(m.by.Handles), int32(m.by.PeerConnections)})
 }
 
 // forget drops the oldest moves.
@@ -161,7 +170,7 @@ func (c *census) beat(name string, b *janus.ServerUpdate, timestamp, at, now jan
 	t := Tally{At: timestamp, Janus: Census{b.Sessions.Value, b.Handles.Value, b.PeerConnections.Value}, Here: r.open}
 	for _, m := range r.moves {
 		if m.at > at {
-			t.Here = t.Here.Add(Census{-m.by.Sessions, -m.by.Handles, -m.by.PeerConnections})
+			t.Here = t.Here.Add(Census{}.less(m.by()))
 		}
 	}
 	r.pending, r.due = append(r.pending, t), append(r.due, at)
@@ -285,7 +294,7 @@ func (p *Partition) countSession(k *sessionEntry) {
 	}
 	k.counts = now
 	by := Census{Sessions: 1}
-	for _, e := range k.handles {
+	for e := range k.handles.all() {
 		by = by.Add(e.counts.open())
 	}
 	if !now {
