@@ -118,8 +118,7 @@ func (p *Partition) Tell() Step {
 	if len(p.step.Records) == 0 && len(p.step.Parked) == 0 {
 		return Step{}
 	}
-	step := p.step
-	p.step, p.pending = Step{}, 0
+	step := p.takeStep()
 	p.ahead.next = max(p.ahead.next, p.pos.next)
 	position := p.ahead.stated
 	//mutant:told-ids

@@ -2,6 +2,9 @@ package cdr
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"januscdr/internal/fixtures/recordings"
@@ -178,4 +181,136 @@ func TestAReportOfAKnownCallAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(2000, again); n > 0 {
 		t.Errorf("%v allocations for a report", n)
 	}
+}
+
+// openCalls is a partition with so many sessions, each with a call that is open: a recorded one, up to the middle, under
+// ids of its own.
+func openCalls(tb testing.TB, n int) *Partition {
+	p, err := Open(DefaultPolicy(), Source{Topic: "janus.events"}, MemoryStates{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var call []Input
+	for _, in := range recorded("1.1-a_echotest") {
+		call = append(call, in)
+		if strings.Contains(string(in.Value), `"packets-received"`) {
+			break
+		}
+	}
+	offset := int64(0)
+	for i := range n {
+		for _, in := range call {
+			in.Offset, in.Emitter = offset, "edge-"+strconv.Itoa(i)
+			in.Value = slices.Clone(in.Value) // the same bytes again would be a repetition
+			for rest := i; rest > 0; rest /= 4 {
+				in.Value = append(in.Value, " \t\r\n"[rest%4])
+			}
+			if err := p.Apply(in); err != nil {
+				tb.Fatal(err)
+			}
+			offset++
+		}
+	}
+	if p.OpenSessions() < n {
+		tb.Fatalf("%d sessions are open, want %d", p.OpenSessions(), n)
+	}
+	return p
+}
+
+// reside brings a session and its handles into memory, as an event does, and to rest again.
+func reside(tb testing.TB, p *Partition, ref sessionRef) {
+	k := p.index.sessions[ref]
+	if err := p.load(k); err != nil {
+		tb.Fatal(err)
+	}
+	for e := range k.handles.all() {
+		p.handle(k, e.id)
+	}
+	p.restBeyond(0, 0)
+	if k.s != nil || p.index.cachedHandles != 0 {
+		tb.Fatal("it does not come to rest")
+	}
+}
+
+// TestWhatRestsTakesLittleMemory: a session that is looked at and comes to rest again leaves next to no garbage, however
+// many are open.
+func TestWhatRestsTakesLittleMemory(t *testing.T) {
+	p := openCalls(t, 50)
+	p.restBeyond(0, 0)
+	refs := slices.Clone(p.stepKeys)
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() { reside(t, p, refs[i%len(refs)]); i++ }); n > mostAtRest {
+		t.Errorf("%v allocations", n)
+	}
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+}
+
+// mostAtRest are the long texts of a call, and what is measured with.
+const mostAtRest = 8
+
+// BenchmarkRest is what a session and its handle cost that are read and come to rest again.
+func BenchmarkRest(b *testing.B) {
+	p := openCalls(b, 1000)
+	p.restBeyond(0, 0)
+	refs := slices.Clone(p.stepKeys)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		reside(b, p, refs[i%len(refs)])
+	}
+}
+
+// BenchmarkCommit is a step of so many sessions that have changed, each with a handle.
+func BenchmarkCommit(b *testing.B) {
+	for _, n := range []int{100, 1000, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			p := openCalls(b, n)
+			refs := slices.Clone(p.stepKeys)
+			p.Step()
+			p.Committed()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				for _, ref := range refs {
+					k := p.index.sessions[ref]
+					if err := p.load(k); err != nil {
+						b.Fatal(err)
+					}
+					for e := range k.handles.all() {
+						p.loadHandle(k, e)
+						p.touchHandle(k, e.id)
+					}
+				}
+				p.moved = true
+				b.StartTimer()
+				if step := p.Step(); len(step.Changes) < 2*n {
+					b.Fatalf("%d changes", len(step.Changes))
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/session")
+		})
+	}
+}
+
+// BenchmarkExpiry is what it costs to give up sessions with a call each of which nothing comes any more, with their
+// records.
+func BenchmarkExpiry(b *testing.B) {
+	const n = 1000
+	records := 0
+	for range b.N {
+		b.StopTimer()
+		p := openCalls(b, n)
+		p.Step()
+		p.Committed()
+		b.StartTimer()
+		if err := p.Flush(); err != nil {
+			b.Fatal(err)
+		}
+		records = len(p.step.Records)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/session")
+	b.ReportMetric(float64(records)/n, "records/session")
 }

@@ -86,7 +86,7 @@ func (g *greedy) commit() {
 			if err != nil {
 				g.Fatal(err)
 			}
-			h, err := readHandle(c.Key, c.Value, id)
+			h, err := readHandle(nil, c.Key, c.Value, id)
 			if err != nil {
 				g.Fatal(err)
 			}
@@ -316,8 +316,8 @@ func TestTheIndexForgetsWhatIsOver(t *testing.T) {
 		for _, w := range x.transports {
 			wires += len(w)
 		}
-		if most := 8*len(x.sessions) + 1100; entries > most || seats > most || wires > most || len(x.recent) > most {
-			t.Fatalf("round %d: %d sessions, %d entries in queues, %d seats, %d wires, %d in use", round, len(x.sessions), entries, seats, wires, len(x.recent))
+		if most := 8*len(x.sessions) + 1100; entries > most || seats > most || wires > most || len(x.decodedSessions.all) > most || len(x.decodedHandles.all) > most {
+			t.Fatalf("round %d: %d sessions, %d entries in queues, %d seats, %d wires, %d and %d decoded", round, len(x.sessions), entries, seats, wires, len(x.decodedSessions.all), len(x.decodedHandles.all))
 		}
 	}
 	for range 100 {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // stateVersion is the version of what is kept in states and position. A program refuses another one.
@@ -33,6 +34,7 @@ type codec struct {
 	err     error
 	tag     uint64 // reading: the next tag, 0 when none was read ahead
 	version int64  // of the state
+	used    *spare // reading: what can be used again, nil for nothing
 }
 
 // next reads ahead to the tag, skipping lower ones. It reports whether the next field is this one.
@@ -66,6 +68,24 @@ func (c *codec) next(tag uint64) bool {
 		c.tag = 0
 	}
 	return false
+}
+
+// more is how many more elements of a list follow the one that is read next.
+func (c *codec) more(tag uint64) (n int) {
+	rest := c.buf
+	for {
+		size, k := binary.Uvarint(rest)
+		if k <= 0 || size >= uint64(len(rest)-k) {
+			return n
+		}
+		rest = rest[k+int(size):]
+		next, k := binary.Uvarint(rest)
+		if k <= 0 || next != tag {
+			return n
+		}
+		rest = rest[k:]
+		n++
+	}
 }
 
 // bytes reads a length and as many bytes.
@@ -120,7 +140,7 @@ func text(c *codec, tag int, v *string) {
 		return
 	}
 	if c.next(t) {
-		*v = string(c.bytes())
+		*v = c.used.text(c.bytes())
 	}
 }
 
@@ -143,11 +163,11 @@ func nested(c *codec, tag int, fields func(*codec)) {
 		copy(c.buf[start-1:], head[:k])
 		return
 	}
-	inner := codec{buf: c.bytes(), reading: true, err: c.err, version: c.version}
-	fields(&inner)
-	if inner.err != nil {
-		c.err = inner.err
-	}
+	inner := c.bytes()
+	rest := c.buf
+	c.buf, c.tag = inner, 0
+	fields(c)
+	c.buf, c.tag = rest, 0
 }
 
 // list is a repeated field of structs.
@@ -158,10 +178,13 @@ func list[T any](c *codec, tag int, vs *[]T, fields func(*codec, *T)) {
 		}
 		return
 	}
-	for c.next(uint64(tag)<<1 | 1) {
-		var v T
-		nested(c, tag, func(c *codec) { fields(c, &v) })
-		*vs = append(*vs, v)
+	for t := uint64(tag)<<1 | 1; c.next(t); {
+		if len(*vs) == cap(*vs) {
+			*vs = slices.Grow(*vs, 1+c.more(t))
+		}
+		var zero T
+		*vs = append(*vs, zero)
+		nested(c, tag, func(c *codec) { fields(c, &(*vs)[len(*vs)-1]) })
 	}
 }
 
@@ -195,8 +218,11 @@ func change(scratch, key []byte, fields func(*codec)) (c Change, _ []byte) {
 }
 
 // decode reads what encode wrote.
-func decode(b []byte, fields func(*codec)) error {
-	c := codec{buf: b, reading: true}
+func decode(b []byte, fields func(*codec)) error { return decodeWith(nil, b, fields) }
+
+// decodeWith reads what encode wrote, into memory that was used before where there is some.
+func decodeWith(used *spare, b []byte, fields func(*codec)) error {
+	c := codec{buf: b, reading: true, used: used}
 	var v int64
 	num(&c, 1, &v)
 	if c.err == nil && v < 1 {

@@ -82,7 +82,7 @@ func (p *Partition) expire(now janus.Micros) error {
 			return err
 		}
 		if d.handle != 0 {
-			p.closeLegsAfterGrace(k, k.handles[d.handle], at)
+			p.closeLegsAfterGrace(k, k.handles.get(d.handle), at)
 			continue
 		}
 		p.touch(k)
@@ -163,7 +163,7 @@ func (p *Partition) silence(em *emitterEntry) error {
 
 // silentHandle looks at a handle whose entry has come up.
 func (p *Partition) silentHandle(k *sessionEntry, d deadline) error {
-	e := k.handles[d.handle]
+	e := k.handles.get(d.handle)
 	if e == nil || e.deleted || e.queued != d.at {
 		return nil
 	}

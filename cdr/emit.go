@@ -39,7 +39,7 @@ func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 		p.discard(k)
 		k.s = &session{emitter: s.emitter, id: s.id, stub: gone}
 	}
-	p.index.cached++
+	p.index.decoded(k)
 	p.watch(k, k.s)
 }
 
@@ -318,6 +318,9 @@ func (r *Record) setConfidence(cut bool) {
 	}
 }
 
+// recordBytes is about how many bytes a record has, here and where it is written.
+const recordBytes = 1600
+
 // emit numbers a record and hands it to the step, if it is not out already.
 func (p *Partition) emit(r *Record) {
 	r.RecordID = recordID(r.CDRID, r.RecordSequenceNumber, r.Revision)
@@ -328,7 +331,7 @@ func (p *Partition) emit(r *Record) {
 	r.LocalRecordSequenceNumber = p.pos.local
 	p.pos.local++
 	p.step.Records = append(p.step.Records, *r)
-	p.pending += 800
+	p.pending += recordBytes
 }
 
 // concurrent is how many legs were up at a time at the most; up is from the answer to before the end.

@@ -20,19 +20,17 @@ type index struct {
 	open     int // sessions that are no stubs
 	cached   int // sessions in memory
 
-	handles       int            // of all sessions
-	cachedHandles int            // handles in memory
-	recentHandles []*handleEntry // handles in the order of use, for eviction
+	handles       int // of all sessions
+	cachedHandles int // handles in memory
 
 	due        deadlines                     // partition clock: graces, silent emitters
 	stubs      deadlines                     // partition clock: they wait for no tick
 	rooms      map[roomRef][]membershipEntry // open memberships
 	transports map[transportRef][]sessionRef // sessions by their connection
-	recent     []sessionRef                  // sessions in the order of use, for eviction
-}
 
-// maxCached is how many decoded sessions a partition keeps in memory beyond those of the running step.
-const maxCached = 4096
+	decodedSessions turns[*sessionEntry] // for eviction, see resting.go
+	decodedHandles  turns[*handleEntry]
+}
 
 // sessionRef names a session in memory.
 type sessionRef struct {
@@ -44,7 +42,8 @@ type sessionRef struct {
 type sessionEntry struct {
 	ref             sessionRef
 	em              *emitterEntry
-	s               *session     // nil: in the store only
+	s               *session // nil: at rest, see resting.go
+	bytes           stateBytes
 	deadline        janus.Micros // next deadline on the partition clock, 0 for none
 	silenceDeadline janus.Micros // next deadline on the emitter's alive clock, 0 for none
 	dirty           bool
@@ -53,10 +52,10 @@ type sessionEntry struct {
 	old             bool // its state in the store is of version 1
 	stub            bool
 	sleeps          bool         // a stub of which nobody told the end
-	uses            int32        // how often it stands in recent
+	used, listed    bool         // for eviction: since it was looked at last, and whether it stands in index.decodedSessions
 	queuedFor       janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
 
-	handles   map[janus.HandleID]*handleEntry
+	handles   handleSet
 	waiting   int            // handles on which something is open that may be given up by silence
 	changed   []*handleEntry // since the last step
 	unwatched []*handleEntry // their deadlines may have changed
@@ -105,7 +104,7 @@ func (x *index) add(s *session) *sessionEntry {
 	}
 	k.s, k.deleted, k.stub = s, false, s.stub != nil
 	k.sleeps = k.stub && s.stub.sleeps
-	x.cached++
+	x.decoded(k)
 	if !k.stub {
 		x.open++
 		em.openSessions++
@@ -246,55 +245,10 @@ func (x *index) current(d deadline) (janus.Micros, bool) {
 		return 0, false
 	}
 	if d.handle != 0 {
-		e := k.handles[d.handle]
+		e := k.handles.get(d.handle)
 		return d.at, !k.stub && e != nil && !e.deleted && e.deadline == d.at
 	}
 	return d.at, k.deadline == d.at
-}
-
-// used notes sessions that are in memory and were used, for eviction.
-func (x *index) used(refs ...sessionRef) {
-	for _, r := range refs {
-		if k := x.sessions[r]; k != nil {
-			k.uses++
-			x.recent = append(x.recent, r)
-		}
-	}
-	if len(x.recent) > 4*len(x.sessions)+1024 {
-		x.condense()
-	}
-}
-
-// condense leaves of each session its last use only.
-func (x *index) condense() {
-	for _, k := range x.sessions {
-		k.uses = 0
-	}
-	last := len(x.recent)
-	for i := len(x.recent) - 1; i >= 0; i-- {
-		if k := x.sessions[x.recent[i]]; k != nil && k.uses == 0 {
-			k.uses = 1
-			last--
-			x.recent[last] = x.recent[i]
-		}
-	}
-	x.recent = x.recent[:copy(x.recent, x.recent[last:])]
-}
-
-// evict forgets the decoded form of sessions and handles that were not used for long.
-func (x *index) evict() {
-	x.evictHandles()
-	for x.cached > maxCached && len(x.recent) > 0 {
-		k := x.sessions[x.recent[0]]
-		x.recent = x.recent[1:]
-		if k == nil {
-			continue
-		}
-		if k.uses--; k.uses == 0 && !k.dirty && k.s != nil {
-			k.s = nil
-			x.cached--
-		}
-	}
 }
 
 // deadline is an entry of a queue: when, and for which handle; handle 0 is the session, session 0 the emitter itself.

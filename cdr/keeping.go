@@ -18,21 +18,20 @@ import (
 // handleEntry is a handle of the index.
 type handleEntry struct {
 	id       janus.HandleID
-	number   int32        // it is the session's number-th
-	h        *handle      // nil: in the store only
+	number   int32   // it is the session's number-th
+	h        *handle // nil: at rest, see resting.go
+	bytes    stateBytes
 	deadline janus.Micros // next deadline on the partition clock, 0 for none
 	silence  janus.Micros // next deadline on the emitter's alive clock, 0 for none
 	queued   janus.Micros // the earliest entry for it in its emitter's queue, 0 for none
-	uses     int32        // how often it stands in index.recentHandles
+	used     bool         // for eviction: since it was looked at last
+	listed   bool         // for eviction: it is in index.decodedHandles
 	dirty    bool         // it changed since the last step
 	watch    bool         // its deadlines may have changed
 	counts   counted      // in the census, while its session does
 	deleted  bool
 	stored   bool // its state is in the store, or will be with the step that is on its way
 }
-
-// maxCachedHandles is how many decoded handles a partition keeps in memory beyond those of the running step.
-const maxCachedHandles = 8192
 
 // fail keeps the first error of the store, for Apply or Flush to return.
 func (p *Partition) fail(err error) {
@@ -43,7 +42,7 @@ func (p *Partition) fail(err error) {
 
 // handle brings a handle of a session into memory; nil when the session knows none of that id.
 func (p *Partition) handle(k *sessionEntry, id janus.HandleID) *handle {
-	e := k.handles[id]
+	e := k.handles.get(id)
 	if e == nil || e.deleted {
 		return nil
 	}
@@ -52,29 +51,32 @@ func (p *Partition) handle(k *sessionEntry, id janus.HandleID) *handle {
 }
 
 func (p *Partition) loadHandle(k *sessionEntry, e *handleEntry) {
+	e.used = true
 	if e.h != nil || e.deleted {
 		return
 	}
-	key := handleKey(k.em.name, k.ref.id, e.id)
-	b, err := p.states.Get(key)
+	b, err := e.bytes.b, error(nil)
+	p.key = appendHandleKey(p.key[:0], k.em.name, k.ref.id, e.id)
+	if b == nil {
+		b, err = p.states.Get(p.key)
+	}
 	switch {
 	case err != nil:
-		p.fail(fmt.Errorf("read handle %q: %w", key, err))
+		p.fail(fmt.Errorf("read handle %q: %w", p.key, err))
 	case b == nil:
-		p.fail(fmt.Errorf("read handle %q: the store has lost it: set its directory aside and start again, it is rebuilt from the changelog", key))
+		p.fail(fmt.Errorf("read handle %q: the store has lost it: set its directory aside and start again, it is rebuilt from the changelog", p.key))
 	default:
-		if e.h, err = readHandle(key, b, e.id); err != nil {
+		if e.h, err = readHandle(&p.spare, p.key, b, e.id); err != nil {
 			p.fail(err)
 			return
 		}
-		p.index.cachedHandles++
-		p.index.usedHandle(e)
+		p.index.decodedHandle(e)
 	}
 }
 
-func readHandle(key, value []byte, id janus.HandleID) (*handle, error) {
-	h := &handle{}
-	if err := decode(value, h.fields); err != nil {
+func readHandle(used *spare, key, value []byte, id janus.HandleID) (*handle, error) {
+	h := used.handle()
+	if err := decodeWith(used, value, h.fields); err != nil {
 		return nil, fmt.Errorf("read handle %q: %w", key, err)
 	}
 	if h.id != id {
@@ -85,8 +87,8 @@ func readHandle(key, value []byte, id janus.HandleID) (*handle, error) {
 
 // all brings all handles of a session into memory, in the order in which they came.
 func (p *Partition) all(k *sessionEntry) []*handle {
-	entries := make([]*handleEntry, 0, len(k.handles))
-	for _, e := range k.handles {
+	entries := make([]*handleEntry, 0, k.handles.size())
+	for e := range k.handles.all() {
 		if !e.deleted {
 			entries = append(entries, e)
 		}
@@ -105,25 +107,22 @@ func (p *Partition) all(k *sessionEntry) []*handle {
 
 // addHandle puts a handle into the index.
 func (x *index) addHandle(k *sessionEntry, h *handle) *handleEntry {
-	e := k.handles[h.id]
+	e := k.handles.get(h.id)
 	if e == nil {
 		e = &handleEntry{id: h.id}
-		if k.handles == nil {
-			k.handles = map[janus.HandleID]*handleEntry{}
-		}
-		k.handles[h.id] = e
+		k.handles.add(e)
 		x.handles++
 	}
 	if e.h == nil {
-		x.cachedHandles++
+		x.decodedHandle(e)
 	}
-	e.h, e.number, e.deleted = h, h.number, false
+	e.h, e.number, e.deleted, e.used = h, h.number, false, true
 	return e
 }
 
 // touchHandle notes that a handle changes in this step, and may be due at another time.
 func (p *Partition) touchHandle(k *sessionEntry, id janus.HandleID) {
-	e := k.handles[id]
+	e := k.handles.get(id)
 	if e == nil {
 		return
 	}
@@ -147,7 +146,7 @@ func (p *Partition) forget(k *sessionEntry, h *handle) {
 			p.index.dropMembership(k, h, l)
 		}
 	}
-	e := k.handles[h.id]
+	e := k.handles.get(h.id)
 	e.deleted, e.h = true, nil
 	p.index.cachedHandles--
 }
@@ -168,17 +167,19 @@ func (p *Partition) handleChanges(k *sessionEntry, changes []Change) []Change {
 		switch {
 		case !e.deleted:
 			e.stored = true
-			var c Change
 			p.key = appendHandleKey(p.key[:0], k.em.name, k.ref.id, e.id)
-			c, p.scratch = change(p.scratch, p.key, e.h.fields)
-			changes = append(changes, c)
-			p.index.usedHandle(e)
+			if e.h != nil {
+				changes = append(changes, p.change(&e.bytes, e.h.fields))
+			} else if e.bytes.b != nil {
+				changes = append(changes, p.changeOf(&e.bytes))
+			}
 		default:
+			p.drop(&e.bytes)
 			//mutant:handle-state-deleted
 			if e.stored {
 				changes = append(changes, Change{Key: handleKey(k.em.name, k.ref.id, e.id)})
 			}
-			delete(k.handles, e.id)
+			k.handles.remove(e.id)
 			p.index.handles--
 		}
 	}
@@ -186,42 +187,6 @@ func (p *Partition) handleChanges(k *sessionEntry, changes []Change) []Change {
 	clear(k.changed)
 	k.changed = k.changed[:0]
 	return changes
-}
-
-// usedHandle notes that a handle is in memory and was used, for eviction.
-func (x *index) usedHandle(e *handleEntry) {
-	e.uses++
-	x.recentHandles = append(x.recentHandles, e)
-	if len(x.recentHandles) <= 4*x.cachedHandles+1024 {
-		return
-	}
-	for _, e := range x.recentHandles {
-		e.uses = 0
-	}
-	last := len(x.recentHandles)
-	for i := len(x.recentHandles) - 1; i >= 0; i-- {
-		if e := x.recentHandles[i]; e.uses == 0 && e.h != nil {
-			e.uses = 1
-			last--
-			x.recentHandles[last] = e
-		}
-	}
-	n := copy(x.recentHandles, x.recentHandles[last:])
-	clear(x.recentHandles[n:])
-	x.recentHandles = x.recentHandles[:n]
-}
-
-// evictHandles forgets the decoded form of handles that were not used for long.
-func (x *index) evictHandles() {
-	for x.cachedHandles > maxCachedHandles && len(x.recentHandles) > 0 {
-		e := x.recentHandles[0]
-		x.recentHandles[0] = nil
-		x.recentHandles = x.recentHandles[1:]
-		if e.uses--; e.uses <= 0 && !e.dirty && e.h != nil {
-			e.h = nil
-			x.cachedHandles--
-		}
-	}
 }
 
 // deadlineOf is when a handle next has to be looked at on the partition clock; 0 for never.
@@ -296,7 +261,7 @@ func (x *index) queueSilence(em *emitterEntry, d deadline) {
 		if d.handle == 0 {
 			return k.queuedFor == d.at
 		}
-		e := k.handles[d.handle]
+		e := k.handles.get(d.handle)
 		return e != nil && !e.deleted && e.queued == d.at
 	})
 }
@@ -339,7 +304,7 @@ func (p *Partition) scanHandle(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	h, err := readHandle(key, value, id)
+	h, err := readHandle(&p.spare, key, value, id)
 	if err != nil {
 		return err
 	}
@@ -352,6 +317,7 @@ func (p *Partition) scanHandle(key, value []byte) error {
 	}
 	p.index.scanned(p, k, h).h = nil
 	p.index.cachedHandles--
+	p.spare.putHandle(h)
 	return nil
 }
 
@@ -382,9 +348,9 @@ func (x *index) scanned(p *Partition, k *sessionEntry, h *handle) *handleEntry {
 func (p *Partition) divide(k *sessionEntry, s *session) {
 	for i, h := range s.oldHandles {
 		h.number = int32(i) + 1
-		if e := k.handles[h.id]; e != nil && e.h == nil {
+		if e := k.handles.get(h.id); e != nil && e.h == nil {
 			e.h = h
-			p.index.cachedHandles++
+			p.index.decodedHandle(e)
 		}
 	}
 	s.numbered = int32(len(s.oldHandles))
@@ -513,6 +479,9 @@ func (p *Partition) closedLegs(k *sessionEntry) []closedLeg {
 
 // chunkChanges appends what has changed of the closed legs of a session since the step before.
 func (k *sessionEntry) chunkChanges(changes []Change) []Change {
+	if k.s == nil && !k.deleted {
+		return changes // it rests, and they are as they were
+	}
 	var want int32
 	if k.s != nil && !k.deleted {
 		want = chunksOf(k.s.listed)

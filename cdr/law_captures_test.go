@@ -150,7 +150,7 @@ func allSameAgain(p *Partition) error {
 			if e.deleted {
 				continue
 			}
-			again, err := readHandle(handleKey(s.emitter, s.id, e.id), encode(nil, e.h.fields), e.id)
+			again, err := readHandle(nil, handleKey(s.emitter, s.id, e.id), encode(nil, e.h.fields), e.id)
 			if err != nil {
 				return err
 			}

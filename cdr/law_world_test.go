@@ -19,7 +19,7 @@ type play struct {
 	source  Source
 	commit  func(i int) bool // whether a step is taken after input i; nil for never
 	restart func(i int) bool // whether another process goes on after it
-	evict   bool             // nothing decoded is kept from step to step
+	evict   bool             // nothing stays decoded from record to record
 	noFlush bool
 	forget  bool               // a restart does not read the window again
 	each    func(p *Partition) // called after each input
@@ -87,20 +87,9 @@ func (how play) run(log []Input) (outcome, error) {
 		restart := how.restart != nil && how.restart(i)
 		if restart || how.commit != nil && how.commit(i) {
 			take()
-			if how.evict {
-				for _, k := range p.index.sessions {
-					if k.s != nil && !k.dirty {
-						k.s = nil
-						p.index.cached--
-					}
-					for _, e := range k.handles {
-						if e.h != nil && !e.dirty {
-							e.h = nil
-							p.index.cachedHandles--
-						}
-					}
-				}
-			}
+		}
+		if how.evict {
+			p.restBeyond(0, 0)
 		}
 		if restart {
 			if p, err = Open(policy, how.source, out.states); err != nil {

@@ -93,6 +93,8 @@ type Partition struct {
 	termsCache     map[termsRef]*Terms
 	partials       bool   // the policy asks for partial records somewhere
 	key, scratch   []byte // memory to write a state in
+	spare          spare
+	kept           int // bytes of states in memory, see resting.go
 
 	trace     func(Conclusion) // nil for nobody
 	eventTime janus.Micros     // for the trace: timestamp of the event at hand, 0 for none
@@ -196,6 +198,19 @@ func readSession(key, value []byte) (*session, error) {
 	return s, nil
 }
 
+// readSession reads the state of a session of the index.
+func (p *Partition) readSession(k *sessionEntry, value []byte) (*session, error) {
+	s := p.spare.session()
+	if err := decodeWith(&p.spare, value, s.fields); err != nil {
+		return nil, fmt.Errorf("read session %q: %w", p.key, err)
+	}
+	if s.id != k.ref.id || s.emitter != k.em.name {
+		return nil, fmt.Errorf("read session %q: the state is that of session %v of %q", p.key, s.id, s.emitter)
+	}
+	s.emitter = k.em.name // one copy is enough
+	return s, nil
+}
+
 // Next is the offset of the next input record, -1 when nothing was ever folded.
 func (p *Partition) Next() int64 {
 	if !p.started {
@@ -220,6 +235,7 @@ func (p *Partition) Apply(in Input) error {
 	if err := p.apply(in); err != nil {
 		return err
 	}
+	p.rest()
 	return p.err
 }
 
@@ -316,8 +332,8 @@ func (p *Partition) Step() Step {
 	if !p.moved {
 		return Step{}
 	}
-	step := p.step
-	p.step, p.pending, p.moved = Step{}, 0, false
+	step := p.takeStep()
+	p.moved = false
 	step.Changes = make([]Change, 0, len(p.stepKeys)+p.changedHandles+len(p.index.changed)+1)
 	step.Changes = p.index.emitterChanges(step.Changes)
 	for _, ref := range p.stepKeys {
@@ -333,12 +349,16 @@ func (p *Partition) Step() Step {
 		if k.deleted {
 			delete(p.index.sessions, ref)
 			c.Key = bytes.Clone(p.key)
+			p.drop(&k.bytes)
+		} else if k.s != nil {
+			c = p.change(&k.bytes, k.s.fields)
+		} else if k.bytes.b != nil {
+			c = p.changeOf(&k.bytes)
 		} else {
-			c, p.scratch = change(p.scratch, p.key, k.s.fields)
+			continue // it rests in the store
 		}
 		step.Changes = append(step.Changes, c)
 	}
-	p.index.used(p.stepKeys...)
 	p.stepKeys = p.stepKeys[:0]
 	slices.SortFunc(step.Changes, func(a, b Change) int { return bytes.Compare(a.Key, b.Key) })
 	position := p.ahead.step(p.pos)
@@ -347,12 +367,27 @@ func (p *Partition) Step() Step {
 	return step
 }
 
+// takeStep takes what waits but the states. The next one will have about as many records.
+func (p *Partition) takeStep() Step {
+	step := p.step
+	p.step, p.pending = Step{Records: make([]Record, 0, len(step.Records))}, 0
+	return step
+}
+
 // Committed says that the last step is durable and that States returns it.
-func (p *Partition) Committed() { p.index.evict() }
+func (p *Partition) Committed() { p.rest() }
+
+// meanState is about how many bytes a state has, with its key.
+const meanState = 400
 
 // Pending is about how many bytes the next Step will have.
 func (p *Partition) Pending() int {
-	return p.pending + 400*(len(p.stepKeys)+p.changedHandles) + 200*len(p.index.changed)
+	return p.pending + p.Waiting()
+}
+
+// Waiting is about how many of these are of states, which a Tell leaves.
+func (p *Partition) Waiting() int {
+	return meanState * (len(p.stepKeys) + p.changedHandles + len(p.index.changed))
 }
 
 // OpenSessions is the number of sessions that are open.
@@ -491,27 +526,30 @@ func (p *Partition) session(em *emitterEntry, id janus.SessionID) (*sessionEntry
 
 // load brings a session back into memory.
 func (p *Partition) load(k *sessionEntry) error {
+	k.used = true
 	if k.s != nil {
 		return nil
 	}
-	key := sessionKey(k.em.name, k.ref.id)
-	b, err := p.states.Get(key)
+	b, err := k.bytes.b, error(nil)
+	p.key = appendSessionKey(p.key[:0], k.em.name, k.ref.id)
+	if b == nil {
+		b, err = p.states.Get(p.key)
+	}
 	if err != nil {
-		return fmt.Errorf("read session %q: %w", key, err)
+		return fmt.Errorf("read session %q: %w", p.key, err)
 	}
 	if b == nil {
-		return fmt.Errorf("read session %q: the store has lost it: set its directory aside and start again, it is rebuilt from the changelog", key)
+		return fmt.Errorf("read session %q: the store has lost it: set its directory aside and start again, it is rebuilt from the changelog", p.key)
 	}
-	if k.s, err = readSession(key, b); err != nil {
+	if k.s, err = p.readSession(k, b); err != nil {
 		return err
 	}
-	p.index.cached++
-	p.index.used(k.ref)
+	p.index.decoded(k)
 	if k.old {
 		k.old = false
 		p.divide(k, k.s)
-		for id := range k.handles {
-			p.touchHandle(k, id)
+		for e := range k.handles.all() {
+			p.touchHandle(k, e.id)
 		}
 		p.watchHandles(k)
 		p.touch(k)

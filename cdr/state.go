@@ -438,24 +438,21 @@ func (h *handle) fields(c *codec) {
 		num(c, 20+2*k, &h.next[k])
 		num(c, 21+2*k, &h.lastEnd[k])
 	}
-	list(c, 40, &h.legs, func(c *codec, l **leg) {
-		if *l == nil {
-			*l = &leg{}
-		}
-		(*l).fields(c)
-	})
-	list(c, 41, &h.asleep, func(c *codec, l **leg) {
-		if *l == nil {
-			*l = &leg{}
-		}
-		(*l).fields(c)
-	})
+	list(c, 40, &h.legs, legFields)
+	list(c, 41, &h.asleep, legFields)
 	num(c, 42, &h.number)
 	num(c, 43, &h.weight)
 	num(c, 44, &h.unweighed)
 	num(c, 45, &h.id)
 	flag(c, 46, &h.truncated)
 	num(c, 47, &h.since)
+}
+
+func legFields(c *codec, l **leg) {
+	if *l == nil {
+		*l = c.used.leg()
+	}
+	(*l).fields(c)
 }
 
 func (l *leg) fields(c *codec) {
@@ -535,7 +532,7 @@ func (l *leg) evidenceFields(c *codec) {
 	list(c, 69, &l.origins, func(c *codec, o *uint64) { num(c, 1, o) })
 	if c.reading {
 		if c.next(70<<1 | 1) {
-			l.next = &leg{}
+			l.next = c.used.leg()
 			nested(c, 70, l.next.fields)
 		}
 	} else if l.next != nil {

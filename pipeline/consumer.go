@@ -94,7 +94,7 @@ func (c *consumer) commitDue(now time.Time) bool {
 		return true
 	}
 	return !c.since.IsZero() &&
-		(!now.Before(c.commitAt()) || c.pending() >= c.commitBytes || c.member.inbox.rebalanceWaiting())
+		(!now.Before(c.commitAt()) || c.enough() || c.member.inbox.rebalanceWaiting())
 }
 
 // backlog is how many records that are in the log and not folded make a worker take its time to commit: nobody waits
@@ -445,15 +445,21 @@ func (c *consumer) fold(fetches kgo.Fetches) error {
 	return failed
 }
 
-// pending is about how many bytes the next transaction has.
-func (c *consumer) pending() (bytes int) {
+// enough tells whether as much waits as a transaction should have: of records, or of states, which can wait for longer
+// where the changelog lags.
+func (c *consumer) enough() bool {
+	records, states := 0, 0
 	for _, t := range c.tasks {
 		if t.dirty || !t.unwritten.IsZero() {
-			bytes += t.fold.Pending()
+			waiting := t.fold.Waiting()
+			records, states = records+t.fold.Pending()-waiting, states+waiting
 		}
 	}
-	return bytes
+	return records >= c.commitBytes || states >= c.waitingBytes() || !c.lagging() && records+states >= c.commitBytes
 }
+
+// lagging tells whether states may wait for longer than records.
+func (c *consumer) lagging() bool { return c.lag() > c.commitWait() }
 
 // ordered are the tasks, in the order of their partitions.
 func (c *consumer) ordered() (tasks []*task) {

@@ -17,6 +17,12 @@ func (c *consumer) lag() time.Duration {
 	return max(wait, time.Duration(float64(c.changelogLag)*float64(wait)/float64(c.commitInterval)))
 }
 
+// waitsFor is how many times commit_bytes may wait of states: they are small in memory, see cdr/resting.go, and what is
+// written of them goes out by partitions.
+const waitsFor = 4
+
+func (c *consumer) waitingBytes() int { return waitsFor * c.commitBytes }
+
 // statesAt is when the states of some task are to be written at the latest, if any wait.
 func (c *consumer) statesAt() (at time.Time, wanted bool) {
 	for _, t := range c.tasks {
@@ -39,7 +45,7 @@ func (c *consumer) chooseLag(now time.Time) {
 	for _, t := range c.tasks {
 		t.lags = !all
 		if !t.unwritten.IsZero() {
-			waiting, bytes = append(waiting, t), bytes+t.fold.Pending()
+			waiting, bytes = append(waiting, t), bytes+t.fold.Waiting()
 		}
 	}
 	if all {
@@ -58,19 +64,19 @@ func (c *consumer) chooseLag(now time.Time) {
 			some--
 		}
 		if !t.lags {
-			bytes -= t.fold.Pending()
+			bytes -= t.fold.Waiting()
 		}
 	}
-	if bytes < c.commitBytes {
+	if bytes < c.waitingBytes() {
 		return
 	}
 	slices.SortFunc(waiting, func(a, b *task) int {
-		return cmp.Or(cmp.Compare(b.fold.Pending(), a.fold.Pending()), cmp.Compare(a.partition, b.partition))
+		return cmp.Or(cmp.Compare(b.fold.Waiting(), a.fold.Waiting()), cmp.Compare(a.partition, b.partition))
 	})
 	for _, t := range waiting {
-		if t.lags && bytes >= c.commitBytes/2 {
+		if t.lags && bytes >= c.waitingBytes()/2 {
 			t.lags = false
-			bytes -= t.fold.Pending()
+			bytes -= t.fold.Waiting()
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -69,14 +70,15 @@ func TestStatesAreWrittenEvenIfNothingMoreComes(t *testing.T) {
 
 func TestMuchThatIsNotWrittenIsWrittenSooner(t *testing.T) {
 	c, now := lagging(t, time.Second, 0, 0)
-	for partition, n := range map[int32]int{0: 1, 1: 3} {
-		for offset := range n { // none of them can be read, so all are to be parked
-			if err := c.tasks[partition].apply(cdr.Input{Offset: int64(offset), Value: []byte("{")}); err != nil {
+	for partition, n := range map[int32]int{0: 1, 1: 9} {
+		for offset := range n {
+			created := fmt.Appendf(nil, `{"emitter":"e","type":1,"timestamp":1700000000000000,"session_id":%d,"event":{"name":"created"}}`, 1+offset)
+			if err := c.tasks[partition].apply(cdr.Input{Offset: int64(offset), Value: created}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	c.commitBytes = 4 * c.tasks[0].fold.Pending()
+	c.commitBytes = (c.tasks[0].fold.Waiting() + c.tasks[1].fold.Waiting()) / waitsFor
 	c.chooseLag(now)
 	if !c.tasks[0].lags || c.tasks[1].lags {
 		t.Fatalf("the one with little lags: %t, the one with much: %t", c.tasks[0].lags, c.tasks[1].lags)
