@@ -32,42 +32,68 @@ type codec struct {
 	buf     []byte
 	reading bool
 	err     error
-	tag     uint64 // reading: the next tag, 0 when none was read ahead
+	tag     uint64 // reading: of the field whose value comes next, or noTag
 	version int64  // of the state
 	used    *spare // reading: what can be used again, nil for nothing
 }
 
-// next reads ahead to the tag, skipping lower ones. It reports whether the next field is this one.
+// noTag is behind the last field.
+const noTag = ^uint64(0)
+
+// next tells whether the next field is the one of a tag, whose value is to be read then. It skips lower ones.
 func (c *codec) next(tag uint64) bool {
-	for c.err == nil {
-		if c.tag == 0 {
-			if len(c.buf) == 0 {
-				return false
-			}
-			t, n := binary.Uvarint(c.buf)
-			if n <= 0 || t == 0 {
-				c.err = errBroken
-				return false
-			}
-			c.tag, c.buf = t, c.buf[n:]
-		}
-		switch {
-		case c.tag == tag:
-			c.tag = 0
-			return true
-		case c.tag > tag:
-			return false
-		}
+	return c.tag <= tag && (c.tag == tag || c.skipTo(tag))
+}
+
+func (c *codec) skipTo(tag uint64) bool {
+	for c.tag < tag {
 		if c.tag&1 == 1 {
 			c.bytes()
-		} else if _, n := binary.Varint(c.buf); n > 0 {
-			c.buf = c.buf[n:]
 		} else {
-			c.err = errBroken
+			c.varint()
 		}
-		c.tag = 0
+		c.readTag()
 	}
-	return false
+	return c.tag == tag && tag != noTag
+}
+
+// readTag reads the tag of the next field, behind the value of the one before.
+func (c *codec) readTag() {
+	if len(c.buf) > 0 && c.buf[0] < 0x80 && c.buf[0] != 0 {
+		c.tag, c.buf = uint64(c.buf[0]), c.buf[1:]
+		return
+	}
+	if len(c.buf) == 0 {
+		c.tag = noTag
+		return
+	}
+	t, n := binary.Uvarint(c.buf)
+	if n <= 0 || t == 0 || t == noTag {
+		c.broken()
+		return
+	}
+	c.tag, c.buf = t, c.buf[n:]
+}
+
+// broken ends the reading.
+func (c *codec) broken() {
+	c.err, c.buf, c.tag = errBroken, nil, noTag
+}
+
+// varint reads a number.
+func (c *codec) varint() int64 {
+	if len(c.buf) > 0 && c.buf[0] < 0x80 {
+		x := c.buf[0]
+		c.buf = c.buf[1:]
+		return int64(x>>1) ^ -int64(x&1)
+	}
+	x, n := binary.Varint(c.buf)
+	if n <= 0 {
+		c.broken()
+		return 0
+	}
+	c.buf = c.buf[n:]
+	return x
 }
 
 // more is how many more elements of a list follow the one that is read next.
@@ -92,7 +118,7 @@ func (c *codec) more(tag uint64) (n int) {
 func (c *codec) bytes() []byte {
 	n, k := binary.Uvarint(c.buf)
 	if k <= 0 || n > uint64(len(c.buf)-k) {
-		c.err = errBroken
+		c.broken()
 		return nil
 	}
 	b := c.buf[k : k+int(n)]
@@ -110,12 +136,8 @@ func num[T ~int | ~int32 | ~int64 | ~uint8 | ~uint64](c *codec, tag int, v *T) {
 		return
 	}
 	if c.next(t) {
-		x, n := binary.Varint(c.buf)
-		if n <= 0 {
-			c.err = errBroken
-			return
-		}
-		*v, c.buf = T(x), c.buf[n:]
+		*v = T(c.varint())
+		c.readTag()
 	}
 }
 
@@ -141,6 +163,7 @@ func text(c *codec, tag int, v *string) {
 	}
 	if c.next(t) {
 		*v = c.used.text(c.bytes())
+		c.readTag()
 	}
 }
 
@@ -165,9 +188,13 @@ func nested(c *codec, tag int, fields func(*codec)) {
 	}
 	inner := c.bytes()
 	rest := c.buf
-	c.buf, c.tag = inner, 0
+	c.buf = inner
+	c.readTag()
 	fields(c)
-	c.buf, c.tag = rest, 0
+	if c.err == nil {
+		c.buf = rest
+		c.readTag()
+	}
 }
 
 // list is a repeated field of structs.
@@ -223,6 +250,7 @@ func decode(b []byte, fields func(*codec)) error { return decodeWith(nil, b, fie
 // decodeWith reads what encode wrote, into memory that was used before where there is some.
 func decodeWith(used *spare, b []byte, fields func(*codec)) error {
 	c := codec{buf: b, reading: true, used: used}
+	c.readTag()
 	var v int64
 	num(&c, 1, &v)
 	if c.err == nil && v < 1 {
@@ -232,8 +260,6 @@ func decodeWith(used *spare, b []byte, fields func(*codec)) error {
 		return fmt.Errorf("%w: it has %d, this program knows %d", ErrStateVersion, v, newestVersion)
 	}
 	fields(&c)
-	if c.err == nil {
-		c.next(^uint64(0)) // what is left must still be well-formed
-	}
+	c.next(noTag) // what is left must still be well-formed
 	return c.err
 }
