@@ -346,15 +346,16 @@ func (p *Partition) Step() Step {
 		step.Changes = k.chunkChanges(step.Changes)
 		p.key = appendSessionKey(p.key[:0], k.em.name, ref.id)
 		var c Change
-		if k.deleted {
+		switch {
+		case k.deleted:
 			delete(p.index.sessions, ref)
 			c.Key = bytes.Clone(p.key)
 			p.drop(&k.bytes)
-		} else if k.s != nil {
+		case k.s != nil:
 			c = p.change(&k.bytes, k.s.fields)
-		} else if k.bytes.b != nil {
+		case k.bytes.b != nil:
 			c = p.changeOf(&k.bytes)
-		} else {
+		default:
 			continue // it rests in the store
 		}
 		step.Changes = append(step.Changes, c)

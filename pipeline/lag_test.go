@@ -72,7 +72,8 @@ func TestMuchThatIsNotWrittenIsWrittenSooner(t *testing.T) {
 	c, now := lagging(t, time.Second, 0, 0)
 	for partition, n := range map[int32]int{0: 1, 1: 9} {
 		for offset := range n {
-			created := fmt.Appendf(nil, `{"emitter":"e","type":1,"timestamp":1700000000000000,"session_id":%d,"event":{"name":"created"}}`, 1+offset)
+			created := fmt.Appendf(nil,
+				`{"emitter":"e","type":1,"timestamp":1700000000000000,"session_id":%d,"event":{"name":"created"}}`, 1+offset)
 			if err := c.tasks[partition].apply(cdr.Input{Offset: int64(offset), Value: created}); err != nil {
 				t.Fatal(err)
 			}
