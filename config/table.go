@@ -161,8 +161,8 @@ var table = []*key{
 		about: "the same while a worker is more than 20 000 events behind, if it is longer: each session that changed is " +
 			"written once a transaction, so fewer cost less"},
 	{name: "commit_bytes", def: "16MiB", min: 64 << 10, max: 1 << 30, at: func(c *Config) any { return &c.CommitBytes },
-		about: "a worker commits sooner when so much has been collected; it bounds the memory and the size of a transaction. " +
-			"States that may lag wait up to four times as much"},
+		about: "a worker commits sooner when so much has been collected; it bounds the memory and the size of a " +
+			"transaction. States that may lag wait up to four times as much"},
 	{name: "changelog_lag", def: "1s", max: 60 * sec,
 		at: func(c *Config) any { return &c.ChangelogLag },
 		about: "for how long the states in the changelog may lag behind the records that are out; who takes over folds the " +
