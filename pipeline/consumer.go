@@ -73,7 +73,7 @@ func (c *consumer) pollOnce(ctx context.Context) error {
 	now := time.Now()
 	//mutant:tick
 	c.appendTicks(ctx, now)
-	if c.commitDue(now) {
+	if c.commitDue(now) && !c.held() {
 		c.chooseLag(now)
 		if err := c.commitThenRewrite(ctx); err != nil {
 			return err
@@ -95,6 +95,13 @@ func (c *consumer) commitDue(now time.Time) bool {
 	}
 	return !c.since.IsZero() &&
 		(!now.Before(c.commitAt()) || c.enough() || c.member.inbox.rebalanceWaiting())
+}
+
+// held tells whether a commit waits until the group has said what is ours in the generation that begins: its offsets
+// would have to, in the midst of a transaction. It goes out all the same, and may be refused, when it is too much to
+// wait with, and when the client waits: it does so behind what the group says, or because the group did not.
+func (c *consumer) held() bool {
+	return !c.committer.lineage.place(c.client).settled && !c.enough() && !c.member.inbox.rebalanceWaiting()
 }
 
 // backlog is how many records that are in the log and not folded make a worker take its time to commit: nobody waits
@@ -198,6 +205,9 @@ func (c *consumer) poll(ctx context.Context) kgo.Fetches {
 			until = earlier(until, at)
 		}
 	}
+	if soon := now.Add(pollHandover); until.Before(soon) && c.held() {
+		until = soon
+	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	if !c.member.inbox.watch(cancel) {
@@ -220,6 +230,7 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 		return and(c.classify.fenced(failed), closeRestored(events))
 	}
 	var closing error
+	var owned map[int32]bool
 	for i, e := range events {
 		for _, partition := range e.revoked {
 			c.log.Info("partition was taken from us", "partition", partition)
@@ -241,6 +252,7 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 		}
 		if e.owned != nil {
 			c.showOwned(e.owned)
+			owned = e.owned
 		}
 		if e.restored != nil {
 			if err := c.restoreDone(ctx, e.partition, e.restored, e.attempt); err != nil {
@@ -248,8 +260,42 @@ func (c *consumer) handleEvents(ctx context.Context) error {
 			}
 		}
 	}
+	if owned != nil {
+		closing = and(closing, c.renew(ctx, owned))
+	}
 	//mutant:hand-over
 	return and(c.handOver(), closing)
+}
+
+// renew begins anew with what is ours, when the group may have had a generation without us: others may have worked
+// there. The client tells nothing of partitions that it keeps.
+func (c *consumer) renew(ctx context.Context, owned map[int32]bool) (failed error) {
+	at := c.committer.lineage.place(c.client)
+	if !at.settled {
+		return nil // it will be said again, and until then nothing is committed
+	}
+	stale := map[int32]bool{}
+	for _, held := range []map[int32]*task{c.tasks, c.restored} {
+		for partition, t := range held {
+			stale[partition] = stale[partition] || !t.place.leadsTo(at)
+		}
+	}
+	for partition, r := range c.restores {
+		stale[partition] = stale[partition] || !r.place.leadsTo(at)
+	}
+	for _, partition := range slices.Sorted(maps.Keys(stale)) {
+		if !stale[partition] {
+			continue
+		}
+		c.log.Warn("partition is restored: the group may have given it away in a generation of which we did not hear",
+			"partition", partition)
+		c.client.PauseFetchPartitions(map[string][]int32{c.topic: {partition}})
+		failed = and(failed, c.drop(partition))
+		if owned[partition] {
+			c.startRestore(ctx, partition, at, 1)
+		}
+	}
+	return failed
 }
 
 // showOwned shows what the group says we have, before its callbacks come.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"januscdr/kafka"
 )
@@ -94,7 +95,7 @@ func (m *member) join(ctx context.Context) (*connection, error) {
 		kgo.TransactionalID(m.name),
 		kgo.TransactionTimeout(m.transactionTimeout),
 		kgo.ConsumeTopics(m.topic),
-		kgo.Balancers(notifyingBalancer{kgo.CooperativeStickyBalancer(), &m.inbox, lineage, m.assignmentSynced}),
+		kgo.Balancers(notifyingBalancer{kgo.CooperativeStickyBalancer(), m.name, &m.inbox, lineage, m.assignmentSynced}),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(m.sessionTimeout),
 		kgo.HeartbeatInterval(min(time.Second, m.sessionTimeout/4)), // by them members hear that partitions move
@@ -164,6 +165,7 @@ func (m *member) assignmentSynced(assigned map[string][]int32) {
 // notifyingBalancer is a balancer that tells when the client asks the group for an assignment, and what it gets.
 type notifyingBalancer struct {
 	kgo.GroupBalancer
+	name    string
 	inbox   *inbox
 	lineage *lineage
 	synced  func(map[string][]int32)
@@ -172,16 +174,35 @@ type notifyingBalancer struct {
 // JoinGroupMetadata writes down what we want.
 func (b notifyingBalancer) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	b.inbox.join(true)
-	b.lineage.joins(generation)
-	return b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
+	return b.lineage.joins(generation, func(generation int32) []byte {
+		return b.GroupBalancer.JoinGroupMetadata(topics, current, generation)
+	})
+}
+
+// MemberBalancer makes what balances the group, where we lead it.
+func (b notifyingBalancer) MemberBalancer(
+	members []kmsg.JoinGroupResponseMember,
+) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	by, ok := b.GroupBalancer.(kgo.ConsumerBalancerBalance)
+	if !ok {
+		return b.GroupBalancer.MemberBalancer(members)
+	}
+	of, err := kgo.NewConsumerBalancer(vouching{by, b.lineage, b.name}, members)
+	return of, of.MemberTopics(), err
 }
 
 // ParseSyncAssignment reads an assignment.
 func (b notifyingBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	assigned, err := b.GroupBalancer.ParseSyncAssignment(assignment)
-	if err == nil {
-		b.inbox.join(false)
-		b.synced(assigned)
+	if err != nil {
+		return nil, err
 	}
-	return assigned, err
+	by, err := b.lineage.vouchedBy(assignment)
+	if err != nil {
+		return nil, err
+	}
+	b.lineage.assigned(by)
+	b.inbox.join(false)
+	b.synced(assigned)
+	return assigned, nil
 }

@@ -25,7 +25,8 @@ import (
 //     us; while we are in a transaction no revocation is let in;
 //   - a member that was thrown out comes back with another member id, so a task works for one member id only;
 //   - a static member that missed a generation, and comes back with the same id, sees that one is missing: a task works
-//     for one chain of generations only, see lineage;
+//     for one chain of generations only, and no offsets go out in a generation before the group has said what is ours
+//     in it, see lineage;
 //   - what was thrown out after its offsets were taken is caught by the barrier: all our messages are acknowledged
 //     before the offsets go out, so they lie before the mark of the next owner, who waits until our transaction has
 //     ended.
@@ -47,7 +48,12 @@ const (
 const (
 	generationAtMost = 5 * time.Second
 	refusedPause     = 20 * time.Millisecond
+	unsettledPause   = 2 * time.Millisecond
 )
+
+// errUnsettled is for offsets that are not sent: the generation may be one that nobody will know of, and another one
+// have its number.
+var errUnsettled = errors.New("the group has not said yet what is ours in the generation that begins")
 
 // askOffsetsAPI asks the cluster. It may have been upgraded since the last client.
 func askOffsetsAPI(ctx context.Context, client kmsg.Requestor) (offsetsAPI, error) {
@@ -118,11 +124,18 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 		if err := ours(batch, at); err != nil {
 			return err
 		}
-		refused := c.writeOffsets(ctx, id, epoch, at.member, at.generation, batch)
-		var wait error
+		var refused, wait error
+		//mutant:unsettled
+		if !at.settled {
+			refused = errUnsettled
+		} else {
+			refused = c.writeOffsets(ctx, id, epoch, at.member, at.generation, batch)
+		}
 		switch {
 		case time.Now().After(until):
 			return refused
+		case errors.Is(refused, errUnsettled):
+			wait = pause(ctx, unsettledPause)
 		case errors.Is(refused, kerr.IllegalGeneration):
 			// The next generation has begun, and its answer is on the way to us.
 			//mutant:refused-generation
@@ -143,7 +156,7 @@ func (c *committer) fence(ctx context.Context, batch []*taskCommit) error {
 // speak the protocol took offsets of any member in any generation. What they take here goes with an abort.
 func (c *committer) tryFence(ctx context.Context, id int64, epoch int16, batch []*taskCommit) error {
 	at := c.lineage.place(c.client)
-	if c.fences || at.generation <= 1 {
+	if c.fences || at.generation <= 1 || !at.settled {
 		return nil // the one before the first is none that a broker must know
 	}
 	err := c.writeOffsets(ctx, id, epoch, at.member, at.generation-1, batch)

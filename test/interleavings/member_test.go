@@ -79,3 +79,57 @@ func TestAStaticMemberThatMissedAGenerationRestoresWhatItKeeps(t *testing.T) {
 	fetch.release()
 	s.judge()
 }
+
+// forgotten are how a member goes on that was told of a generation which the coordinator has not written down.
+var forgotten = []string{"it waits for its assignment still", "it gets its assignment", "it is sent to join again"}
+
+// A generation stands in no log before its leader has given partitions away. When the coordinator moves before, the
+// next one counts the same number again, and that generation can begin without a static member that takes it for its
+// own.
+func TestAGenerationThatTheCoordinatorHasForgottenIsNotTheNextOfItsNumber(t *testing.T) {
+	forSeveral(t)
+	t.Parallel()
+	for _, how := range forgotten {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			wire := func() *wire { // the group waits so long for those who join, and then for those who ask what is theirs
+				w := newWire()
+				w.rebalanceTimeout = 2 * stalls
+				return w
+			}
+			late := func(o *pipeline.Options) {
+				if how != forgotten[0] { // what it has folded goes out when it must: the client waits with a move
+					o.CommitInterval = 20 * time.Second
+				}
+			}
+			a := s.start("a", wire(), late)
+			s.load(10)
+			s.caughtUp()
+			fetch, sync := a.wire.holdAnswers(kmsg.Fetch), a.wire.hold(kmsg.SyncGroup, nil)
+			s.load(10)
+			b := s.start("b", wire())
+			s.reaches("it asks for its assignment in the next generation", sync)
+			s.move("__consumer_offsets", "a")
+			b.has() // in another generation of that number
+			read := a.wire.passes(kmsg.Fetch, nil)
+			fetch.release()
+			s.reaches("it has the same events", read)
+			switch how {
+			case forgotten[0]:
+				s.eventually("it is thrown out", func() bool { return len(b.running()) == partitions })
+			case forgotten[2]:
+				join := b.wire.hold(kmsg.JoinGroup, nil)
+				s.start("c", wire())
+				s.reaches("the group looks for its next generation", join)
+				asks := a.wire.hold(kmsg.JoinGroup, nil)
+				sync.release()
+				s.reaches("it joins", asks)
+				asks.release()
+				join.release()
+			}
+			sync.release()
+			s.judge()
+		})
+	}
+}

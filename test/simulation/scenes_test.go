@@ -350,6 +350,13 @@ func (w *world) missed(p *process) (release chan struct{}) {
 	w.pass(time.Second) // it hears of it
 	stands := p.haltWhen(pipeline.AfterBegin, p.emits.Load)
 	<-stands.reached
+	w.bringsFurther(other)
+	w.pass(3 * time.Second)
+	return release
+}
+
+// bringsFurther waits until a process has a partition, and is at its end.
+func (w *world) bringsFurther(other *process) {
 	w.until("the other one has brought its partitions further", func() bool {
 		has := other.runs.Status().Partitions
 		further := func(s pipeline.PartitionStatus) bool {
@@ -357,8 +364,6 @@ func (w *world) missed(p *process) (release chan struct{}) {
 		}
 		return slices.ContainsFunc(has, further)
 	})
-	w.pass(3 * time.Second)
-	return release
 }
 
 // It was away from the group for one generation under the same name: whatever it had before may have been another's.
@@ -381,6 +386,42 @@ func TestSceneAStaticMemberThatMissesAGeneration(t *testing.T) {
 			})
 		})
 	}
+}
+
+// It was told of a generation that the coordinator forgot, and another one of that number has begun without it.
+func TestSceneAGenerationThatWasForgottenIsNotTheNextOfItsNumber(t *testing.T) {
+	for _, hears := range []string{"it has no assignment", "it gets its assignment"} {
+		t.Run(hears, func(t *testing.T) {
+			scene(t, func(w *world, p *process) {
+				p = w.alone(p)
+				release := w.unwritten(p)
+				if hears == "it gets its assignment" {
+					close(release)
+					w.pass(time.Second)
+				}
+				p.letGo()
+				w.pass(15 * time.Second)
+				if hears == "it has no assignment" {
+					close(release)
+				}
+				w.pass(15 * time.Second)
+			})
+		})
+	}
+}
+
+// unwritten brings a process to where it stands at the beginning of a transaction and takes a generation for its own in
+// which another one has brought its partitions further. Its question for its assignment is on the way until it is
+// released.
+func (w *world) unwritten(p *process) (release chan struct{}) {
+	w.static.Hurry(10 * time.Second) // so long the group waits for those who ask what is theirs, too
+	stands := p.haltWhen(pipeline.AfterBegin, p.emits.Load)
+	<-stands.reached
+	release = make(chan struct{})
+	p.line.arm(armed{key: kmsg.SyncGroup, nth: 1, hold: release})
+	w.static.Forget(fmt.Sprintf("%s-%s-0", group, p.host.name))
+	w.bringsFurther(w.nextHost())
+	return release
 }
 
 // The brokers have taken its offsets, then the group gives its partitions away: what it commits now counts, and the next

@@ -12,6 +12,7 @@ type Mutants struct {
 	NoOffsets          bool // the transaction carries no offsets: nobody asks whether the partition is still ours
 	NameNotCompared    bool // it asks whether the partition is ours now, not whether it has been all the time
 	MissedNotCompared  bool // it asks whether it is ours under the same name, not whether a generation was missed
+	UnwrittenCounts    bool // it asks for the number, which is that of a generation that was forgotten, too
 	OffsetsFirst       bool // the offsets are taken before the messages are
 	UnknownIsCommitted bool // no answer is taken for success
 	UnknownIsAborted   bool // no answer is taken for failure, and the same is tried again
@@ -43,6 +44,7 @@ type Budget struct {
 	Clocks                                   int8 // that were wrong
 	Elections                                int8 // of leaders that lack the last transaction
 	Lags                                     int8 // transactions that leave the states for a later one
+	Forgotten                                int8 // generations that a coordinator has told of and not written down
 }
 
 const (
@@ -112,6 +114,7 @@ type worker struct {
 	phase      phase
 	epoch      int8 // of its transactional id
 	generation int8 // of the group, as it knows it: here each gives the partition to somebody
+	hears      int8 // the number of a generation that was forgotten, as it takes it for its own; 0 for none
 	name       int8 // under which it was given the partition
 	barrier    int8
 	at         int8 // of the changelog, while restoring
@@ -206,14 +209,14 @@ func (m *World) key() string {
 		}
 	}
 	put(m.generation, m.owner, m.budget.Kills, m.budget.Rebalances, m.budget.Lost, m.budget.Refused, m.budget.Timers)
-	put(m.budget.Older, m.budget.Cleaned, m.budget.Clocks, m.budget.Elections, m.budget.Lags, m.epoch)
+	put(m.budget.Older, m.budget.Cleaned, m.budget.Clocks, m.budget.Elections, m.budget.Lags, m.budget.Forgotten, m.epoch)
 	bit(m.older)
 	put(m.epochs[:]...)
 	put(m.members[:]...)
 	put(m.late[:]...)
 	for i := range m.workers {
 		w := &m.workers[i]
-		put(int8(w.phase), w.epoch, w.generation, w.name, w.barrier, w.at, w.next, int8(len(w.pending)), w.told, w.again)
+		put(int8(w.phase), w.epoch, w.generation, w.hears, w.name, w.barrier, w.at, w.next, int8(len(w.pending)), w.told, w.again)
 		bit(w.lags)
 		put(w.state[:]...)
 		for _, o := range w.pending {
@@ -277,7 +280,7 @@ func (w *worker) drop() {
 // unknown drops the client and all that belongs to it.
 func (w *worker) unknown() {
 	w.drop()
-	w.phase, w.generation = up, 0
+	w.phase, w.generation, w.hears = up, 0, 0
 }
 
 // kill leaves the disk, and nothing else.

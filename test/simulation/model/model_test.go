@@ -31,6 +31,10 @@ var scenes = []scene{
 	{"a kill", short, Budget{Kills: 1}, ""},
 	{"a rebalance", []int8{0}, Budget{Rebalances: 1}, ""},
 	{"a rebalance and back", []int8{0}, Budget{Rebalances: 2}, ""},
+	{
+		"a rebalance, and a generation that was forgotten before", []int8{0}, Budget{Rebalances: 1, Forgotten: 1},
+		"UnwrittenCounts",
+	},
 	{"a rebalance and a lost answer", []int8{0}, Budget{Rebalances: 1, Lost: 1}, ""},
 	{"brokers that fence nobody, and a rebalance", []int8{0}, Budget{Older: 1, Rebalances: 1}, "FenceNotTried"},
 	{
@@ -61,7 +65,7 @@ var long = []int8{0, 1, 0, 0, 1, 1, 0, 1, 0, 1}
 
 var much = Budget{
 	Kills: 4, Rebalances: 5, Lost: 4, Refused: 3, Timers: 3, Older: 1, Cleaned: 2, Clocks: 2, Elections: 2,
-	Lags: 8,
+	Lags: 8, Forgotten: 2,
 }
 
 func TestNoLongRunLosesOrDoublesAndAllComesToAnEnd(t *testing.T) {

@@ -201,7 +201,7 @@ var life = []transition{
 				return
 			}
 			w.drop()
-			w.generation, w.name, w.phase = m.generation, m.members[w.id], assigned
+			w.generation, w.hears, w.name, w.phase = m.generation, 0, m.members[w.id], assigned
 		},
 	},
 	{
@@ -438,6 +438,16 @@ var brokers = []transition{
 		func(m *World, w *worker) { m.give(w) },
 	},
 	{
+		"it is told of a generation, and the coordinator forgets it",
+		func(m *World, w *worker) bool {
+			return m.budget.Forgotten > 0 && m.owner == w.id && w.generation == m.generation && w.hears == 0
+		},
+		func(m *World, w *worker) {
+			m.budget.Forgotten--
+			w.hears = m.generation + 1
+		},
+	},
+	{
 		"an end that is late arrives",
 		func(m *World, w *worker) bool { return m.late[w.id] > 0 },
 		func(m *World, w *worker) {
@@ -568,6 +578,8 @@ func (m *World) refusesOffsets(w *worker) bool {
 		return w.left // it was asked before
 	case m.mutant.NameNotCompared:
 		return m.owner != w.id
+	case m.mutant.UnwrittenCounts && w.hears > 0:
+		return w.hears != m.generation || m.members[w.id] != w.name
 	case m.mutant.MissedNotCompared:
 		return m.owner != w.id || m.members[w.id] != w.name
 	}
