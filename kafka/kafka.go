@@ -105,7 +105,7 @@ func (o Options) ClientOpts() ([]kgo.Opt, error) {
 		began = &o.Contact.home
 	}
 	began.expect(o.ClusterID)
-	opts = append(opts, kgo.Dialer(toHome(dial, began, id, o.SASL != nil, o.logger())))
+	opts = append(opts, kgo.Dialer(toHome(unhurried(dial), began, id, o.SASL != nil, o.logger())))
 
 	if o.SASL != nil {
 		mechanism, err := o.SASL.mechanism()

@@ -31,7 +31,7 @@ var (
 )
 
 // committedSeeds run with each test.
-var committedSeeds = []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 41082}
+var committedSeeds = []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 1248, 41082}
 
 func TestNothingIsLostOrDoubledWhateverDies(t *testing.T) {
 	list := committedSeeds
