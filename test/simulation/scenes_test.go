@@ -415,12 +415,17 @@ func TestSceneAGenerationThatWasForgottenIsNotTheNextOfItsNumber(t *testing.T) {
 // released.
 func (w *world) unwritten(p *process) (release chan struct{}) {
 	w.static.Hurry(10 * time.Second) // so long the group waits for those who ask what is theirs, too
-	stands := p.haltWhen(pipeline.AfterBegin, p.emits.Load)
-	<-stands.reached
-	release = make(chan struct{})
+	join, release := make(chan struct{}), make(chan struct{})
+	p.line.arm(armed{key: kmsg.JoinGroup, nth: 1, hold: join})
 	p.line.arm(armed{key: kmsg.SyncGroup, nth: 1, hold: release})
 	w.static.Forget(fmt.Sprintf("%s-%s-0", group, p.host.name))
-	w.bringsFurther(w.nextHost())
+	other := w.nextHost()
+	w.until("the group waits for its members", func() bool { return w.groupState() == preparing })
+	w.pass(time.Second) // it hears of it
+	stands := p.haltWhen(pipeline.AfterBegin, p.emits.Load)
+	<-stands.reached
+	close(join)
+	w.bringsFurther(other)
 	return release
 }
 
