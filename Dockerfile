@@ -8,9 +8,9 @@ RUN go mod download
 COPY . .
 ARG VERSION=
 # Without a version it is a fingerprint of the source: what stands in records must lead to what made them.
-RUN VERSION=${VERSION:-source-$(find . -name '*.go' -o -name go.mod -o -name go.sum -o -name '*.avsc' -o -name '*.gz' | \
+RUN VERSION=${VERSION:-source-$(find . -name '*.go' -o -name go.mod -o -name go.sum -o -name '*.avsc' -o -name '*.gz' -o -name '*.pgo' | \
         LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)} && \
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X januscdr/internal/cli.version=${VERSION}" \
+    CGO_ENABLED=0 go build -trimpath -buildvcs=false -pgo=cmd/cdr/cdr.pgo -ldflags "-s -w -buildid= -X januscdr/internal/cli.version=${VERSION}" \
         -o /out/ ./cmd/cdr ./cmd/ingest
 # A volume that is mounted here first belongs to the user below.
 RUN mkdir /out/data

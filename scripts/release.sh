@@ -41,7 +41,7 @@ mkdir -p "$dist/tools"
 
 # build OS ARCH DIR: the programs.
 build() {
-	CGO_ENABLED=0 GOOS=$1 GOARCH=$2 GOFLAGS='' go build -trimpath -buildvcs=false -o "$3/" \
+	CGO_ENABLED=0 GOOS=$1 GOARCH=$2 GOFLAGS='' go build -trimpath -buildvcs=false -pgo=cmd/cdr/cdr.pgo -o "$3/" \
 		-ldflags "-s -w -buildid= -X januscdr/internal/cli.version=$version" ./cmd/cdr ./cmd/ingest
 }
 
