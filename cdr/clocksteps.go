@@ -42,6 +42,8 @@ func (f *eventFold) place(appended janus.Micros) {
 	h, line := f.p.handle(f.k, f.e.Handle), &f.em.timeline
 	if h == nil {
 		switch {
+		case f.endsEarly():
+			f.setBack(max(line.next(line.now, appended), f.s.lastTime))
 		case !f.attachedEarly():
 		case f.wasWild(f.s.firstTime):
 			f.takeBack()
@@ -60,7 +62,8 @@ func (f *eventFold) place(appended janus.Micros) {
 	case f.wasWild(h.last):
 		f.takeBack()
 	//mutant:clock-set-back
-	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended), f.beforeAttached(h):
+	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended), f.beforeAttached(h),
+		f.behindItsHangup(h, appended):
 		f.setBack(f.goneBack(h, appended))
 	default:
 		//mutant:reports-lag
@@ -76,6 +79,19 @@ func (f *eventFold) place(appended janus.Micros) {
 func (f *eventFold) attachedEarly() bool {
 	_, attached := f.e.Body.(*janus.HandleAttached)
 	return attached && f.s.precedes(f.e.Time+leastStep)
+}
+
+// endsEarly tells whether the event ends its session before what that has told: nothing of it comes long behind its end.
+func (f *eventFold) endsEarly() bool {
+	if f.s.destroyed != 0 || f.s.timedOut != 0 || f.s.lastTime-f.e.Time <= leastStep {
+		return false
+	}
+	switch f.e.Body.(type) {
+	case *janus.SessionDestroyed, *janus.SessionTimedOut:
+		//mutant:ends-before-it-lived
+		return true
+	}
+	return false
 }
 
 // wasWild tells whether the last moment of a handle or a session was a timestamp far ahead of all others, and the event at
@@ -112,13 +128,14 @@ func (f *eventFold) takeBack() {
 }
 
 // setBack notes that the clock was set back before the event, which happened at a moment.
-func (f *eventFold) setBack(at janus.Micros) {
-	line := &f.em.timeline
-	by := at - f.e.Time
-	line.step(by)
+func (f *eventFold) setBack(at janus.Micros) { f.em.timeline.setBack(f.e, at) }
+
+func (t *timeline) setBack(e *janus.Event, at janus.Micros) {
+	by := at - e.Time
+	t.step(by)
 	//mutant:moved-back
-	line.late(clockStep{by: by, offset: line.nowOffset, pivot: line.now - slack})
-	f.e.Time = at
+	t.late(clockStep{by: by, offset: t.nowOffset, pivot: t.now - slack})
+	e.Time = at
 }
 
 // slack is how far events of different threads may be out of order.
@@ -198,6 +215,25 @@ func (f *eventFold) beforeAttached(h *handle) bool {
 	_, attached := f.e.Body.(*janus.HandleAttached)
 	//mutant:before-attached
 	return !attached && h.since-f.e.Time > leastStep
+}
+
+// behindItsHangup tells whether `webrtcup` or the end of a handshake, with a time of a PeerConnection that has ended, came behind the
+// hangup that the same thread had told of that one, while the next one is set up: so it is of that one, if it is none that is told
+// again.
+func (f *eventFold) behindItsHangup(h *handle, appended janus.Micros) bool {
+	_, up := f.e.Body.(*janus.PeerConnectionUp)
+	if d, ok := f.e.Body.(*janus.DTLSState); !up && !(ok && d.State == "connected") {
+		return false
+	}
+	pc, t := h.openLeg(PeerConnection), f.e.Time
+	if pc == nil || pc.up != 0 || pc.start-t <= slack {
+		return false
+	}
+	//mutant:behind-its-hangup
+	return f.waited(slack, appended) && slices.ContainsFunc(h.legs, func(l *leg) bool {
+		again := up && l.up == t || !up && l.secured == t
+		return l.kind == PeerConnection && l.ended && l.endBasis == EndWebRTCHangup && t >= l.start && t <= l.endedAt && !again
+	})
 }
 
 // beginsBefore tells whether an event begins something on a handle before the last of its kind had ended.
@@ -419,11 +455,16 @@ func (s *stream) leap(up, t janus.Micros, grew int64) leap {
 	default:
 		l = within(s.last, t, s.interval, grew, s.growth)
 	}
-	if l.by < longLeap {
+	//mutant:short-leap
+	if l.by < longLeap && (span < manyReports*s.shortest || s.shortest == 0 || !alike(grew, s.growth) || !alike(s.growth, s.growthBefore)) {
 		return leap{}
 	}
 	return l
 }
+
+// manyReports is how many reports in a row must be missing before it is more likely that the clock was set than that they were lost while
+// the client was silent, and the counters grew by chance as in one interval.
+const manyReports = 8
 
 // inTime tells whether a span between reports is the cadence.
 func inTime(span, cadence janus.Micros) bool { return 10*span >= 9*cadence && 10*span <= 11*cadence }
@@ -456,12 +497,18 @@ func (p *Partition) stepped(k *sessionEntry) {
 	for _, h := range handles {
 		p.touchHandle(k, h.id)
 		for _, l := range h.legs {
-			told := l.ended || l.closing
+			//mutant:to-be-detached
+			told := l.ended || l.closing && (h.detachedAt != 0 || !h.attached) || l.hangTime != 0 && l.kind != PeerConnection
 			//mutant:bye-before-the-step
 			if l.byeTime != 0 && !l.ended {
 				told = false // its hangup is to come
 			}
-			if told && l.lastOffset <= line.stepOffset {
+			by := l.lastOffset
+			//mutant:late-behind-its-end
+			if l.ended && l.endOffset != 0 {
+				by = l.endOffset // what seemed to come late of it may be the next one's
+			}
+			if told && by <= line.stepOffset {
 				continue // its end was told before
 			}
 			l.clockSuspect = true

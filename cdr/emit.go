@@ -23,7 +23,7 @@ func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 
 	end := s.end(why)
 	p.index.drop(k)
-	gone := &stub{incarnation: s.incarnation, last: s.lastTime}
+	gone := &stub{incarnation: s.incarnation, last: cmp.Or(max(s.destroyed, s.timedOut), s.lastTime)}
 	//mutant:session-remembered
 	gone.expires = p.pos.clock.now + p.policy.StubRetention
 	if gone.sleeps = why.until == 0 && (end.missing() || end.cause == CauseTransportGone); gone.sleeps {

@@ -115,7 +115,13 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 	case s.emitterEnd.basis != 0 && why.cause == 0:
 		return inferredEnd(s.emitterEnd.basis, l.life, s.emitterEnd.time)
 	}
-	return inferredEnd(EndLastEvidence, l.life, why.bound(l.life, l.lifeClock))
+	e := inferredEnd(EndLastEvidence, l.life, why.bound(l.life, l.lifeClock))
+	//mutant:last-sign-in-doubt
+	if l.doubt != 0 {
+		e.earliest = min(e.earliest, max(l.doubt, l.opening()))
+		e.time = e.earliest
+	}
+	return e
 }
 
 // letGo is the end of a leg whose handle was let go at a moment, and of which no event tells the end.
@@ -271,12 +277,12 @@ func (s *session) end(why closeTrigger) ending {
 	//mutant:end-after-shutdown
 	case all && (s.lostConnection(s.lastDetached) || s.shutDown(s.lastDetached)):
 		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
-	case all && s.transportLostAt != 0 && s.lastDetached > s.transportLostAt && s.emitterEnd.basis == 0 && why.cause == 0 && why.until == 0:
+	case all && s.transportLostAt != 0 && s.lastDetached > s.transportLostAt && s.emitterEnd.basis == 0 && (why.cause == 0 || why.until != 0):
 		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
 		e.cause = CauseTransportGone
 	case s.emitterEnd.basis != 0 && why.cause == 0:
 		e = inferredEnd(s.emitterEnd.basis, s.lastTime, s.emitterEnd.time)
-	case all && s.transportLostAt != 0 && why.cause == 0 && why.until == 0:
+	case all && s.transportLostAt != 0 && (why.cause == 0 || why.until != 0):
 		// The connection went after the handles: the session may have been destroyed before, which we did not see.
 		e = inferredEnd(EndLastEvidence, s.lastTime, s.transportLostAt)
 		e.cause = CauseTransportGone

@@ -165,12 +165,19 @@ func legsOf(records []cdr.Record) (order []legOf, legs map[legOf]*cdr.Record) {
 func (l legOf) String() string { return l.place.String() + " #" + strconv.Itoa(int(l.index)) }
 
 // judgeClocks compares what is said of a tape whose clock was set with the truth. In a file the timestamps are all that
-// there is of clocks, and nobody can know of the step but by reports. What began before the step was noticed may well
-// count as open over it.
+// there is of clocks, and nobody can know of the step but by reports. In a log, what comes behind a step back looks like what had
+// waited, and waiting is no step: there, too, reports must show it, or an end before its start. What began before the step was
+// noticed may well count as open over it.
 func judgeClocks(c tape, truth, got []cdr.Record, isFile bool, noticed janus.Micros) (breaches []breach) {
 	order, was := legsOf(truth)
 	others, is := legsOf(got)
 	j := c.theJump()
+	handles := map[handleKey]bool{} // with a leg that the step lies in
+	for i := range truth {
+		if t := &truth[i]; t.RecordType == cdr.Leg && j.over(t) {
+			handles[handleKey{t.SessionID, t.HandleID}] = true
+		}
+	}
 	for _, l := range order {
 		t, r := was[l], is[l]
 		say := func(rule, form string, args ...any) {
@@ -180,9 +187,10 @@ func judgeClocks(c tape, truth, got []cdr.Record, isFile bool, noticed janus.Mic
 			say("vanished", "%s", lasts(t.Duration))
 			continue
 		}
-		over := l.emitter == j.emitter && t.StartTime < j.real && j.real <= t.EndTime
+		over := j.over(t)
 		after := l.emitter == j.emitter && t.StartTime >= j.real && t.StartTime <= noticed
-		witnessed := !isFile || j.witnessed < t.EndTime
+		witnessed := j.shown(t, isFile)
+		beside := isFile && handles[handleKey{t.SessionID, t.HandleID}] // what carries it seems to have come up late
 		off := max(r.Duration-t.Duration, t.Duration-r.Duration)
 		switch {
 		case charged(t) && !charged(r):
@@ -195,7 +203,7 @@ func judgeClocks(c tape, truth, got []cdr.Record, isFile bool, noticed janus.Mic
 			say("off", "%s %v, is %s", lasts(r.Duration), r.Confidence, lasts(t.Duration))
 		case over && t.EndTime-j.real > near && t.Confidence == cdr.Exact && !r.ClockSuspect && witnessed:
 			say("sure", "%s %v", lasts(r.Duration), r.Confidence)
-		case !over && !after && t.Confidence == cdr.Exact && (r.Confidence != cdr.Exact || off != 0):
+		case !over && !after && !beside && t.Confidence == cdr.Exact && (r.Confidence != cdr.Exact || off != 0):
 			say("timid", "%s %v, is %s EXACT", lasts(r.Duration), r.Confidence, lasts(t.Duration))
 		}
 	}
@@ -215,6 +223,22 @@ type jump struct {
 	witnessed janus.Micros // when the reports of a PeerConnection show it; never is late
 }
 
+// shown tells whether anything shows the step while a leg lives.
+func (j jump) shown(t *cdr.Record, isFile bool) bool {
+	switch {
+	case j.witnessed < t.EndTime:
+		return true
+	case j.by > 0:
+		return !isFile
+	}
+	return t.EndTime+j.by < t.StartTime-2*second
+}
+
+// over tells whether it lies in a leg.
+func (j jump) over(t *cdr.Record) bool {
+	return t.Emitter == j.emitter && t.StartTime < j.real && j.real <= t.EndTime
+}
+
 // against tells how a leg lies to it.
 func (j jump) against(t *cdr.Record) string {
 	return fmt.Sprintf("; from %s to %s of the step", lasts(int64(t.StartTime-j.real)), lasts(int64(t.EndTime-j.real)))
@@ -222,13 +246,14 @@ func (j jump) against(t *cdr.Record) string {
 
 const never = janus.Micros(1 << 62)
 
-// theJump finds how the clock of a tape was set, and when its reports show that: with the first one behind it of a
-// PeerConnection that had a rhythm of four.
+// theJump finds how the clock of a tape was set, and when its reports show that: with the first one behind it, in its time, of a
+// PeerConnection that had a rhythm of four and was not silent.
 func (t tape) theJump() (j jump) {
 	j.witnessed = never
 	type rhythm struct {
-		last janus.Micros
-		n    int
+		last, interval janus.Micros
+		counted        int64
+		n              int
 	}
 	before := map[handleKey]rhythm{}
 	for i := range t {
@@ -237,16 +262,22 @@ func (t tape) theJump() (j jump) {
 			j.emitter, j.real, j.by = e.Emitter, e.real, e.jump
 		}
 		key := handleKey{e.Emitter + "/" + e.Session.String(), e.Handle.String()}
-		switch e.Body.(type) {
+		switch b := e.Body.(type) {
 		case *janus.PeerConnectionHangup, *janus.HandleDetached:
 			delete(before, key)
 		case *janus.MediaReport:
 			r := before[key]
-			next := r.n == 0 || e.real-r.last > 100*millisecond // not another medium of the same one
+			var counted int64
+			for _, s := range b.Streams {
+				counted += s.BytesReceived + s.BytesSent
+			}
+			since := e.real - r.last
+			next := r.n == 0 || since > 100*millisecond // not another medium of the same one
 			switch {
-			case j.by == 0 && next:
-				before[key] = rhythm{e.real, r.n + 1}
-			case j.by != 0 && next && r.n >= 4 && e.Emitter == j.emitter:
+			case !next:
+			case j.by == 0:
+				before[key] = rhythm{e.real, since, counted, r.n + 1}
+			case r.n >= 4 && e.Emitter == j.emitter && counted > r.counted && 10*since >= 9*r.interval:
 				j.witnessed = min(j.witnessed, e.real)
 			}
 		}

@@ -1,6 +1,7 @@
 package cdr_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -44,6 +45,19 @@ func TestTheLawOfLoss(t *testing.T) {
 // near is how far two durations may lie apart and be one: an end is told by two events within that.
 const near = 20 * millisecond
 
+// nearTo is how far the end of a leg may lie from the true one. A call is ended by a BYE and by its own hangup, each of which
+// tells it where they are within a second, and where the own end of a PeerConnection is lost, a last report proves that what let go
+// of it within 100 ms told it.
+func nearTo(r *cdr.Record) janus.Micros {
+	switch {
+	case r.LegKind == cdr.SIPCall:
+		return second
+	case r.EndBasis != cdr.EndWebRTCHangup:
+		return 100*millisecond + near
+	}
+	return near
+}
+
 // handleKey is a session and a handle as they stand in records.
 type handleKey struct{ session, handle string }
 
@@ -75,6 +89,7 @@ func judgeLoss(c tape, truth, got []cdr.Record) (breaches []breach) {
 		}
 	}
 	sums := map[place]int64{}
+	swallowed := map[place]bool{}
 	for i := range truth {
 		t := &truth[i]
 		if t.RecordType != cdr.Leg {
@@ -86,6 +101,9 @@ func judgeLoss(c tape, truth, got []cdr.Record) (breaches []breach) {
 		}
 		mates := overlapping(t, here[placeOf(t)])
 		mate := longest(t, mates)
+		if i := slices.IndexFunc(mates, func(r *cdr.Record) bool { return r.StartTime == t.StartTime && r.LegIndex == t.LegIndex }); i >= 0 {
+			mate = mates[i]
+		}
 		if t.Confidence == cdr.Exact && !touched[t.SessionID] && !all {
 			switch {
 			case mate == nil:
@@ -111,30 +129,40 @@ func judgeLoss(c tape, truth, got []cdr.Record) (breaches []breach) {
 			best = longest(t, chargedBeside(t, got))
 		}
 		if best == nil {
-			if !doubt[t.Emitter+"/"+t.SessionID] {
+			if !doubt[t.Emitter+"/"+t.SessionID] && c.answers(t) {
 				say("free", "%s are not charged, and all is EXACT", lasts(t.Duration))
 			}
 			continue
 		}
-		if off := best.Duration - t.Duration; best.Confidence == cdr.Exact && (off > int64(near) || -off > int64(near)) {
+		if c.swallows(t, truth) { // what is left is what one leg would have left
+			swallowed[placeOf(t)] = true
+			continue
+		}
+		if of := longest(best, chargedAt(placeOf(best), truth)); of != nil && of.StartTime != t.StartTime && best.LegKind == t.LegKind {
+			if !doubt[t.Emitter+"/"+t.SessionID] { // it is another one's record
+				say("free", "%s are not charged, and all is EXACT", lasts(t.Duration))
+			}
+			continue
+		}
+		if off := best.Duration - t.Duration; best.Confidence == cdr.Exact && max(off, -off) > int64(nearTo(best)) {
 			say("exact", "%s EXACT, was %s", lasts(best.Duration), lasts(t.Duration))
 		}
-		if lo, hi := best.EndEarliestTime, best.EndLatestTime; best.IsFinal && t.IsFinal &&
-			(t.EndTime < lo-near || hi != 0 && t.EndTime > hi+near) {
+		if lo, hi := best.EndEarliestTime, best.EndLatestTime; best.IsFinal && t.IsFinal && t.Confidence == cdr.Exact &&
+			(t.EndTime < lo-nearTo(best) || hi != 0 && t.EndTime > hi+nearTo(best)) {
 			say("interval", "the true end is %s from the earliest and %s from the latest one (%v %v)",
 				lasts(int64(t.EndTime-lo)), lasts(int64(t.EndTime-hi)), best.EndBasis, best.Confidence)
 		}
 	}
 	for at, rs := range here {
 		var sum int64
-		exact := true
+		exact, off := true, near
 		for _, r := range rs {
 			if charged(r) {
 				sum += r.Duration
-				exact = exact && r.Confidence == cdr.Exact
+				exact, off = exact && r.Confidence == cdr.Exact, max(off, nearTo(r))
 			}
 		}
-		if exact && sums[at] > 0 && sum > sums[at]+int64(near) {
+		if exact && !swallowed[at] && sums[at] > 0 && sum > sums[at]+int64(off) {
 			breaches = append(breaches, breach{"twice", at.String(), fmt.Sprintf("%s EXACT, was %s", lasts(sum), lasts(sums[at])), true})
 		}
 	}
@@ -179,6 +207,89 @@ func longest(t *cdr.Record, rs []*cdr.Record) (best *cdr.Record) {
 func answeredThen(r *cdr.Record, truth []cdr.Record) bool {
 	return slices.ContainsFunc(truth, func(t cdr.Record) bool {
 		return charged(&t) && placeOf(&t) == placeOf(r) && overlap(&t, r) >= 0
+	})
+}
+
+// chargedAt are the legs of a place that are charged.
+func chargedAt(at place, all []cdr.Record) (rs []*cdr.Record) {
+	for i := range all {
+		if r := &all[i]; charged(r) && placeOf(r) == at {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// swallows tells whether nobody can know that what is left of a leg and of the one behind it, or before it, are two.
+func (t tape) swallows(of *cdr.Record, truth []cdr.Record) bool {
+	var before, next *cdr.Record
+	for i := range truth {
+		switch r := &truth[i]; {
+		case r.RecordType != cdr.Leg || placeOf(r) != placeOf(of):
+		case r.StartTime >= of.EndTime && (next == nil || r.StartTime < next.StartTime):
+			next = r
+		case r.EndTime <= of.StartTime && (before == nil || r.EndTime > before.EndTime):
+			before = r
+		}
+	}
+	return next != nil && t.alike(of, next) || before != nil && t.alike(before, of)
+}
+
+// alike tells whether two legs of a handle cannot be told apart: the end of the one and the opening of the other are lost, and of
+// nothing by which two are told apart is some left of both (webrtcup, the client's SDP, counters that fall).
+func (t tape) alike(a, b *cdr.Record) bool {
+	marks := func(of *cdr.Record) (up, sdp bool, first, last int64) {
+		for i := range t {
+			e := &t[i]
+			if e.lost || e.Session.String() != of.SessionID || e.Handle.String() != of.HandleID || e.Emitter != of.Emitter ||
+				e.Time < of.StartTime || e.Time > of.EndTime {
+				continue
+			}
+			switch b := e.Body.(type) {
+			case *janus.MediaReport:
+				for _, s := range b.Streams {
+					if last = s.BytesReceived + s.BytesSent; first == 0 {
+						first = last
+					}
+				}
+			case *janus.PeerConnectionUp:
+				up = true
+			case *janus.DTLSState:
+				up = up || b.State == "connected"
+			case *janus.JSEP:
+				sdp = sdp || b.FromClient
+			}
+		}
+		return up, sdp, first, last
+	}
+	up1, sdp1, _, last := marks(a)
+	up2, sdp2, first, _ := marks(b)
+	lost := slices.ContainsFunc(t, func(e heard) bool {
+		return e.lost && e.Handle.String() == a.HandleID && e.Time >= a.EndTime-second && e.Time <= cmp.Or(b.AnswerTime, b.EndTime)
+	})
+	return lost && !(up1 && up2) && !(sdp1 && sdp2) && (last == 0 || first == 0 || first >= last)
+}
+
+// answers tells whether anything is left of a leg that shows that it was answered.
+func (t tape) answers(of *cdr.Record) bool {
+	return slices.ContainsFunc(t, func(e heard) bool {
+		if e.lost || e.Session.String() != of.SessionID || e.Handle.String() != of.HandleID || e.Time < of.StartTime || e.Time > of.EndTime {
+			return false
+		}
+		switch b := e.Body.(type) {
+		case *janus.JSEP:
+			return false
+		case *janus.ICEState, *janus.DTLSState, *janus.SelectedPair, *janus.LocalCandidate, *janus.RemoteCandidate:
+			if d, ok := e.Body.(*janus.DTLSState); ok && d.State == "connected" {
+				return true
+			}
+			return of.EndTime-e.Time > 10*second // an attempt that fails has them, too, but not so long before its end
+		case *janus.PeerConnectionHangup:
+			return b.Reason != "Close PC" && b.Reason != "Janus API" // what ends an attempt, too
+		case *janus.PluginEvent:
+			return slices.Contains([]string{"accepted", "hangup", "joined", "join", "started"}, b.Name)
+		}
+		return traceOfCall(&e)
 	})
 }
 

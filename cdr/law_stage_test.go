@@ -33,7 +33,9 @@ type stage struct {
 	next  uint64 // ids, participants and connections
 	brisk bool   // pauses are short
 
-	prompt bool // a plugin closes the PeerConnection of a call that is over at once, as real ones do
+	// Plugins close the PeerConnection of a call that is over at once, and reports come by a clock, with counters that grow by a
+	// rate, as real ones do.
+	prompt bool
 }
 
 // client is a session in the making.
@@ -55,7 +57,9 @@ type line struct {
 	plugin      string
 	now         janus.Micros
 	up          bool
-	sent        int64  // counters of the PeerConnection
+	sent        int64 // counters of the PeerConnection
+	rate        int64 // packets a second
+	reported    janus.Micros
 	connections uint64 // PeerConnections so far
 }
 
@@ -155,6 +159,11 @@ func (c *client) attach(plugin string) *line {
 
 func (l *line) detach(pause janus.Micros) {
 	l.now += pause
+	if l.runs(l.now); l.up && l.prompt && l.period != 0 {
+		l.report()
+		l.now += 200
+	}
+	l.up = l.up && !l.prompt
 	l.coreNow(2, 0, "detached", fmt.Sprintf(`{"name":"detached","plugin":%q}`, l.plugin))
 }
 
@@ -181,7 +190,10 @@ func (l *line) connect(clientOffers bool, between func()) (up bool) {
 	l.core(16, 5, "dtls trying", `{"dtls":"trying","stream_id":1,"component_id":1,"retransmissions":0}`)
 	l.core(16, 5, "dtls connected", `{"dtls":"connected","stream_id":1,"component_id":1,"retransmissions":0}`)
 	l.core(16, 6, "webrtcup", `{"connection":"webrtcup"}`)
-	l.up = true
+	l.up, l.reported = true, l.now
+	if l.prompt {
+		l.rate = rapid.Int64Range(20, 60).Draw(l.T, "rate")
+	}
 	return true
 }
 
@@ -196,7 +208,9 @@ func (l *line) media(n int) {
 			continue
 		}
 		l.now += l.period
-		l.report()
+		if !l.prompt {
+			l.report()
+		}
 		if l.rarely("renegotiated") {
 			l.jsep(true, "offer")
 			l.jsep(false, "answer")
@@ -204,8 +218,24 @@ func (l *line) media(n int) {
 	}
 }
 
+// runs lets the reports come that are due up to a moment.
+func (l *line) runs(to janus.Micros) {
+	if !l.prompt || !l.up || l.period == 0 {
+		return
+	}
+	now := l.now
+	for l.now = l.reported + l.period; l.now <= to; l.now += l.period {
+		l.report()
+	}
+	l.now = now
+}
+
 func (l *line) report() {
-	if l.up {
+	switch {
+	case l.up && l.prompt:
+		l.sent += l.rate * int64((l.now-l.reported)/millisecond) / 1000
+		l.reported = l.now
+	case l.up:
 		l.sent += int64(rapid.IntRange(0, 50).Draw(l.T, "packets"))
 	}
 	l.coreNow(32, 3, "report", fmt.Sprintf(`{"mid":"0","mindex":0,"media":"audio","codec":"opus","base":48000,"rtt":%d,"lost":0,"lost-by-remote":0,"jitter-local":%d,"jitter-remote":2,"in-link-quality":100,"out-link-quality":99,"packets-received":%d,"packets-sent":%d,"bytes-received":%d,"bytes-sent":%d,"nacks-received":0,"nacks-sent":1,"retransmissions-received":0}`,
@@ -215,10 +245,12 @@ func (l *line) report() {
 // hangup ends the PeerConnection and leaves the handle.
 func (l *line) hangup(reason string) {
 	l.now += l.pause()
+	l.runs(l.now)
 	if l.period != 0 {
 		l.report()
 		l.now += 200
 	}
+	l.up = l.up && !l.prompt
 	l.coreNow(16, 6, "hangup", fmt.Sprintf(`{"connection":"hangup","reason":%q}`, reason))
 	l.now += 5 * millisecond // what comes next takes a word of the client
 }
@@ -397,7 +429,8 @@ func (l *line) sip() {
 
 // dial is one SIP call; over says that it must end on this handle.
 func (l *line) dial(over bool) {
-	call := fmt.Sprintf(`,"call-id":"c%d"`, l.number())
+	id := l.number()
+	call := fmt.Sprintf(`,"call-id":"c%d"`, id)
 	out := l.maybe("outgoing")
 	answered := !l.rarely("not accepted")
 	up := l.connect(out, func() {
@@ -411,7 +444,7 @@ func (l *line) dial(over bool) {
 	})
 	if answered && up {
 		if l.maybe("with messages") {
-			l.tells(map[bool]string{true: "sip-in", false: "sip-out"}[out], `,"sip":"SIP/2.0 200 OK\\r\\nCall-ID: x\\r\\nCSeq: 7 INVITE\\r\\nContent-Length: 0\\r\\n\\r\\n"`)
+			l.tells(map[bool]string{true: "sip-in", false: "sip-out"}[out], fmt.Sprintf(`,"sip":"SIP/2.0 200 OK\r\nCall-ID: c%d\r\nCSeq: 7 INVITE\r\nContent-Length: 0\r\n\r\n"`, id))
 		}
 		l.tells("accepted", call+`,"username":"sip:bo@example.org"`)
 		l.media(l.reports())
@@ -422,7 +455,8 @@ func (l *line) dial(over bool) {
 	switch {
 	case answered && up:
 		if l.maybe("we end it") {
-			l.tells("sip-out", `,"sip":"BYE sip:bo@example.org SIP/2.0\r\n"`)
+			l.tells("sip-out", fmt.Sprintf(`,"sip":"BYE sip:bo@example.org SIP/2.0\r\nCall-ID: c%d\r\n\r\n"`, id))
+			l.brisk = l.prompt // a round trip
 			l.tells("hangup", call+`,"code":200,"reason":"to BYE"`)
 		} else {
 			l.tells("hangup", call+`,"code":200,"reason":"Session Terminated"`)
@@ -506,6 +540,7 @@ func (s *stage) enter(emitter string, id uint64, at janus.Micros, period janus.M
 	}
 	for _, l := range lines {
 		if l != nil {
+			l.runs(c.now)
 			c.now = max(c.now, l.now)
 		}
 	}

@@ -207,6 +207,10 @@ func (h *handle) startMissing(l *leg) bool {
 	case l.kind == SIPCall && l.hangTime != 0 && !l.named():
 		at, _ := l.answer()
 		return l.noStart || at == 0 // what the plugin says of an end was lost, and so may an answer be
+	//mutant:up-and-let-go
+	case l.kind == SIPCall && l.up != 0 && !l.ended && l.byeTime == 0:
+		at, _ := l.answer()
+		return l.noStart || at == 0 // it was up when its handle was let go, and no word of SIP says that nobody had answered
 	case l.kind == SIPCall, l.kind == RoomMembership:
 		return l.noStart
 	}

@@ -90,11 +90,13 @@ func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginE
 		return !d.All && s.user != d.User
 	})
 	then := func(s membershipEntry) bool { return s.joined <= e.Time }
-	if slices.ContainsFunc(seats, then) || em.timeline.now-e.Time <= leastStep {
-		// It ends what was open at its time. Where nothing was, its clock may have been set back since.
-		//mutant:copy-ends-what-was-open
-		seats = slices.DeleteFunc(seats, func(s membershipEntry) bool { return !then(s) })
+	line := &em.timeline
+	//mutant:left-before-joined
+	if len(seats) > 0 && !slices.ContainsFunc(seats, then) && line.now-e.Time > leastStep {
+		line.setBack(e, line.next(line.now, p.pos.clock.now)) // nobody leaves before he came
 	}
+	//mutant:copy-ends-what-was-open
+	seats = slices.DeleteFunc(seats, func(s membershipEntry) bool { return !then(s) })
 	for _, s := range seats {
 		k := p.index.sessions[s.ref]
 		if k == nil || k.stub && !k.sleeps || k.deleted {

@@ -88,10 +88,11 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 	s.lastClientActivity = max(s.lastClientActivity, f.t)
 }
 
-// superseded tells whether an event is the `created` of another incarnation of the session's id.
+// superseded tells whether an event is of another incarnation of the session's id: its `created`, or what comes after a told end.
 func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 	if _, ok := e.Body.(*janus.SessionCreated); !ok {
-		return false
+		end := max(s.destroyed, s.timedOut)
+		return s.closing && end != 0 && isAnother(e, end)
 	}
 	if s.basis == Created {
 		//mutant:incarnation-ends
@@ -100,12 +101,29 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 	return e.Time > s.lastTime // else it comes late, after other events of its own session
 }
 
-// revives tells whether an event is a new life of a session that was closed: another `created`.
+// revives tells whether an event is a new life of a session that was closed: another `created`, or what no life goes on to after
+// its end.
 func revives(b *stub, e *janus.Event, raw janus.Micros) bool {
 	_, created := e.Body.(*janus.SessionCreated)
 	//mutant:later-created
-	return created && raw != b.incarnation
+	return created && raw != b.incarnation || !created && !b.sleeps && isAnother(e, b.last)
 }
+
+// isAnother tells whether an event that happened after what was told of a session to its end is of another life of its id, whose
+// `created` was lost. What Janus tears down after a session's end is told within moments of it.
+func isAnother(e *janus.Event, ended janus.Micros) bool {
+	switch e.Body.(type) {
+	case *janus.PeerConnectionHangup, *janus.HandleDetached, *janus.SessionDestroyed, *janus.SessionTimedOut:
+		return e.Time > ended+teardownSpan
+	case *janus.MediaReport:
+		return e.Time > ended+lateSpan
+	}
+	//mutant:id-chosen-again
+	return e.Time > ended+second
+}
+
+// teardownSpan is how long after the end of a session the last word of it may have been said.
+const teardownSpan = 10 * second
 
 // outlives tells whether an event shows that the session lives on after its emitter's end.
 func (s *session) outlives(e *janus.Event) bool {

@@ -334,9 +334,11 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 		return
 	}
 	if l == nil {
-		// The setup was lost; the PeerConnection shows that there was an attempt.
+		// The setup was lost; the PeerConnection shows that there was an attempt, or the words that there was a dialog.
 		pc := h.openLeg(PeerConnection)
-		if h.openLeg(SIPCall) == nil && (pc == nil || h.lastEnd[SIPCall] >= pc.start) {
+		//mutant:dialog-of-nothing
+		dialog := ofDialog(b) && b.CallID != "" && t > h.lastEnd[SIPCall]
+		if h.openLeg(SIPCall) == nil && (pc == nil || h.lastEnd[SIPCall] >= pc.start) && !dialog {
 			return
 		}
 		if l = f.call(b, f.guess(b), false); l == nil {
@@ -350,7 +352,7 @@ func (f *eventFold) sipHangup(b *janus.PluginEvent) {
 		l.code, l.reason = int32(b.Code), keep(b.Reason, &l.truncated)
 	}
 	l.releasedBy(b.ReasonProtocol, b.ReasonCause, b.ReasonText)
-	l.dialog = l.dialog || b.Reason == byeAnswered || b.Reason == "Session Terminated"
+	l.dialog = l.dialog || ofDialog(b)
 	l.by = l.whoHungUp(b)
 	f.endLeg(h, l, EndSIPHangup, t, b.Reason)
 	if pc := h.current(PeerConnection, t); pc != nil { // its own end may have overtaken this one
@@ -372,6 +374,11 @@ func (h *handle) endedWithItsCarrier(id string) *leg {
 // byeAnswered is the reason of a `hangup` that is the answer to our BYE, whatever its code. Sofia says it and "Session
 // Terminated" of an established dialog only; "Early Session Terminated" is the other thing.
 const byeAnswered = "to BYE"
+
+// ofDialog tells whether a `hangup` is that of a call that was answered.
+func ofDialog(b *janus.PluginEvent) bool {
+	return b.Reason == byeAnswered || b.Reason == "Session Terminated"
+}
 
 // byePatience is how long the SIP stack waits for the answer to a BYE: 64 times T1.
 const byePatience = 32 * second
@@ -485,7 +492,7 @@ func (f *eventFold) shareParties(l *leg) {
 func (h *handle) carrier() *leg {
 	pc := h.openLeg(PeerConnection)
 	//mutant:carried-by-the-next
-	if pc != nil && pc.next != nil && pc.next.foreign {
+	if pc != nil && pc.next != nil && (pc.next.foreign || pc.next.offer != 0) {
 		return pc.next
 	}
 	return pc

@@ -73,7 +73,7 @@ type session struct {
 // stub is what is left of a session after its SESSION record.
 type stub struct {
 	incarnation janus.Micros
-	last        janus.Micros // largest timestamp among its events
+	last        janus.Micros // its end as it was told, else the largest moment among its events
 	silent      bool         // it was closed because nothing told its end: life after it is a new incarnation
 	expires     janus.Micros // partition clock
 	late        int32

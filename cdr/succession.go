@@ -38,19 +38,56 @@ const (
 
 // heldBy is the leg that takes an event of Janus' core: the open PeerConnection, or what may be the next one.
 func (f *eventFold) heldBy(pc *leg) *leg {
-	switch f.distinguish(pc) {
-	case ofNext:
+	var aside *leg
+	//mutant:set-aside
+	if n := pc.next; n != nil && n.vague() && beginsSetup(f.e.Body) {
+		aside, pc.next = n, nil
+	}
+	verdict := f.distinguish(pc)
+	switch {
+	case verdict == ofNext:
+		pc.discount(aside)
 		return f.takeOver(pc)
-	case ofEither:
+	case verdict == ofEither:
 		if pc.next == nil {
 			pc.next = f.successor()
 		}
+		if aside != nil {
+			pc.next.next = aside
+		}
 		return pc.next
+	case pc.next == nil:
+		pc.next = aside
 	}
 	if pc.next != nil {
 		pc.absorb()
 	}
 	return pc
+}
+
+// beginsSetup tells whether an event is one with which a PeerConnection, or a renegotiation, begins.
+func beginsSetup(body janus.Body) bool {
+	switch b := body.(type) {
+	case *janus.JSEP, *janus.DTLSState:
+		return true
+	case *janus.ICEState:
+		return b.State == "gathering" || b.State == "connecting"
+	}
+	return false
+}
+
+// vague tells whether nothing of what may be the next PeerConnection is more than what any goes through in its life.
+func (l *leg) vague() bool { return !l.begun() && !l.foreign && l.reports == 0 }
+
+// discount drops what may have been of the open PeerConnection or of the next one, when that begins only behind it: nobody knows
+// of which it was, so it is no life of either. It counts for the open one. Until that is known it stands behind what may be the next
+// one.
+func (l *leg) discount(n *leg) {
+	if n == nil {
+		return
+	}
+	l.events, l.duplicates, l.late = l.events+n.events, l.duplicates+n.duplicates, l.late+n.late
+	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
 }
 
 // successor is what may be the next PeerConnection, begun by the event at hand.
@@ -162,7 +199,7 @@ func (f *eventFold) tellSDP(pc *leg, b *janus.JSEP) verdict {
 		}
 		return ofEither
 	//mutant:answer-to-nothing
-	case !b.Offer && !pc.asked && !same && pc.longUp(f.t):
+	case !b.Offer && !pc.asked && !same && (pc.longUp(f.t) || pc.connected() && pc.answered != 0):
 		return ofEither // its offer was lost, which may have been the next one's
 	case !b.Offer:
 		return ofThis
@@ -274,6 +311,13 @@ func (l *leg) begun() bool { return l.offer != 0 || l.step != stepNone }
 func (l *leg) absorb() {
 	n := l.next
 	l.next = nil
+	if l.next, n.next = n.next, nil; l.next != nil {
+		l.absorb()
+	}
+	//mutant:another-origin-behind-a-hole
+	if every := least(least(l.period(), l.cadence), l.interval); n.foreign && every != 0 && 2*l.gap > 3*every {
+		l.doubted(l.gapFrom) // its client is another one, and may be so since there is a hole in its reports
+	}
 	l.events, l.duplicates, l.late = l.events+n.events, l.duplicates+n.duplicates, l.late+n.late
 	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
 	l.life, l.lifeClock = max(l.life, n.life), max(l.lifeClock, n.lifeClock)
@@ -327,15 +371,23 @@ func (l *leg) merge(n *stream) {
 
 // takeOver ends the open PeerConnection and what it carries, because the event at hand is of the next one, and opens that.
 func (f *eventFold) takeOver(pc *leg) *leg {
-	n := pc.next
+	n, over := pc.next, f.t
+	if n != nil && !n.vague() {
+		over = n.start // else the old one may have ended after what was seen first
+	} else if _, report := f.e.Body.(*janus.MediaReport); n != nil && !report {
+		pc.discount(n)
+		n = nil
+	}
 	if n == nil {
 		n = f.successor()
 	}
-	pc.next = nil
+	pc.discount(n.next)
+	pc.next, n.next = nil, nil
 	began := max(n.start, pc.opening()) // what was told of the old one stays
+	over = max(over, began)
 	f.p.conclude(RuleSuperseded, f.s, f.h, pc, facts{at: began})
 	kind := companionKind(f.h.plugin)
-	f.p.emitHandle(f.k, f.h, closeTrigger{cause: CauseInactivity, until: began}, func(l *leg) bool {
+	f.p.emitHandle(f.k, f.h, closeTrigger{cause: CauseInactivity, until: over}, func(l *leg) bool {
 		switch {
 		case l == pc:
 			return true
@@ -395,14 +447,15 @@ func (h *handle) part(p *Partition, s *session) {
 		case n == nil:
 		//mutant:foreign-at-the-end
 		case n.foreign:
-			l.next, n.foreign = nil, false
+			l.discount(n.next)
+			l.next, n.next, n.foreign = nil, nil, false
 			n.index = h.next[PeerConnection]
 			h.next[PeerConnection]++
 			n.closing, n.closeClock = l.closing, l.closeClock
 			h.legs = append(h.legs, n)
 			p.conclude(n.openedAs(nil), s, h, n, facts{at: n.start})
 		default:
-			if n.begun() && l.connected() {
+			if l.connected() {
 				l.doubted(l.life)
 			}
 			l.absorb()
