@@ -73,6 +73,8 @@ func run(ctx context.Context, role string, events int, brokers, dir, prefix stri
 		topics.Events = *topic
 	}
 	switch role {
+	case "profile":
+		return profileForTheCompiler()
 	case "":
 		return measure(ctx, events, brokers, prefix)
 	case "broker":
