@@ -33,6 +33,8 @@ const (
 
 var brokers []string
 
+var lag = flag.Duration("interleavings.lag", 0, "how long states in the changelog may lag behind the records")
+
 func TestMain(m *testing.M) {
 	if list := os.Getenv("JANUSCDR_INTERLEAVINGS_BROKERS"); list != "" {
 		brokers = strings.Split(list, ",")
@@ -126,7 +128,7 @@ func (s *site) start(name string, w *wire, change ...func(*pipeline.Options)) *p
 		Kafka:  kafka.Options{Brokers: s.opts.Brokers, Dialer: w.dial},
 		Topics: s.topics, Group: s.group, Instance: name, Workers: 1,
 		StateDir: s.t.TempDir(), Policy: s.policy, CommitInterval: 200 * time.Millisecond,
-		TransactionTimeout: 10 * time.Second, SessionTimeout: 25 * time.Second,
+		TransactionTimeout: 10 * time.Second, SessionTimeout: 25 * time.Second, ChangelogLag: *lag,
 		Headers: pipeline.HeaderNames{Version: "test", Policy: "policy"},
 		Log:     hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: &p.log}),
 	}
