@@ -47,9 +47,13 @@ func TestAnUncleanElectionThatCutsTheChangelogIsSeenWhenItHasRegrown(t *testing.
 	p := a(dir)
 	s.load(4)
 	s.caughtUp()
+	p.end() // and nothing is open that the follower would have without its mark
+	s.noneOpen()
 
 	must(k.Kill(int(follower)))
 	s.eventually("the leader is alone", func() bool { return slices.Equal(s.changelog().ISR, []int32{leader}) })
+	s.all = nil
+	p = a(dir)
 	s.sessions++
 	open := s.sessions // in the store, and over in the changelog that grows then
 	s.event(open, "created")

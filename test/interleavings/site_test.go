@@ -363,20 +363,7 @@ func (s *site) judgeThat(counts func(came []*kgo.Record) []*kgo.Record) {
 			s.t.Errorf("%s ended: %v", p.name, p.err)
 		}
 	}
-	// An end is answered before its marks are written: in the records, in the changelog, and in the offsets of the group.
-	s.eventually("no transaction is open", func() bool {
-		ends, err1 := s.admin.ListEndOffsets(s.t.Context(), s.topics.CDR, s.topics.State)
-		stable, err2 := s.admin.ListCommittedOffsets(s.t.Context(), s.topics.CDR, s.topics.State)
-		if err := errors.Join(err1, err2, ends.Error(), stable.Error()); err != nil {
-			return false
-		}
-		open := false
-		ends.Each(func(o kadm.ListedOffset) {
-			at, ok := stable.Lookup(o.Topic, o.Partition)
-			open = open || !ok || at.Offset < o.Offset
-		})
-		return !open
-	})
+	s.noneOpen()
 	log, got := s.read(s.topics.Events), s.read(s.topics.CDR)
 	for partition, came := range got {
 		got[partition] = counts(came)
@@ -391,6 +378,25 @@ func (s *site) judgeThat(counts func(came []*kgo.Record) []*kgo.Record) {
 			return
 		}
 	}
+}
+
+// noneOpen waits until no transaction is open. An end is answered before its marks are written: in the records, in the
+// changelog, and in the offsets of the group.
+func (s *site) noneOpen() {
+	s.t.Helper()
+	s.eventually("no transaction is open", func() bool {
+		ends, err1 := s.admin.ListEndOffsets(s.t.Context(), s.topics.CDR, s.topics.State)
+		stable, err2 := s.admin.ListCommittedOffsets(s.t.Context(), s.topics.CDR, s.topics.State)
+		if err := errors.Join(err1, err2, ends.Error(), stable.Error()); err != nil {
+			return false
+		}
+		open := false
+		ends.Each(func(o kadm.ListedOffset) {
+			at, ok := stable.Lookup(o.Topic, o.Partition)
+			open = open || !ok || at.Offset < o.Offset
+		})
+		return !open
+	})
 }
 
 // compare says what is wrong with the records of a log that is read up to the offsets of the group.
