@@ -172,12 +172,17 @@ func (f *eventFold) goesOn(h *handle) bool {
 			return first
 		}
 		origin := originOf(b.SDP)
+		//mutant:offered-again
+		if origin != 0 && slices.ContainsFunc(h.past, func(p pastLeg) bool { return p.client == origin && f.raw >= p.from && f.raw <= p.to }) {
+			return false // told again
+		}
 		return !slices.ContainsFunc(h.legs, func(l *leg) bool { // it is that one's
 			own := origin != 0 && (origin == l.client || slices.Contains(l.origins, origin))
 			return l.kind == PeerConnection && (own || l.start == t || l.offer == 0 && (!l.ended || l.endedAt >= t))
 		})
 	case *janus.PeerConnectionUp:
-		return early && pc.up == 0
+		//mutant:up-again
+		return early && pc.up == 0 && !h.wasUp(f.raw)
 	case *janus.ICEState, *janus.DTLSState, *janus.LocalCandidate, *janus.RemoteCandidate, *janus.SelectedPair, *janus.MediaState:
 		return first
 	case *janus.PeerConnectionHangup, *janus.HandleDetached:
@@ -231,7 +236,7 @@ func (f *eventFold) behindItsHangup(h *handle, appended janus.Micros) bool {
 	}
 	//mutant:behind-its-hangup
 	return f.waited(slack, appended) && slices.ContainsFunc(h.legs, func(l *leg) bool {
-		again := up && l.up == t || !up && l.secured == t
+		again := up && h.wasUp(f.raw) || !up && l.secured == t
 		return l.kind == PeerConnection && l.ended && l.endBasis == EndWebRTCHangup && t >= l.start && t <= l.endedAt && !again
 	})
 }
@@ -244,8 +249,9 @@ func (f *eventFold) beginsBefore(h *handle) bool {
 		}
 		switch b := f.e.Body.(type) {
 		case *janus.JSEP:
-			if b.Offer && l.kind == PeerConnection && l.offer != 0 && h.openLeg(PeerConnection) == nil {
-				return true
+			if b.Offer && l.kind == PeerConnection && l.offer != 0 && h.openLeg(PeerConnection) == nil && h.detachedAt == 0 {
+				origin := originOf(b.SDP)
+				return origin == 0 || origin != l.client && !slices.Contains(l.origins, origin) // else it is that one's
 			}
 		case *janus.PluginEvent:
 			switch b.Name {
@@ -261,6 +267,12 @@ func (f *eventFold) beginsBefore(h *handle) bool {
 		}
 	}
 	return false
+}
+
+// wasUp tells whether a timestamp is that of the webrtcup of a PeerConnection of the handle that has ended: it is told again.
+func (h *handle) wasUp(timestamp janus.Micros) bool {
+	return slices.ContainsFunc(h.past, func(p pastLeg) bool { return p.up == timestamp }) ||
+		slices.ContainsFunc(h.legs, func(l *leg) bool { return l.ended && l.up-l.shift == timestamp })
 }
 
 // has tells whether a leg of a kind that is open or in its grace began at a moment.

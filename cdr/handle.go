@@ -135,7 +135,13 @@ func (h *handle) reportedLeg(l *leg, end janus.Micros, shift janus.Micros) {
 	if len(h.past) >= maxPastLegs {
 		h.past = slices.Delete(h.past, 0, 1)
 	}
-	h.past = append(h.past, pastLeg{kind: l.kind, from: l.start - l.shift, to: end - shift, id: l.identity()})
+	past := pastLeg{kind: l.kind, from: l.start - l.shift, to: end - shift, id: l.identity()}
+	if l.kind == PeerConnection {
+		if past.client = l.client; l.up != 0 {
+			past.up = l.up - l.shift
+		}
+	}
+	h.past = append(h.past, past)
 }
 
 // over tells whether a leg of a kind that was reported had an id.

@@ -226,7 +226,9 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 			l.answeredBy(b, t)
 		}
 		pc.remember(originOf(b.SDP), b.FromClient)
-		pc.acted, pc.asked = pc.acted || !b.FromClient, b.Offer
+		if pc.acted = pc.acted || !b.FromClient; t+slack >= pc.life { // else it is told again
+			pc.asked = b.Offer
+		}
 		if f.h.plugin == janus.PluginVideoCall && b.Offer && !b.FromClient {
 			f.rings(pc)
 		}

@@ -132,6 +132,8 @@ type handle struct {
 type pastLeg struct {
 	kind     LegKind
 	from, to janus.Micros // timestamps of its start and its end
+	up       janus.Micros // timestamp of its webrtcup, 0 for none
+	client   uint64       // origin of its client's SDP, 0 for none
 	id       uint64       // hash of the Call-ID, or of room and participant; 0 for none
 }
 
@@ -427,6 +429,8 @@ func (h *handle) fields(c *codec) {
 		num(c, 2, &l.from)
 		num(c, 3, &l.to)
 		num(c, 4, &l.id)
+		num(c, 5, &l.up)
+		num(c, 6, &l.client)
 	})
 	num(c, 15, &h.again)
 	flag(c, 16, &h.helper)
