@@ -364,6 +364,8 @@ func (l *leg) merge(n *stream) {
 		if n.count > 0 && n.last > s.last { // it fell alone: a medium that was set up anew
 			s.base.carry(s.seen, n.seen)
 			s.seen, s.last, s.count = n.seen, n.last, s.count+n.count
+			//mutant:first-media-of-both
+			s.firstMedia = least(s.firstMedia, n.firstMedia)
 			s.lastMedia = max(s.lastMedia, n.lastMedia)
 		}
 	}
