@@ -144,7 +144,11 @@ func (s *site) start(name string, w *wire, change ...func(*pipeline.Options)) *p
 	s.all = append(s.all, p)
 	go func() {
 		defer close(p.done)
-		p.err = p.runs.Run(ctx)
+		// It ends as fenced where its own request for a place is asked twice while a coordinator moves, be it for another
+		// test, and whoever supervises it starts it again.
+		for again := true; again; again = ctx.Err() == nil && errors.Is(p.err, pipeline.ErrFenced) {
+			p.err = p.runs.Run(ctx)
+		}
 	}()
 	return p
 }
