@@ -6,7 +6,10 @@
 //	go run ./tools/throughput -cpuprofile cpu.out -memprofile mem.out
 //	go run ./tools/throughput -role cdr -brokers 127.0.0.1:19192 -topic EVENTS -partitions 8 -dir DIR -cpuprofile cpu.out
 //
-// The last one runs the processor alone, on events that are there already.
+//	go run ./tools/throughput -role latency -brokers 127.0.0.1:19192 -topic EVENTS -records RECORDS -span 60s
+//
+// The one before the last runs the processor alone, on events that are there already. The last one looks at how long
+// records take that a `cdr run` makes of events that somebody else writes at the time.
 //
 // Machines differ and are noisy: quote the ratio, not the figures.
 package main
@@ -40,6 +43,8 @@ var (
 	partitions = flag.Int("partitions", 12, "partitions of the topics")
 	topic      = flag.String("topic", "", "events that are there already, for -role cdr")
 	commit     = flag.Duration("commit", 0, "commit interval; 0: the default")
+	records    = flag.String("records", "", "records that another process writes, for -role latency")
+	span       = flag.Duration("span", time.Minute, "for how long -role latency looks")
 	lag        = flag.Duration("lag", time.Second, "for how long the changelog may lag")
 	cpuProfile = flag.String("cpuprofile", "", "where the profile of the processor's CPU time goes")
 	memProfile = flag.String("memprofile", "", "where the profile of what the processor allocates goes")
@@ -83,6 +88,8 @@ func run(ctx context.Context, role string, events int, brokers, dir, prefix stri
 		return fill(ctx, o, topics, events)
 	case "fetch", "scan":
 		return consume(ctx, o, topics, role == "scan")
+	case "latency":
+		return latency(ctx, o, topics.Events, *records, *span)
 	case "cdr":
 		return process(ctx, o, topics, dir)
 	}
