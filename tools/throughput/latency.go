@@ -21,8 +21,8 @@ type place struct {
 }
 
 // latency measures, for a while, how long it takes from when the brokers took the last event of a record to when a
-// reader of committed records has it. Another process fills the topic of events, and one makes records of it. Records of
-// which nothing told the end are left out: what closed them is no event.
+// reader of committed records has it. Another process fills the topic of events, and one makes records of it. Records
+// of which nothing told the end are left out: what closed them is no event.
 func latency(ctx context.Context, o kafka.Options, events, records string, span time.Duration) error {
 	client, err := kafka.NewClient(o, kgo.ConsumeTopics(events, records), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchMinBytes(1), kgo.FetchMaxWait(500*time.Millisecond))
@@ -66,7 +66,7 @@ func latency(ctx context.Context, o kafka.Options, events, records string, span 
 	}
 	slices.Sort(took)
 	at := func(share float64) int64 { return took[int(share*float64(len(took)-1))].Milliseconds() }
-	fmt.Printf("%d records; append of the last event to the record, ms: p50 %d, p90 %d, p99 %d, at most %d\n", len(took), at(.5),
-		at(.9), at(.99), at(1))
+	fmt.Printf("%d records; append of the last event to the record, ms: p50 %d, p90 %d, p99 %d, at most %d\n",
+		len(took), at(.5), at(.9), at(.99), at(1))
 	return nil
 }
