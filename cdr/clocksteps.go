@@ -202,7 +202,11 @@ func (f *eventFold) pluginGoesOn(h *handle, b *janus.PluginEvent) bool {
 		return c != nil && (c.callID == b.CallID || b.CallID == "") && t < c.start
 	case signLeft:
 		return h.openLeg(RoomMembership) != nil && t < h.openLeg(RoomMembership).start
-	case signMember, signStream, signStopped, signBye, signDialog:
+	//mutant:word-before-the-call
+	case signBye, signDialog:
+		c := h.openLeg(SIPCall)
+		return c != nil && c.callID != "" && callIDOf(b) == c.callID && t < c.start // nothing is said of a call before it is there
+	case signMember, signStream, signStopped:
 		return false
 	}
 	switch b.Name {
