@@ -75,7 +75,7 @@ func main() {
 	flag.IntVar(&o.pausesBroker, "pauses-broker", 0,
 		"times a broker is stopped, up to longer than a leader may be silent, and goes on")
 	flag.IntVar(&o.zombies, "zombies", 0,
-		"times a processor is stopped beyond all of its time-outs, and goes on as if nothing had happened")
+		"times a processor is stopped beyond all of its time-outs, and goes on as if it had not been; up to half at a time")
 	flag.IntVar(&o.states, "states", 0,
 		"kills of processors after which the state directory is deleted, an old copy, torn, or another processor's, in turn")
 	flag.IntVar(&o.strangers, "strangers", 0,
@@ -114,7 +114,7 @@ func (o *options) complete() error {
 			time.Duration(o.killsIngest)*5*time.Second/time.Duration(o.ingests),
 			time.Duration(o.killsBroker)*25*time.Second,
 			time.Duration(max(o.pausesCDR, o.pausesIngest, o.pausesBroker))*15*time.Second,
-			time.Duration(o.zombies)*30*time.Second/time.Duration(o.processors),
+			time.Duration(o.zombies)*20*time.Second/time.Duration(max(1, o.processors/2)),
 			time.Duration(o.states)*10*time.Second/time.Duration(o.processors),
 			time.Duration(o.strangers)*25*time.Second, time.Duration(o.fills)*20*time.Second)
 	}

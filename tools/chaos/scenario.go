@@ -186,10 +186,12 @@ func (s *scenario) rage(ctx context.Context) error {
 		return f.pause(ctx, chance, s.Ingests, 0, ingestPause, &f.pauses)
 	})
 	strike(6, o.pausesBroker, f.pauseBroker)
-	strike(7, o.zombies, func(ctx context.Context, chance *rand.Rand) error {
-		least := o.transactionTimeout + o.sessionTimeout
-		return f.pause(ctx, chance, s.Processors, least, least+zombieMore, &f.zombies)
-	})
+	for lane, count := range lanes(o.zombies, o.processors) {
+		strike(zombieSeeds+uint64(lane), count, func(ctx context.Context, chance *rand.Rand) error {
+			least := o.transactionTimeout + o.sessionTimeout
+			return f.pause(ctx, chance, s.Processors, least, least+zombieMore, &f.zombies)
+		})
+	}
 	strike(8, o.states, func(ctx context.Context, chance *rand.Rand) error { return f.spoil(ctx, chance, &healing) })
 	strike(9, o.strangers, f.strange)
 	strike(10, o.fills, f.fill)
@@ -231,6 +233,18 @@ func (s *scenario) calm(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// zombieSeeds is the first number of what chooses zombies; each lane has its own.
+const zombieSeeds = 100
+
+// lanes divides faults that mostly wait among as many at a time as leave half of the processors to work.
+func lanes(count, processors int) []int {
+	each := make([]int, min(count, max(1, processors/2)))
+	for i := range count {
+		each[i%len(each)]++
+	}
+	return each
 }
 
 // zombieMore is how much longer than its time-outs a processor stands still at most.

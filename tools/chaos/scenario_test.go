@@ -288,3 +288,14 @@ func TestARecordThatWasAmendedCountsNoMore(t *testing.T) {
 		t.Errorf("a session of 24 events has 25 of them in its record, and the complaints are %q", all)
 	}
 }
+
+func TestZombiesAreSpreadOverHalfOfTheProcessors(t *testing.T) {
+	for _, scene := range []struct {
+		count, processors int
+		want              []int
+	}{{0, 3, []int{}}, {1, 9, []int{1}}, {10, 9, []int{3, 3, 2, 2}}, {5, 1, []int{5}}} {
+		if got := lanes(scene.count, scene.processors); !slices.Equal(got, scene.want) {
+			t.Errorf("%d of %d: %v, want %v", scene.count, scene.processors, got, scene.want)
+		}
+	}
+}
