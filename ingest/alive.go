@@ -16,6 +16,7 @@ const (
 	aliveTick   = time.Second      // how often we look
 	aliveForget = 10 * time.Minute // an emitter without events for so long needs no memory
 	maxEmitters = 10_000           // emitters that are watched: a name is what a sender says it is
+	maxOfSender = 1000             // of them, those that came from one sender first
 	aliveAtOnce = 100              // new emitters that earn a sign at once, within aliveEvery
 	evictLooks  = 100              // at how many we look for one that may make room
 	maxBeat     = 1 << 10          // bytes of a heartbeat that is carried
@@ -26,15 +27,17 @@ const (
 //
 // A sign is a record in each partition, and a name is quickly invented: a body can have thousands. So an emitter earns
 // its signs by what no body can do: it has events at moments that lie apart. The first few of a time need not wait for
-// that, since a fleet starts with us.
+// that, since a fleet starts with us. One sender has a bound of its own, or it could earn signs for all names that are
+// watched, by sending them again: 10 000 records each 30 s to each partition.
 //
 // A sign carries the newest heartbeat of its emitter, in which Janus counts what is open, to where it is held against
 // what is open by the log.
 type alive struct {
 	mu       sync.Mutex
 	emitters map[string]*pulse
-	gifts    int       // signs that were not earned, since
-	since    time.Time // when their count began anew
+	of       map[party]int // how many of them came from each sender first
+	gifts    int           // signs that were not earned, since
+	since    time.Time     // when their count began anew
 }
 
 // sign is a sign of life that is due.
@@ -44,6 +47,7 @@ type sign struct {
 }
 
 type pulse struct {
+	of     party     // sender from which it came first
 	first  time.Time // event that was acknowledged
 	event  time.Time // last one
 	sign   time.Time // last sign of life that was appended
@@ -51,28 +55,34 @@ type pulse struct {
 	beat   []byte    // the last heartbeat that no sign has carried yet
 }
 
-func newAlive() *alive { return &alive{emitters: map[string]*pulse{}} }
+func newAlive() *alive { return &alive{emitters: map[string]*pulse{}, of: map[party]int{}} }
 
-// saw notes that an event of an emitter is safe in the log. Beat is its heartbeat, if that was among them.
-func (a *alive) saw(emitter string, beat []byte, now time.Time) {
+// saw notes that an event of an emitter is safe in the log, and who sent it. Beat is its heartbeat, if that was among
+// them. False: there is no room for it, so it gets no signs.
+func (a *alive) saw(of party, emitter string, beat []byte, now time.Time) bool {
 	if len(emitter) > maxEmitter {
-		return
+		return false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p, ok := a.emitters[emitter]
 	if !ok {
-		if len(a.emitters) >= maxEmitters && !a.evict() {
-			return
+		if a.of[of] >= maxOfSender && !a.evict(func(p *pulse) bool { return p.of == of }) {
+			return false
 		}
-		p = &pulse{first: now, earned: a.gift(now)}
+		if len(a.emitters) >= maxEmitters && !a.evict(func(*pulse) bool { return true }) {
+			return false
+		}
+		p = &pulse{of: of, first: now, earned: a.gift(now)}
 		a.emitters[strings.Clone(emitter)] = p // the body it stands in is not kept for it
+		a.of[of]++
 	}
 	p.earned = p.earned || now.Sub(p.first) >= aliveEvery
 	p.event = now
 	if len(beat) > 0 && len(beat) <= maxBeat {
 		p.beat = append(p.beat[:0], beat...)
 	}
+	return true
 }
 
 // gift tells whether a new emitter has its signs at once.
@@ -84,12 +94,12 @@ func (a *alive) gift(now time.Time) bool {
 	return a.gifts <= aliveAtOnce
 }
 
-// evict forgets an emitter that has earned nothing, if it finds one.
-func (a *alive) evict() bool {
+// evict forgets an emitter that has earned nothing, of those that may go, if it finds one.
+func (a *alive) evict(may func(*pulse) bool) bool {
 	looks := 0
 	for emitter, p := range a.emitters {
-		if !p.earned {
-			delete(a.emitters, emitter)
+		if !p.earned && may(p) {
+			a.forget(emitter, p)
 			return true
 		}
 		if looks++; looks == evictLooks {
@@ -97,6 +107,13 @@ func (a *alive) evict() bool {
 		}
 	}
 	return false
+}
+
+func (a *alive) forget(emitter string, p *pulse) {
+	delete(a.emitters, emitter)
+	if a.of[p.of]--; a.of[p.of] == 0 {
+		delete(a.of, p.of)
+	}
 }
 
 // due returns the emitters that get a sign of life now: those that have earned it, with an event since the last one,
@@ -112,7 +129,7 @@ func (a *alive) due(now time.Time) []sign {
 			due = append(due, sign{emitter, p.beat})
 			p.beat = nil
 		case now.Sub(p.event) >= aliveForget:
-			delete(a.emitters, emitter)
+			a.forget(emitter, p)
 		}
 	}
 	return due

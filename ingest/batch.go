@@ -19,6 +19,7 @@ type Batch struct {
 	Events  []Event
 	Parked  []DeadLetter
 
+	of       party     // who sent it
 	delivery *delivery // made by the first Publish of KafkaPublisher
 	spooled  bool      // safe in the spool
 }

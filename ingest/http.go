@@ -211,12 +211,12 @@ func (h *HTTP) sender(r *http.Request) (Sender, Refusal) {
 	return from, ""
 }
 
-// authenticates tells whether a sender must give a password.
 // knows tells whether a sender can show who it is.
 func (h *HTTP) knows() bool {
 	return h.authenticates() || h.TLS != nil && h.TLS.ClientAuth >= tls.VerifyClientCertIfGiven
 }
 
+// authenticates tells whether a sender must give a password.
 func (h *HTTP) authenticates() bool { return h.User != "" || h.Users != nil }
 
 // allows tells whether it is the password of the user. It takes the same time whatever is wrong, but for whether there
@@ -255,9 +255,6 @@ func hangUp(w http.ResponseWriter) {
 	conn.Close()
 }
 
-var (
-	_ Source       = (*HTTP)(nil)
-	_ http.Handler = (*HTTP)(nil)
-)
-
 var _ Source = (*HTTP)(nil)
+
+var _ http.Handler = (*HTTP)(nil)

@@ -219,7 +219,7 @@ func (r *Receiver) keep(hand context.Context, group []taken) {
 	from := group[0].from
 	from.emitter = r.rules.emitter(from)
 	identity := requestIdentity{source: from.Source, address: from.Address, user: from.User, path: from.Path}
-	batch := &Batch{Emitter: from.emitter}
+	batch := &Batch{Emitter: from.emitter, of: r.rules.party(from)}
 	bodies := make([]kept, len(group))
 	sorter := r.sorters.Get().(*sorter)
 	for i, t := range group {

@@ -203,7 +203,8 @@ func newPublisherMetrics(reg prometheus.Registerer, contact *kafka.Contact) *pub
 			Help:    "Time from handing a body to the producer until all of it was acknowledged.",
 			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 4, 8}}),
 		alive: prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricName("alive_total"),
-			Help: "Signs of life appended for emitters, by result; one for each partition."}, []string{"result"}),
+			Help: "Signs of life of emitters, by result; one for each partition. no_room: events of a name that has none."},
+			[]string{"result"}),
 	}
 	m.byType = make(map[janus.Type]prometheus.Counter, len(janus.Types))
 	for _, t := range janus.Types {
@@ -213,7 +214,7 @@ func newPublisherMetrics(reg prometheus.Registerer, contact *kafka.Contact) *pub
 	for _, c := range codes {
 		m.parked.WithLabelValues(string(c))
 	}
-	for _, r := range []string{"acknowledged", "failed"} {
+	for _, r := range []string{"acknowledged", "failed", "no_room"} {
 		m.alive.WithLabelValues(r)
 	}
 	if reg != nil {

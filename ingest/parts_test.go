@@ -38,19 +38,19 @@ func TestASignOfLifeCarriesTheNewestHeartbeatOnce(t *testing.T) {
 		return all
 	}
 	body := []byte("first")
-	a.saw("a", body, start)
+	a.saw(party{}, "a", body, start)
 	copy(body, "XXXXX") // the body it stood in is not kept
 	if got := beats(0); !slices.Equal(got, []string{"first"}) {
 		t.Errorf("%q", got)
 	}
-	a.saw("a", []byte("second"), start.Add(15*time.Second))
-	a.saw("a", []byte("third"), start.Add(29*time.Second))
-	a.saw("a", nil, start.Add(29*time.Second))
+	a.saw(party{}, "a", []byte("second"), start.Add(15*time.Second))
+	a.saw(party{}, "a", []byte("third"), start.Add(29*time.Second))
+	a.saw(party{}, "a", nil, start.Add(29*time.Second))
 	if got := beats(30 * time.Second); !slices.Equal(got, []string{"third"}) {
 		t.Errorf("%q", got)
 	}
-	a.saw("a", nil, start.Add(60*time.Second))
-	a.saw("a", make([]byte, maxBeat+1), start.Add(60*time.Second)) // no heartbeat is so long
+	a.saw(party{}, "a", nil, start.Add(60*time.Second))
+	a.saw(party{}, "a", make([]byte, maxBeat+1), start.Add(60*time.Second)) // no heartbeat is so long
 	if got := beats(60 * time.Second); !slices.Equal(got, []string{""}) {
 		t.Errorf("%q", got)
 	}
@@ -79,7 +79,7 @@ func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
 		{621, "b", []string{"b"}},
 	} {
 		if step.event != "" {
-			a.saw(step.event, nil, at(step.second))
+			a.saw(party{}, step.event, nil, at(step.second))
 		}
 		if got := due(a, at(step.second)); !slices.Equal(got, step.due) {
 			t.Errorf("at %d s: due %q, want %q", step.second, got, step.due)
@@ -87,21 +87,45 @@ func TestASignOfLifeIsDueEvery30SecondsWhileEventsCome(t *testing.T) {
 	}
 }
 
+// of is one of 50 senders.
+func of(i int) party { return party{name: fmt.Sprint("sender-", i%50)} }
+
+func TestOneSenderEarnsSignsOfLifeForSoManyNamesHoweverOftenItSendsThem(t *testing.T) {
+	a := newAlive()
+	start := time.Unix(1_790_000_000, 0)
+	now := func(minute int) time.Time { return start.Add(time.Duration(minute) * time.Minute) }
+	for minute := range 5 {
+		for i := range maxEmitters {
+			a.saw(party{name: "who invents"}, fmt.Sprint("invented-", i), nil, now(minute))
+		}
+		if !a.saw(party{name: "another"}, "janus-1", nil, now(minute)) {
+			t.Error("another sender found no room")
+		}
+		if n := len(due(a, now(minute))); n > maxOfSender+1 {
+			t.Errorf("minute %d: %d signs of life are due, at most %d are", minute, n, maxOfSender+1)
+		}
+	}
+	due(a, now(20)) // all are forgotten
+	if len(a.emitters) != 0 || len(a.of) != 0 {
+		t.Errorf("%d emitters and %d senders are held though all are silent", len(a.emitters), len(a.of))
+	}
+}
+
 func TestNamesThatOneBodyInventsEarnFewSignsOfLife(t *testing.T) {
 	a := newAlive()
 	start := time.Unix(1_790_000_000, 0)
-	a.saw("janus-1", nil, start)
+	a.saw(party{}, "janus-1", nil, start)
 	if got := due(a, start); len(got) != 1 {
 		t.Fatalf("%q have a sign at the start, want janus-1", got)
 	}
 	for i := range 50_000 {
-		a.saw(fmt.Sprint("invented-", i), nil, start.Add(time.Second))
+		a.saw(of(i), fmt.Sprint("invented-", i), nil, start.Add(time.Second))
 	}
 	signs := len(due(a, start.Add(2*time.Second)))
-	a.saw("janus-1", nil, start.Add(time.Minute))
-	a.saw("janus-2", nil, start.Add(time.Minute)) // though all places are taken
+	a.saw(party{}, "janus-1", nil, start.Add(time.Minute))
+	a.saw(party{}, "janus-2", nil, start.Add(time.Minute)) // though all places are taken
 	for i := range 50_000 {
-		a.saw(fmt.Sprint("invented-again-", i), nil, start.Add(61*time.Second))
+		a.saw(of(i), fmt.Sprint("invented-again-", i), nil, start.Add(61*time.Second))
 	}
 	signed := due(a, start.Add(62*time.Second))
 	if !slices.Contains(signed, "janus-1") || !slices.Contains(signed, "janus-2") {
@@ -119,17 +143,17 @@ func TestAServerEarnsItsSignsByEventsThatLieApart(t *testing.T) {
 	a := newAlive()
 	start := time.Unix(1_790_000_000, 0)
 	for i := range aliveAtOnce {
-		a.saw(fmt.Sprint("fleet-", i), nil, start)
+		a.saw(party{}, fmt.Sprint("fleet-", i), nil, start)
 	}
 	if got := len(due(a, start)); got != aliveAtOnce {
 		t.Fatalf("%d of a fleet have a sign at once", got)
 	}
-	a.saw("late", nil, start)
-	a.saw("late", nil, start.Add(aliveEvery-time.Second))
+	a.saw(party{}, "late", nil, start)
+	a.saw(party{}, "late", nil, start.Add(aliveEvery-time.Second))
 	if got := due(a, start.Add(aliveEvery)); slices.Contains(got, "late") {
 		t.Error("it lived for less than 30 s")
 	}
-	a.saw("late", nil, start.Add(aliveEvery))
+	a.saw(party{}, "late", nil, start.Add(aliveEvery))
 	if got := due(a, start.Add(aliveEvery)); !slices.Contains(got, "late") {
 		t.Error("it lives, and there is no sign of it")
 	}
@@ -139,9 +163,9 @@ func TestEmittersThatAreWatchedAreBounded(t *testing.T) {
 	a := newAlive()
 	now := time.Unix(1_790_000_000, 0)
 	for i := range maxEmitters + 10 {
-		a.saw(fmt.Sprint("emitter-", i), nil, now)
+		a.saw(of(i), fmt.Sprint("emitter-", i), nil, now)
 	}
-	a.saw(strings.Repeat("x", maxEmitter+1), nil, now)
+	a.saw(party{}, strings.Repeat("x", maxEmitter+1), nil, now)
 	if len(a.emitters) != maxEmitters {
 		t.Errorf("%d emitters, want %d", len(a.emitters), maxEmitters)
 	}

@@ -198,8 +198,8 @@ func (p *KafkaPublisher) acknowledged(b *Batch) {
 				beat = b.Events[end].Value
 			}
 		}
-		if !b.delivery.fromSpool { // what waited is no sign of life of now
-			p.alive.saw(emitter, beat, now)
+		if !b.delivery.fromSpool && !p.alive.saw(b.of, emitter, beat, now) { // what waited is no sign of life of now
+			p.metrics.alive.WithLabelValues("no_room").Inc()
 		}
 		p.emitters.acknowledged(emitter, int64(end-start), sessions)
 		start = end

@@ -229,6 +229,7 @@ func (r *Receiver) deliver(
 		r.sorters.Put(sorter)
 		done()
 	}
+	batch.of = who
 	for {
 		err := r.publisher.Publish(ctx, batch)
 		r.failure.note(err, time.Now())

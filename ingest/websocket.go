@@ -251,9 +251,6 @@ func ping(ctx context.Context, conn *websocket.Conn) {
 	}
 }
 
-var (
-	_ Source       = (*WebSocket)(nil)
-	_ http.Handler = (*WebSocket)(nil)
-)
-
 var _ Source = (*WebSocket)(nil)
+
+var _ http.Handler = (*WebSocket)(nil)
