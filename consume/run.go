@@ -27,9 +27,10 @@ type Options struct {
 	BatchDelay   time.Duration // a record waits at most so long for others; 0: 1s
 	Group        string        // consumer group that positions are copied to; empty: none
 
-	Once       bool // end where the topic ends at the start
-	NewTopic   bool // a target that was filled from another topic goes on with ours, from its beginning
-	AcceptLoss bool // records that were deleted before they were read are given up
+	Once       bool          // end where the topic ends at the start
+	Patience   time.Duration // with Once, how long a target that is away is waited for; 0: as long as it takes
+	NewTopic   bool          // a target that was filled from another topic goes on with ours, from its beginning
+	AcceptLoss bool          // records that were deleted before they were read are given up
 
 	Registerer prometheus.Registerer // nil: no metrics
 	Log        hclog.Logger          // nil: silent
@@ -70,9 +71,10 @@ func New(o Options, target Target) *Sink {
 func (s *Sink) Status() Status { return s.status.get() }
 
 // Run works until the context ends, which is no error, or, with Options.Once, until the end of the topic is reached. A
-// target or a broker that is away is waited for; what waiting does not mend is an error.
+// target or a broker that is away is waited for, with Once for as long as Options.Patience says; what waiting does not
+// mend is an error.
 func (s *Sink) Run(ctx context.Context) error {
-	pause := firstPause
+	pause, well := firstPause, time.Now()
 	for {
 		before := s.status.written.Load()
 		err := s.session(ctx)
@@ -83,7 +85,16 @@ func (s *Sink) Run(ctx context.Context) error {
 			return err
 		}
 		if s.status.written.Load() > before {
-			pause = firstPause
+			pause, well = firstPause, time.Now()
+		}
+		if s.o.Once {
+			left := s.o.Patience - time.Since(well)
+			if errors.Is(err, errNoTopic) || s.o.Patience > 0 && left <= 0 {
+				return err
+			}
+			if s.o.Patience > 0 {
+				pause = min(pause, left)
+			}
 		}
 		s.status.troubled(err)
 		s.metrics.failures.Inc()
@@ -158,6 +169,9 @@ func (s *Sink) session(ctx context.Context) error {
 	return w.work(ctx)
 }
 
+// errNoTopic says that there is nothing to read. Who goes on waits until there is.
+var errNoTopic = errors.New("there is none")
+
 // look asks which topic this is and what each of its partitions holds.
 func look(ctx context.Context, client *kgo.Client, topic string) (Origin, map[int32]kafka.Range, error) {
 	cluster, err := kafka.ClusterID(ctx, client)
@@ -173,8 +187,7 @@ func look(ctx context.Context, client *kgo.Client, topic string) (Origin, map[in
 	}
 	detail := listed[topic]
 	if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
-		return Origin{}, nil, fmt.Errorf("look at topic %s: there is none; `cdr topics create` makes it: %w", topic,
-			detail.Err)
+		return Origin{}, nil, fmt.Errorf("look at topic %s: %w; `cdr topics create` makes it", topic, errNoTopic)
 	}
 	if detail.Err != nil {
 		return Origin{}, nil, fmt.Errorf("look at topic %s: %w", topic, detail.Err)

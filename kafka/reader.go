@@ -24,6 +24,9 @@ func CommittedRanges(ctx context.Context, cl *kgo.Client, topic string) (map[int
 	if err == nil {
 		err = starts.Error()
 	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil, fmt.Errorf("topic %s is not there; `cdr topics create` makes it: %w", topic, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list start offsets of %s: %w", topic, err)
 	}

@@ -75,7 +75,7 @@ calls that were answered in that time (or began, when nobody answered), the newe
 		}
 		o := sinkOptions(c, f, "files")
 		o.Log = log.Named("export")
-		if o.Kafka, err = wait.ofSink(cmd, c, log, f.once); err != nil {
+		if err = wait.ofSink(cmd, c, log, &o); err != nil {
 			return err
 		}
 		target := files.New(files.Options{

@@ -60,7 +60,8 @@ func (s *screen) playing(n, of int, name string, done, total int) {
 	bar := strings.Repeat("=", width*done/total)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.line = fmt.Sprintf("\r  playing %d/%d %-20s [%-*s] %3d %%", n, of, name, width, bar, 100*done/total)
+	line := fmt.Sprintf("  playing %d/%d %-20s [%-*s] %3d %%", n, of, name, width, bar, 100*done/total)
+	s.line = "\r" + narrow.Truncate(line, s.columns-1, "") // one that is broken cannot be written over
 	fmt.Fprint(s.w, s.line)
 }
 

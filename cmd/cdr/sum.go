@@ -7,8 +7,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -178,9 +178,9 @@ func (s *summation) print(w io.Writer, groups map[string]*amount) error {
 	out := bufio.NewWriter(w)
 	total := amount{legs: map[cdr.ID]struct{}{}}
 	legs := 0
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := &sheet{left: len(s.by)}
 	if !s.json {
-		fmt.Fprintf(table, "%s\tlegs\tduration\tmicroseconds\t\n", strings.Join(s.by, "\t"))
+		table.add(append(slices.Clone(s.by), "legs", "duration", "microseconds")...)
 	}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		g := groups[key]
@@ -195,18 +195,18 @@ func (s *summation) print(w io.Writer, groups map[string]*amount) error {
 			fmt.Fprintf(out, "%s\"legs\":%d,\"duration\":%d}\n", line, len(g.legs), g.duration)
 			continue
 		}
+		var cells []string
 		for i, at := range s.at {
 			value := strings.Trim(string(avro.AppendJSON(nil, &s.fields[at], &g.values[i])), `"`)
-			fmt.Fprintf(table, "%s\t", printable(value))
+			cells = append(cells, printable(value))
 		}
-		fmt.Fprintf(table, "%d\t%s\t%d\t\n", len(g.legs), hours(g.duration), g.duration)
+		table.add(append(cells, strconv.Itoa(len(g.legs)), hours(g.duration), strconv.FormatInt(g.duration, 10))...)
 	}
 	if !s.json {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t\n", "all"+strings.Repeat("\t", len(s.by)-1), legs, hours(total.duration),
-			total.duration)
-		if err := table.Flush(); err != nil {
-			return err
-		}
+		cells := make([]string, len(s.by))
+		cells[0] = "all"
+		table.add(append(cells, strconv.Itoa(legs), hours(total.duration), strconv.FormatInt(total.duration, 10))...)
+		out.WriteString(table.String())
 	}
 	return out.Flush()
 }

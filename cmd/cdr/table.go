@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,92 +13,95 @@ import (
 	"januscdr/janus"
 )
 
-// callTable shows records as rows of one width, as they come: no column waits for the rows to come. It has three
-// layouts, for terminals of 80 and of 120 columns and for wider ones; what does not fit is cut, with an ellipsis.
+// callTable shows records as rows of one width, as they come: no column waits for the rows to come. It has layouts for
+// small terminals, for those of 80 and of 120 columns and for wide ones. A column that is told in fewer words where
+// there is little room keeps what matters most of it; what still does not fit is cut, with an ellipsis. Where nobody
+// knows the width, or all was asked for, nothing is cut.
 type callTable struct {
 	terminal
 	columns []column
+	uncut   bool
 }
 
 type column struct {
 	title string
-	width int // in columns of the terminal; the last one may be shorter
+	width int // in columns of the terminal
+	most  int // that it grows to where there is room
 	right bool
-	of    func(*cdr.Record) string
-	// ofWidth is of for a text that is told in fewer words where there is little room.
-	ofWidth func(r *cdr.Record, width int) string
-	paint   func(*cdr.Record) string
+	of    func(r *cdr.Record, width int) string
+	paint func(*cdr.Record) string
 }
 
 const (
+	smallColumns  = 72
 	mediumColumns = 120
-	broadColumns  = 160 // from here on there is room for all
+	broadColumns  = 190 // from here on there is room for all
+	leastColumns  = 52
 	gap           = 2
 )
 
 // newCallTable has the layout for a terminal; wide is the largest one, whatever the terminal is.
 func newCallTable(t terminal, wide bool) *callTable {
-	width := t.terminalWidth(wide)
-	start := func(form string) func(*cdr.Record) string {
-		return func(r *cdr.Record) string { return time.UnixMicro(int64(r.StartTime)).UTC().Format(form) }
+	width := t.columns
+	if wide {
+		width = max(width, wideColumns)
 	}
-	var columns []column
+	width = max(width, leastColumns)
+	start := func(form string) column {
+		return column{title: "START UTC", width: len(form), of: func(r *cdr.Record, _ int) string {
+			return time.UnixMicro(int64(r.StartTime)).UTC().Format(form)
+		}}
+	}
+	var (
+		names   = column{title: "WHO", of: who}
+		kinds   = column{title: "KIND", width: 14, most: 24, of: kind}
+		became  = column{title: "OUTCOME", width: 15, of: plain(outcomeOf), paint: outcomeColour}
+		lasted  = column{title: "DURATION", width: 9, right: true, of: plain(duration)}
+		known   = column{title: "KNOWN", width: 9, of: plain(func(r *cdr.Record) string { return words(r.Confidence.String()) })}
+		ends    = column{title: "HOW IT ENDED", width: 27, most: 44, of: ended}
+		emitter = column{title: "EMITTER", width: 12, of: plain(func(r *cdr.Record) string { return printable(r.Emitter) })}
+		carried = column{title: "MEDIA IN/OUT", width: 22, right: true, of: media}
+		session = column{title: "SESSION", width: 16, of: plain(func(r *cdr.Record) string { return printable(r.SessionID) })}
+		columns []column
+	)
 	switch {
+	case width < smallColumns:
+		columns = []column{start("01-02 15:04"), names, became, lasted}
 	case width < mediumColumns:
-		columns = []column{
-			{title: "START UTC", width: 14, of: start("01-02 15:04:05")},
-			{title: "WHO", ofWidth: who},
-			{title: "KIND", width: 13, of: kind},
-			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcomeColour},
-			{title: "DURATION", width: 10, right: true, of: duration},
-		}
+		columns = []column{start("01-02 15:04:05"), names, kinds, became, lasted}
 	case width < broadColumns:
-		columns = []column{
-			{title: "START UTC", width: 19, of: start(time.DateTime)},
-			{title: "WHO", ofWidth: who},
-			{title: "KIND", width: 17, of: kind},
-			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcomeColour},
-			{title: "DURATION", width: 10, right: true, of: duration},
-			{title: "HOW IT ENDED", width: 27, of: ended},
-		}
+		kinds.width = 18
+		columns = []column{start(time.DateTime), names, kinds, became, lasted, ends}
 	default:
-		columns = []column{
-			{title: "START UTC", width: 23, of: start("2006-01-02 15:04:05.000")},
-			{title: "WHO", ofWidth: who},
-			{title: "KIND", width: 24, of: kind},
-			{title: "OUTCOME", width: 15, of: outcomeOf, paint: outcomeColour},
-			{title: "DURATION", width: 10, right: true, of: duration},
-			{title: "KNOWN", width: 9, of: func(r *cdr.Record) string { return words(r.Confidence.String()) }},
-			{title: "HOW IT ENDED", width: 34, of: ended},
-			{title: "EMITTER", width: 12, of: func(r *cdr.Record) string { return printable(r.Emitter) }},
-			{title: "MEDIA", width: 24, right: true, of: media},
-		}
+		kinds.width, ends.width = kinds.most, 30
+		columns = []column{start("2006-01-02 15:04:05.000"), names, kinds, became, lasted, known, ends, emitter, carried,
+			session}
 	}
+	const least = 22 // of names, before others grow
 	room := width - gap*(len(columns)-1)
 	for _, c := range columns {
 		room -= c.width
 	}
 	for i := range columns {
-		if columns[i].width == 0 {
-			columns[i].width = max(room, 10)
+		if c := &columns[i]; c.most > c.width && room > least {
+			more := min(c.most-c.width, (room-least+1)/2)
+			c.width, room = c.width+more, room-more
 		}
 	}
-	return &callTable{terminal: t, columns: columns}
+	columns[1].width = room
+	return &callTable{terminal: t, columns: columns, uncut: wide || !t.known}
 }
 
-// terminalWidth is how wide a row may be.
-func (t terminal) terminalWidth(wide bool) int {
-	if wide {
-		return max(t.columns, wideColumns)
-	}
-	return max(t.columns, 60)
+// plain is a text that is the same whatever room there is.
+func plain(of func(*cdr.Record) string) func(*cdr.Record, int) string {
+	return func(r *cdr.Record, _ int) string { return of(r) }
 }
 
 // header is the line above the rows.
 func (t *callTable) header() string {
 	cells := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		cells[i] = t.terminal.paint(bold, c.fit(c.title))
+	for i := range t.columns {
+		cells[i] = t.terminal.paint(bold, t.columns[i].fit(t.columns[i].title, t.uncut))
 	}
 	return t.line(cells)
 }
@@ -105,12 +109,9 @@ func (t *callTable) header() string {
 // row is a record. It has no end of line.
 func (t *callTable) row(r *cdr.Record) string {
 	cells := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		if c.ofWidth != nil {
-			cells[i] = c.fit(c.ofWidth(r, c.width))
-		} else {
-			cells[i] = c.fit(c.of(r))
-		}
+	for i := range t.columns {
+		c := &t.columns[i]
+		cells[i] = c.fit(c.of(r, c.width), t.uncut)
 		if c.paint != nil {
 			cells[i] = t.terminal.paint(c.paint(r), cells[i])
 		}
@@ -125,9 +126,11 @@ func (t *callTable) line(cells []string) string {
 // narrow counts the columns that text takes: two for wide letters, whatever the language of the machine is.
 var narrow = &runewidth.Condition{}
 
-// fit makes a text as wide as its column.
-func (c column) fit(text string) string {
-	text = narrow.Truncate(text, c.width, "…")
+// fit makes a text as wide as its column, or wider if it may be.
+func (c *column) fit(text string, uncut bool) string {
+	if !uncut {
+		text = narrow.Truncate(text, c.width, "…")
+	}
 	if c.right {
 		return narrow.FillLeft(text, c.width)
 	}
@@ -168,12 +171,9 @@ func who(r *cdr.Record, width int) string {
 		return printable(cmp.Or(r.DisplayName, r.OpaqueID, r.SessionID))
 	}
 	from, to := party(r.CallingParty), party(r.CalledParty)
-	if text := from + " to " + to; narrow.StringWidth(text) <= width {
-		return text
-	}
-	from, _, _ = strings.Cut(from, "@")
-	to, _, _ = strings.Cut(to, "@")
-	return from + " to " + to
+	caller, _, _ := strings.Cut(from, "@")
+	called, _, _ := strings.Cut(to, "@")
+	return firstThatFits(width, from+" to "+to, caller+" to "+called)
 }
 
 func party(uri string) string {
@@ -181,21 +181,33 @@ func party(uri string) string {
 	return printable(cmp.Or(uri, "?"))
 }
 
-func kind(r *cdr.Record) string {
+// kind says on which plugin a leg is and what it is there. Where that does not fit, the room is left out, then what it is.
+func kind(r *cdr.Record, width int) string {
 	if r.RecordType == cdr.SessionSummary {
 		return "session"
 	}
-	k := strings.TrimPrefix(r.Plugin, "janus.plugin.")
+	plugin := printable(strings.TrimPrefix(r.Plugin, "janus.plugin."))
+	is := plugin
 	switch {
 	case r.LegKind == cdr.PeerConnection:
-		k += " pc"
+		is += " pc"
 	case r.Role != cdr.RoleUnknown:
-		k += " " + words(r.Role.String())
+		is += " " + words(r.Role.String())
 	}
 	if r.RoomID != "" {
-		k += " in " + printable(r.RoomID)
+		return firstThatFits(width, is+" in "+printable(r.RoomID), is, plugin)
 	}
-	return k
+	return firstThatFits(width, is, plugin)
+}
+
+// firstThatFits is the first of some texts that fits, or the last one.
+func firstThatFits(width int, texts ...string) string {
+	for _, text := range texts[:len(texts)-1] {
+		if narrow.StringWidth(text) <= width {
+			return text
+		}
+	}
+	return texts[len(texts)-1]
 }
 
 // duration marks with ~ what is not known exactly.
@@ -222,39 +234,47 @@ func length(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
 
-// ended says how a call ended and, where nobody said so, that the true end is later.
-func ended(r *cdr.Record) string {
+// ended says how a call ended, by whom, and what was given as the reason. Where that does not fit, who and why do.
+func ended(r *cdr.Record, width int) string {
 	if r.EndBasis == 0 {
 		return ""
 	}
-	end := words(r.EndBasis.String())
-	switch {
-	case r.Diagnostics != "":
-		end += ": " + printable(r.Diagnostics)
-	case r.CauseForRecordClosing == cdr.CauseTransportGone:
-		end += ", connection lost"
+	by, why := "", printable(r.Diagnostics)
+	if r.DisconnectInitiator != cdr.InitiatorUnknown {
+		by = "by " + words(r.DisconnectInitiator.String())
 	}
-	if by := r.DisconnectInitiator; by != cdr.InitiatorUnknown {
-		end += ", by " + words(by.String())
+	if why == "" && r.CauseForRecordClosing == cdr.CauseTransportGone {
+		why = "connection lost"
 	}
-	return end
+	short := joined(": ", by, why)
+	return firstThatFits(width, joined(": ", joined(" ", words(r.EndBasis.String()), by), why),
+		cmp.Or(short, words(r.EndBasis.String())))
 }
 
-func media(r *cdr.Record) string {
-	var up, down int64
-	var kinds []string
+// joined leaves out what is empty.
+func joined(with string, parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), with)
+}
+
+// media is what a leg carried to Janus and from it. Where that does not fit, the kinds are initials.
+func media(r *cdr.Record, width int) string {
+	var in, out int64
+	var kinds, initials []string
 	for i := range r.Streams {
 		st := &r.Streams[i]
-		up, down = up+st.BytesReceived, down+st.BytesSent
-		k := words(st.Media.String())
-		if len(kinds) == 0 || kinds[len(kinds)-1] != k {
-			kinds = append(kinds, k)
+		in, out = in+st.BytesReceived, out+st.BytesSent
+		if k := words(st.Media.String()); !slices.Contains(kinds, k) {
+			kinds, initials = append(kinds, k), append(initials, k[:1])
 		}
 	}
 	if len(kinds) == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%s %d/%d kB", strings.Join(kinds, "+"), up/1000, down/1000)
+	volume := fmt.Sprintf(" %d/%d kB", in/1000, out/1000)
+	if max(in, out) >= 100_000_000 {
+		volume = fmt.Sprintf(" %d/%d MB", in/1_000_000, out/1_000_000)
+	}
+	return firstThatFits(width, strings.Join(kinds, "+")+volume, strings.Join(initials, "+")+volume)
 }
 
 func words(symbol string) string { return strings.ToLower(strings.ReplaceAll(symbol, "_", " ")) }
@@ -264,4 +284,41 @@ func endOf(r *cdr.Record) janus.Micros { return cmp.Or(r.EndTime, r.RecordClosur
 
 func span(micros int64) string {
 	return (time.Duration(micros) * time.Microsecond).Round(time.Millisecond).String()
+}
+
+// sheet is a table whose rows are all known before one is shown: each column is as wide as its widest cell. Texts are in
+// the first columns, numbers in the others.
+type sheet struct {
+	left   int // columns of texts
+	rows   [][]string
+	widths []int
+}
+
+// add adds a row; all have as many cells.
+func (s *sheet) add(cells ...string) {
+	s.rows = append(s.rows, cells)
+	for i, cell := range cells {
+		if i == len(s.widths) {
+			s.widths = append(s.widths, 0)
+		}
+		s.widths[i] = max(s.widths[i], narrow.StringWidth(cell))
+	}
+}
+
+func (s *sheet) String() string {
+	var b strings.Builder
+	for _, row := range s.rows {
+		for i, cell := range row {
+			if i > 0 {
+				b.WriteString(strings.Repeat(" ", gap))
+			}
+			if i < s.left {
+				b.WriteString(narrow.FillRight(cell, s.widths[i]))
+			} else {
+				b.WriteString(narrow.FillLeft(cell, s.widths[i]))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }

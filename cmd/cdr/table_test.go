@@ -62,7 +62,7 @@ var screens = []struct {
 	{"colours", []string{"COLUMNS=120", "CLICOLOR_FORCE=1", "TERM=xterm"}, 120},
 	{"no-color", []string{"COLUMNS=120", "CLICOLOR_FORCE=1", "NO_COLOR=1"}, 120},
 	{"dumb", []string{"COLUMNS=80", "CLICOLOR_FORCE=1", "TERM=dumb"}, 80},
-	{"pipe", nil, wideColumns},
+	{"pipe", nil, 1000}, // where nobody knows the width, nothing is cut
 }
 
 // recordsOfRecordings are the records of some recordings, as they are in each run.
@@ -112,6 +112,52 @@ func TestTheScreenOfTheDemoFitsEachTerminal(t *testing.T) {
 			fmt.Fprintln(&rows, table.row(&all[i]))
 		}
 		golden(t, "records-"+s.name, rows.String(), s.columns)
+	}
+}
+
+// Names, rooms and reasons are as long as people make them; rows are as wide as the terminal all the same, and what
+// decides is not what is cut: who ended a call and why, and what it carried.
+func TestRowsFitTerminalsOfAllWidths(t *testing.T) {
+	all := recordsOfRecordings(t, recordings.Names()...)
+	long := all[0]
+	long.CallingParty, long.CalledParty = strings.Repeat("李", 60), "sip:+4366012345678@a.very.long.name.of.a.host.example.com"
+	long.RoomID, long.SessionID, long.Emitter = strings.Repeat("7", 40), "18446744073709551615", strings.Repeat("janus", 9)
+	long.Diagnostics, long.DisconnectInitiator = "Service Unavailable because of maintenance", cdr.ByRemote
+	all = append(all, long)
+	for columns := leastColumns; columns <= 260; columns++ {
+		table := newCallTable(terminal{columns: columns, known: true}, false)
+		lines := []string{table.header()}
+		for i := range all {
+			lines = append(lines, table.row(&all[i]))
+		}
+		for _, line := range lines {
+			if n := runewidth.StringWidth(line); n > columns {
+				t.Fatalf("%d columns on a terminal of %d: %s", n, columns, line)
+			}
+		}
+		if last := lines[len(lines)-1]; columns >= mediumColumns && !strings.Contains(last, "by remote: Service") {
+			t.Fatalf("on a terminal of %d columns nobody ended this call: %s", columns, last)
+		}
+	}
+	for _, all := range []*callTable{newCallTable(terminal{columns: wideColumns}, false),
+		newCallTable(terminal{columns: 80, known: true}, true)} {
+		if row := all.row(&long); !strings.Contains(row, long.RoomID) && !strings.Contains(row, "+4366012345678") {
+			t.Errorf("what was to be whole is cut: %s", row)
+		}
+	}
+}
+
+func TestWhatALegCarriedIsToldInFewerWordsWhereThereIsLittleRoom(t *testing.T) {
+	r := cdr.Record{Streams: []cdr.Stream{{Media: cdr.Audio, BytesReceived: 1_000, BytesSent: 2_000},
+		{Media: cdr.Video, BytesReceived: 3_000}, {Media: cdr.Audio}}}
+	for width, want := range map[int]string{22: "audio+video 4/2 kB", 12: "a+v 4/2 kB"} {
+		if got := media(&r, width); got != want {
+			t.Errorf("in %d columns: %q, want %q", width, got, want)
+		}
+	}
+	r.Streams[0].BytesSent = 12_345_678_901
+	if got := media(&r, 22); got != "a+v 0/12345 MB" && got != "audio+video 0/12345 MB" {
+		t.Errorf("got %q", got)
 	}
 }
 

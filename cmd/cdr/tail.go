@@ -191,7 +191,7 @@ func (o *tailOptions) run(ctx context.Context, log hclog.Logger, w, notices io.W
 	if !o.once && o.terminal.is && !o.json {
 		fmt.Fprint(notices, o.waits(int(waiting)))
 	}
-	return o.show(ctx, reader, w)
+	return o.show(ctx, reader, w, notices, waiting)
 }
 
 // waits says what nobody sees: that nothing has come yet, and what is there already.
@@ -202,21 +202,43 @@ func (o *tailOptions) waits(there int) string {
 	return said.String()
 }
 
-// show writes what is wanted of what is read, or sorts it first.
-func (o *tailOptions) show(ctx context.Context, reader *kafka.Reader, w io.Writer) error {
+// nothing says why nothing is shown: that there is nothing, that it is before what was read, or that it does not fit.
+func (o *tailOptions) nothing(there, seen int64) string {
+	var said strings.Builder
+	text := fmt.Sprintf("Nothing of %s fits, of %s that were looked at.", o.topic, count(int(seen), "record"))
+	switch {
+	case there == 0:
+		text = o.topic + " is empty."
+	case seen == 0 && o.when.given():
+		text = fmt.Sprintf("Nothing came on %s in that time; it has %s in all.", o.topic, count(int(there), "record"))
+	case seen == 0:
+		text = fmt.Sprintf("%s has %s, all before where it was begun; --from earliest or --last 2h show those.", o.topic,
+			count(int(there), "record"))
+	}
+	o.terminal.block(&said, 0, text)
+	return said.String()
+}
+
+// show writes what is wanted of what is read, or sorts it first. Notices are for who sees a terminal; there are as many
+// records as there says.
+func (o *tailOptions) show(ctx context.Context, reader *kafka.Reader, w, notices io.Writer, there int64) error {
 	out := bufio.NewWriter(w)
 	line := o.lines()
 	var sorted []cdr.Record
-	var written int64
+	var seen, written int64
 	for {
 		records, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
+			if written == 0 && len(sorted) == 0 && o.terminal.is && !o.json {
+				fmt.Fprint(notices, o.nothing(there, seen))
+			}
 			return o.showSorted(out, sorted)
 		}
 		if err != nil {
 			return err
 		}
 		for _, k := range records {
+			seen++
 			r, err := o.decode(k)
 			if err == nil && !o.parked && !o.wanted(&r) {
 				continue

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"januscdr/config"
+	"januscdr/consume"
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 	"januscdr/kafka"
@@ -128,10 +129,14 @@ func (p *waiting) kafka(cmd *cobra.Command, c *config.Config, log hclog.Logger) 
 	return o, nil
 }
 
-// ofSink is the same for what goes on until it is told to stop, unless it is to end by itself.
-func (p *waiting) ofSink(cmd *cobra.Command, c *config.Config, log hclog.Logger, once bool) (kafka.Options, error) {
-	if !once {
-		return wiring.Kafka(c, log), learn(c)
+// ofSink is the same for what goes on until it is told to stop, unless it is to end by itself: then it waits for its
+// target no longer than for Kafka.
+func (p *waiting) ofSink(cmd *cobra.Command, c *config.Config, log hclog.Logger, o *consume.Options) (err error) {
+	if !o.Once {
+		o.Kafka = wiring.Kafka(c, log)
+		return learn(c)
 	}
-	return p.kafka(cmd, c, log)
+	o.Patience = p.wait
+	o.Kafka, err = p.kafka(cmd, c, log)
+	return err
 }
