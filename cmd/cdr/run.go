@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -140,17 +142,43 @@ func pipelineOptions(c *config.Config, log hclog.Logger) (pipeline.Options, erro
 	}, err
 }
 
+// spans names partitions that are in order: 0-11, 13.
+func spans(partitions []int32) string {
+	var all []string
+	for i := 0; i < len(partitions); {
+		last := i
+		for last+1 < len(partitions) && partitions[last+1] == partitions[last]+1 {
+			last++
+		}
+		text := strconv.Itoa(int(partitions[i]))
+		if last > i {
+			text += "-" + strconv.Itoa(int(partitions[last]))
+		}
+		all, i = append(all, text), last+1
+	}
+	return strings.Join(all, ", ")
+}
+
 // readiness is what a load balancer or a rolling restart wants to know of the processor.
 func readiness(s pipeline.Status) admin.Readiness {
 	r := admin.Readiness{Ready: s.Ready}
 	if s.Away != "" {
 		r.Reasons = append(r.Reasons, s.Away)
 	}
+	var lost []int32
 	for _, p := range s.Partitions {
-		switch p.State {
-		case pipeline.Lost:
-			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is lost until the group says whose it is", p.Partition))
-		case pipeline.Restoring:
+		if p.State == pipeline.Lost {
+			lost = append(lost, p.Partition)
+		}
+	}
+	switch {
+	case len(lost) == 1:
+		r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is lost until the group says whose it is", lost[0]))
+	case len(lost) > 1:
+		r.Reasons = append(r.Reasons, fmt.Sprintf("partitions %s are lost until the group says whose they are", spans(lost)))
+	}
+	for _, p := range s.Partitions {
+		if p.State == pipeline.Restoring {
 			r.Reasons = append(r.Reasons, fmt.Sprintf("partition %d is being restored: %d of about %d records", p.Partition,
 				p.Restored, p.ToRestore))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,14 @@ func TestReadinessSaysWhatBecomesOfEachPartition(t *testing.T) {
 	}))
 	if err != nil {
 		t.Fatal(err)
+	}
+	lost := pipeline.Status{}
+	for _, p := range []int32{0, 1, 2, 5, 7, 8} {
+		lost.Partitions = append(lost.Partitions, pipeline.PartitionStatus{Partition: p, State: pipeline.Lost})
+	}
+	if got := readiness(lost).Reasons; !slices.Equal(got, []string{
+		"partitions 0-2, 5, 7-8 are lost until the group says whose they are"}) {
+		t.Errorf("of many partitions it says %q", got)
 	}
 	for want, got := range map[string][]byte{
 		`{"ready":false,"reasons":["kafka has not answered for 1m10s","partition 3 is lost until the group says whose ` +

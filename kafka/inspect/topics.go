@@ -213,7 +213,7 @@ func (f *findings) retention(t kafka.Topics, topic kafka.TopicSpec, called strin
 	switch {
 	case ms >= 0 && kept < least:
 		f.add(PromiseUnread, topic.Name, Weak,
-			fmt.Sprintf("%s is kept for %v only, and %s may be away for longer", called, kept, who),
+			fmt.Sprintf("%s is kept for %s only, and %s may be away for longer", called, days(kept), who),
 			"mend it with `"+alter(topic.Name, "retention.ms="+millis(least))+"`")
 	case bytes != "" && bytes != "-1" && !t.Embedded:
 		f.add(PromiseUnread, topic.Name, Weak,
@@ -222,8 +222,20 @@ func (f *findings) retention(t kafka.Topics, topic kafka.TopicSpec, called strin
 	case ms < 0:
 		f.add(PromiseUnread, topic.Name, OK, called+" is kept for ever", "")
 	default:
-		f.add(PromiseUnread, topic.Name, OK, fmt.Sprintf("%s is kept for %v", called, kept), "")
+		f.add(PromiseUnread, topic.Name, OK, fmt.Sprintf("%s is kept for %s", called, days(kept)), "")
 	}
+}
+
+// days is a length of time as people say it who keep something.
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "1 day"
+	case d > 0 && d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.String()
 }
 
 // durability is whether an acknowledged record survives the loss of a broker.
