@@ -151,13 +151,21 @@ func (s *search) conclusion(c cdr.Conclusion) {
 		return
 	}
 	at := sessionRef{c.Emitter, c.Session}
-	if fits, bySession := s.query.fitsRecord(s.terms, c.Record); fits {
+	fits, bySession := s.query.fitsRecord(s.terms, c.Record)
+	if fits {
 		s.note(at, bySession)
 	}
 	f := s.found[at]
-	if f != nil && c.Record.RecordType == cdr.Leg && c.Record.IsFinal && len(f.Outcomes) < maxOutcomes {
+	if f == nil || c.Record.RecordType != cdr.Leg || !c.Record.IsFinal {
+		return
+	}
+	came := &f.others
+	if fits {
+		came = &f.Outcomes
+	}
+	if len(*came) < maxOutcomes {
 		record := safe(c.Record)
-		f.Outcomes = append(f.Outcomes, outcome(&record))
+		*came = append(*came, outcome(&record))
 	}
 }
 
@@ -167,6 +175,9 @@ func (s *search) result() *Survey {
 	for at, f := range s.found {
 		if a := s.all[at]; a != nil {
 			f.First, f.Events, f.order = a.first, a.events, a.order
+		}
+		if len(f.Outcomes) == 0 {
+			f.Outcomes = f.others
 		}
 		exact = exact || f.exact
 	}

@@ -88,6 +88,29 @@ func TestSeveralThatFitAreListedWithWhatCameOfThem(t *testing.T) {
 	}
 }
 
+// What came of the calls that were looked for is listed, and not what else there was in their sessions.
+func TestOfCandidatesThoseLegsAreListedThatFit(t *testing.T) {
+	lines := recordings.Events("1.1-f_sip")
+	for _, b := range recordings.Events("1.1-f_sip") {
+		lines = append(lines, bytes.ReplaceAll(b, []byte("janus-par-01"), []byte("other")))
+	}
+	got := complaint(t, lines, Query{Party: "alice", Outcome: "BUSY"})
+	if strings.Count(got, " was busy (486 Busy Here)") != 2 || strings.Count(got, "\n      ") != 2 {
+		t.Error(got)
+	}
+}
+
+func TestAPartyIsFoundWhateverItIsInACall(t *testing.T) {
+	q := Query{Party: "ALICE"}
+	for _, r := range []cdr.Record{{CallingParty: "sip:alice@example.com"}, {CalledParty: "sip:alice@example.com"},
+		{DisplayName: "Alice"}, {PeerParty: "alice"}, {MasterAccount: "sip:alice@example.com", ReferredBy: "sip:bob@example.com"},
+		{MasterAccount: "sip:bob@example.com", ReferredBy: "sip:alice@example.com"}} {
+		if fits, _ := q.fitsRecord(q.terms(), &r); !fits {
+			t.Errorf("alice is not found in %+v", r)
+		}
+	}
+}
+
 func TestTheSameSessionIdOnTwoServersNeedsTheServer(t *testing.T) {
 	lines := recordings.Events("1.1-a_echotest")
 	twice := append([][]byte{}, lines...)

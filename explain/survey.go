@@ -18,10 +18,11 @@ type Found struct {
 	Partition int32
 	First     janus.Micros // timestamp of its first event
 	Events    int
-	Outcomes  []string // what came of it, one line a leg, maxOutcomes at most
+	Outcomes  []string // what came of the legs that fit, or else of all; maxOutcomes at most
 
-	exact bool // it is the session itself that fits, not the hash of something of it
-	order int  // among all sessions, by their first events
+	others []string // what came of legs that do not fit themselves, maxOutcomes at most
+	exact  bool     // it is the session itself that fits, not the hash of something of it
+	order  int      // among all sessions, by their first events
 }
 
 // Survey is what was found in a log.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,7 +111,7 @@ func (f *recordFilter) fits(r *cdr.Record) bool {
 		is(f.session, r.SessionID) && is(f.plugin, strings.TrimPrefix(r.Plugin, "janus.plugin.")) &&
 		(f.outcome == "" || r.RecordType == cdr.Leg && f.outcome == r.Disposition.String()) &&
 		(f.party == "" || anyContains(f.party, r.CallingParty, r.CalledParty, r.DisplayName, r.PeerParty,
-			cmp.Or(r.MasterAccount, r.ReferredBy)))
+			r.MasterAccount, r.ReferredBy))
 }
 
 func anyContains(part string, texts ...string) bool {

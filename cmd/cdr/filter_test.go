@@ -128,3 +128,18 @@ func TestExplainAndReplayReadOnlyTheTimeThatIsAskedFor(t *testing.T) {
 		t.Errorf("replay of last year: %+v", got)
 	}
 }
+
+// Whoever has to do with a call is found by what any field says of them.
+func TestAPartyIsFoundWhateverItIsInACall(t *testing.T) {
+	f := recordFilter{party: "ALICE"}
+	for _, r := range []cdr.Record{{CallingParty: "sip:alice@example.com"}, {CalledParty: "sip:alice@example.com"},
+		{DisplayName: "Alice"}, {PeerParty: "alice"}, {MasterAccount: "sip:alice@example.com", ReferredBy: "sip:bob@example.com"},
+		{MasterAccount: "sip:bob@example.com", ReferredBy: "sip:alice@example.com"}} {
+		if !f.fits(&r) {
+			t.Errorf("alice is not found in %+v", r)
+		}
+	}
+	if f.fits(&cdr.Record{OpaqueID: "alice"}) {
+		t.Error("an opaque id is no party")
+	}
+}
