@@ -46,7 +46,7 @@ func (c *chart) axis() {
 }
 
 // row draws some bars. Thin ones show only that something was there.
-func (c *chart) row(label, colour string, thin bool, bars []Bar) {
+func (c *chart) row(label string, thin bool, bars []Bar) {
 	cells := []rune(strings.Repeat(" ", chartWidth))
 	fill := func(from, to janus.Micros, mark rune) {
 		for i := c.cell(from); i <= c.cell(to); i++ {
@@ -78,7 +78,26 @@ func (c *chart) row(label, colour string, thin bool, bars []Bar) {
 	}
 	label = cut(label, chartLabel)
 	pad := strings.Repeat(" ", max(chartLabel-columns(label), 0))
-	c.line("  %s%s %s", label, pad, c.paint(colour, strings.TrimRight(string(cells), " ")))
+	c.line("  %s%s %s", label, pad, c.coloured(strings.TrimRight(string(cells), " ")))
+}
+
+// coloured paints green what was answered, and nothing else: a busy call is setup from its beginning to its end.
+func (c *chart) coloured(cells string) string {
+	var b strings.Builder
+	for rest := cells; rest != ""; {
+		answered := strings.HasPrefix(rest, string(markCharge)) || strings.HasPrefix(rest, string(markFree))
+		n := strings.IndexFunc(rest, func(r rune) bool { return (r == markCharge || r == markFree) != answered })
+		if n < 0 {
+			n = len(rest)
+		}
+		if answered {
+			b.WriteString(c.paint(green, rest[:n]))
+		} else {
+			b.WriteString(rest[:n])
+		}
+		rest = rest[n:]
+	}
+	return b.String()
 }
 
 // cut is a text that takes no more columns than there are.

@@ -189,7 +189,7 @@ func TestAChartShowsWhatIsKnown(t *testing.T) {
 	p := &printer{}
 	const s = 1_000_000
 	c := &chart{printer: p, from: 0, to: 71 * s} // a second is a column
-	c.row("李小龍李小龍李小龍李小龍李小龍", "", false, []Bar{
+	c.row("李小龍李小龍李小龍李小龍李小龍", false, []Bar{
 		{Start: 0, End: 3 * s}, {Start: 10 * s, Answer: 12 * s, End: 15 * s, Chargeable: true},
 		{Start: 20 * s, Answer: 20 * s, End: 22 * s, Earliest: 22 * s, Latest: 26 * s},
 		{Start: 70 * s, Answer: 70 * s, Open: true},

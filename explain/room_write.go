@@ -20,10 +20,10 @@ func RoomText(s *RoomStory, colours bool) []byte {
 	c.axis()
 	for i := range s.People {
 		person := &s.People[i]
-		c.row(person.Name, "", true, person.In)
+		c.row(person.Name, true, person.In)
 		names, bars := lanes(person.Legs)
 		for i, name := range names {
-			c.row("  "+name, green, false, bars[i])
+			c.row("  "+name, false, bars[i])
 		}
 	}
 	p.block("  ", 2, dim, chartLegend)

@@ -128,14 +128,14 @@ func (p *printer) picture(s *Story) {
 	c.from, c.to = scope(s)
 	c.axis()
 	for i := range s.Sessions {
-		c.row(s.Sessions[i].Name, "", true, s.Sessions[i:i+1])
+		c.row(s.Sessions[i].Name, true, s.Sessions[i:i+1])
 	}
 	for i := range s.Handles {
 		h := &s.Handles[i]
-		c.row(h.Name+", "+pluginName(h.Plugin), "", true, []Bar{h.Bar})
+		c.row(h.Name+", "+pluginName(h.Plugin), true, []Bar{h.Bar})
 		names, bars := lanes(h.Legs)
 		for j, name := range names {
-			c.row("  "+name, green, false, bars[j])
+			c.row("  "+name, false, bars[j])
 		}
 	}
 	p.block("  ", 2, dim, chartLegend)
