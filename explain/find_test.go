@@ -103,7 +103,8 @@ func TestOfCandidatesThoseLegsAreListedThatFit(t *testing.T) {
 func TestAPartyIsFoundWhateverItIsInACall(t *testing.T) {
 	q := Query{Party: "ALICE"}
 	for _, r := range []cdr.Record{{CallingParty: "sip:alice@example.com"}, {CalledParty: "sip:alice@example.com"},
-		{DisplayName: "Alice"}, {PeerParty: "alice"}, {MasterAccount: "sip:alice@example.com", ReferredBy: "sip:bob@example.com"},
+		{DisplayName: "Alice"}, {PeerParty: "alice"},
+		{MasterAccount: "sip:alice@example.com", ReferredBy: "sip:bob@example.com"},
 		{MasterAccount: "sip:bob@example.com", ReferredBy: "sip:alice@example.com"}} {
 		if fits, _ := q.fitsRecord(q.terms(), &r); !fits {
 			t.Errorf("alice is not found in %+v", r)

@@ -21,8 +21,9 @@ func TestWhatIsKnownOfAPartitionStaysWithItsAge(t *testing.T) {
 		})
 		time.Sleep(90 * time.Second)
 		b.put(0, 3, func(s *PartitionStatus) { s.State = Lost })
+		const about = "Partitions of the event log that the group has given to this process, as far as it answers."
 		want := `
-# HELP januscdr_assigned_partitions Partitions of the event log that the group has given to this process, as far as it answers.
+# HELP januscdr_assigned_partitions ` + about + `
 # TYPE januscdr_assigned_partitions gauge
 januscdr_assigned_partitions 0
 # HELP januscdr_lag_age_seconds Age of what is known of the lag, the position and the open sessions.

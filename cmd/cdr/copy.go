@@ -60,7 +60,7 @@ copy write to a topic: of two both stop. The topic needs as many partitions as t
 		log := wiring.Logger(cmd.ErrOrStderr(), "cdr", c, environ)
 		o := sinkOptions(c, f, "topic")
 		o.Log = log.Named("copy")
-		if err = wait.ofSink(cmd, c, log, &o); err != nil {
+		if err := wait.ofSink(cmd, c, log, &o); err != nil {
 			return err
 		}
 		client, err := wiring.Connect(cmd.Context(), o.Kafka, log)

@@ -75,7 +75,7 @@ calls that were answered in that time (or began, when nobody answered), the newe
 		}
 		o := sinkOptions(c, f, "files")
 		o.Log = log.Named("export")
-		if err = wait.ofSink(cmd, c, log, &o); err != nil {
+		if err := wait.ofSink(cmd, c, log, &o); err != nil {
 			return err
 		}
 		target := files.New(files.Options{

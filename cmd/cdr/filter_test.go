@@ -133,7 +133,8 @@ func TestExplainAndReplayReadOnlyTheTimeThatIsAskedFor(t *testing.T) {
 func TestAPartyIsFoundWhateverItIsInACall(t *testing.T) {
 	f := recordFilter{party: "ALICE"}
 	for _, r := range []cdr.Record{{CallingParty: "sip:alice@example.com"}, {CalledParty: "sip:alice@example.com"},
-		{DisplayName: "Alice"}, {PeerParty: "alice"}, {MasterAccount: "sip:alice@example.com", ReferredBy: "sip:bob@example.com"},
+		{DisplayName: "Alice"}, {PeerParty: "alice"},
+		{MasterAccount: "sip:alice@example.com", ReferredBy: "sip:bob@example.com"},
 		{MasterAccount: "sip:bob@example.com", ReferredBy: "sip:alice@example.com"}} {
 		if !f.fits(&r) {
 			t.Errorf("alice is not found in %+v", r)

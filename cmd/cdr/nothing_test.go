@@ -25,13 +25,14 @@ func TestATopicThatIsNotThereIsToldWithItsRemedy(t *testing.T) {
 
 // Whoever looks for something is told why there is nothing: a terminal that stays empty says nothing.
 func TestATerminalIsToldWhyNothingIsShown(t *testing.T) {
+	someTime := timeSpan{since: time.Unix(1, 0)}
 	for want, o := range map[string]struct {
 		tailOptions
 		there, seen int64
 	}{
 		"janus.cdr is empty.":                                     {},
 		"Nothing of janus.cdr fits, of 7 records that were":       {there: 9, seen: 7},
-		"Nothing came on janus.cdr in that time; it has 9 recor":  {tailOptions{when: timeSpan{since: time.Unix(1, 0)}}, 9, 0},
+		"Nothing came on janus.cdr in that time; it has 9 re":     {tailOptions{when: someTime}, 9, 0},
 		"janus.cdr has 9 records, all before where it was begun;": {there: 9},
 	} {
 		o.topic = "janus.cdr"

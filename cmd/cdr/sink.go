@@ -124,7 +124,7 @@ func sinkTo(environ []string, cmd *cobra.Command,
 		if err != nil {
 			return err
 		}
-		if err = wait.ofSink(cmd, c, log, &o); err != nil {
+		if err := wait.ofSink(cmd, c, log, &o); err != nil {
 			return err
 		}
 		return runSink(cmd.Context(), c, o, to)

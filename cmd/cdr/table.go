@@ -57,7 +57,7 @@ func newCallTable(t terminal, wide bool) *callTable {
 		kinds   = column{title: "KIND", width: 14, most: 24, of: kind}
 		became  = column{title: "OUTCOME", width: 15, of: plain(outcomeOf), paint: outcomeColour}
 		lasted  = column{title: "DURATION", width: 9, right: true, of: plain(duration)}
-		known   = column{title: "KNOWN", width: 9, of: plain(func(r *cdr.Record) string { return words(r.Confidence.String()) })}
+		known   = column{title: "KNOWN", width: 9, of: plain(certainty)}
 		ends    = column{title: "HOW IT ENDED", width: 27, most: 44, of: ended}
 		emitter = column{title: "EMITTER", width: 12, of: plain(func(r *cdr.Record) string { return printable(r.Emitter) })}
 		carried = column{title: "MEDIA IN/OUT", width: 22, right: true, of: media}
@@ -96,6 +96,8 @@ func newCallTable(t terminal, wide bool) *callTable {
 func plain(of func(*cdr.Record) string) func(*cdr.Record, int) string {
 	return func(r *cdr.Record, _ int) string { return of(r) }
 }
+
+func certainty(r *cdr.Record) string { return words(r.Confidence.String()) }
 
 // header is the line above the rows.
 func (t *callTable) header() string {
@@ -181,7 +183,8 @@ func party(uri string) string {
 	return printable(cmp.Or(uri, "?"))
 }
 
-// kind says on which plugin a leg is and what it is there. Where that does not fit, the room is left out, then what it is.
+// kind says on which plugin a leg is and what it is there. Where that does not fit, the room is left out, then
+// what it is.
 func kind(r *cdr.Record, width int) string {
 	if r.RecordType == cdr.SessionSummary {
 		return "session"
@@ -286,8 +289,8 @@ func span(micros int64) string {
 	return (time.Duration(micros) * time.Microsecond).Round(time.Millisecond).String()
 }
 
-// sheet is a table whose rows are all known before one is shown: each column is as wide as its widest cell. Texts are in
-// the first columns, numbers in the others.
+// sheet is a table whose rows are all known before one is shown: each column is as wide as its widest cell. Texts are
+// in the first columns, numbers in the others.
 type sheet struct {
 	left   int // columns of texts
 	rows   [][]string
