@@ -368,7 +368,7 @@ func (f *eventFold) waited(span, appended janus.Micros) bool {
 // comes late: a report with counters that have grown, the hangup behind a report.
 func (f *eventFold) runsBack(h *handle, appended janus.Micros) bool {
 	pc := h.openLeg(PeerConnection)
-	if pc == nil {
+	if pc == nil || !pc.ahead(f.e.Time+slack) {
 		return false
 	}
 	told := janus.Micros(0)
@@ -393,6 +393,20 @@ func (f *eventFold) runsBack(h *handle, appended janus.Micros) bool {
 	}
 	//mutant:runs-back
 	return told-f.e.Time > slack && f.waited(slack, appended)
+}
+
+// ahead tells whether anything that the thread of a PeerConnection has told may be after a moment: its reports, and that it is
+// up. Of most events nothing is, and no counter need be compared.
+func (l *leg) ahead(t janus.Micros) bool {
+	if l.up > t || l.reported > t {
+		return true
+	}
+	for i := range l.streams {
+		if l.streams[i].last > t {
+			return true
+		}
+	}
+	return false
 }
 
 // leastLeap is the least step forward that reports alone are believed. A shorter one than longLeap is believed when the next

@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 
@@ -199,18 +200,12 @@ func (p *Partition) giveUp(em *emitterEntry, at janus.Micros) error {
 
 // eachSession visits the open sessions of an emitter in the order of their ids.
 func (p *Partition) eachSession(em *emitterEntry, visit func(*sessionEntry) error) error {
-	if em.openSessions == 0 {
+	if len(em.open) == 0 {
 		return nil
 	}
-	var refs []sessionRef
-	for ref, k := range p.index.sessions {
-		if ref.emitter == em.number && !k.stub && !k.deleted {
-			refs = append(refs, ref)
-		}
-	}
-	slices.SortFunc(refs, func(a, b sessionRef) int { return int(min(max(int64(a.id)-int64(b.id), -1), 1)) })
-	for _, ref := range refs {
-		k := p.index.sessions[ref]
+	open := slices.Clone(em.open) // visit may close them
+	slices.SortFunc(open, func(a, b *sessionEntry) int { return cmp.Compare(a.ref.id, b.ref.id) })
+	for _, k := range open {
 		if err := p.load(k); err != nil {
 			return err
 		}

@@ -16,14 +16,14 @@ import (
 // emitterEntry is an emitter in the index.
 type emitterEntry struct {
 	emitter
-	number       int64
-	dirty        bool      // it changed since the last step, and stands in index.changed
-	forgotten    bool      // it was forgotten, and its state is still to be deleted
-	stored       bool      // its state is in the store, or will be with the step that is on its way
-	due          deadlines // alive clock: silences of its sessions
-	sessions     int       // sessions, open or stubs
-	openSessions int       // open sessions
-	queued       bool      // it has its entry in index.due, one at most
+	number    int64
+	dirty     bool            // it changed since the last step, and stands in index.changed
+	forgotten bool            // it was forgotten, and its state is still to be deleted
+	stored    bool            // its state is in the store, or will be with the step that is on its way
+	due       deadlines       // alive clock: silences of its sessions
+	sessions  int             // sessions, open or stubs
+	open      []*sessionEntry // its open sessions, in no order
+	queued    bool            // it has its entry in index.due, one at most
 }
 
 // emitter finds or makes an emitter. Whoever calls it has an event of it at hand, and notes that: else what is known

@@ -48,8 +48,9 @@ type sessionEntry struct {
 	silenceDeadline janus.Micros // next deadline on the emitter's alive clock, 0 for none
 	dirty           bool
 	deleted         bool
-	counts          bool // in the census
-	old             bool // its state in the store is of version 1
+	openAt          int32 // where it stands among the open ones of its emitter
+	counts          bool  // in the census
+	old             bool  // its state in the store is of version 1
 	stub            bool
 	sleeps          bool         // a stub of which nobody told the end
 	used, listed    bool         // for eviction: since it was looked at last, and whether it stands in index.decodedSessions
@@ -107,7 +108,8 @@ func (x *index) add(s *session) *sessionEntry {
 	x.decoded(k)
 	if !k.stub {
 		x.open++
-		em.openSessions++
+		k.openAt = int32(len(em.open))
+		em.open = append(em.open, k)
 		x.watchEmitter(em)
 	}
 	if s.transportID != "" {
@@ -118,7 +120,7 @@ func (x *index) add(s *session) *sessionEntry {
 
 // watchEmitter sees to it that the silence of an emitter with open sessions is noticed.
 func (x *index) watchEmitter(em *emitterEntry) {
-	if em.openSessions > 0 && !em.queued {
+	if len(em.open) > 0 && !em.queued {
 		em.queued = true // at a lower bound: the emitter is looked at when its entry comes up
 		heap.Push(&x.due, deadline{at: em.seen, emitter: em.name, ref: sessionRef{em.number, 0}})
 	}
@@ -128,13 +130,22 @@ func (x *index) watchEmitter(em *emitterEntry) {
 func (x *index) drop(k *sessionEntry) {
 	if !k.stub {
 		x.open--
-		k.em.openSessions--
+		k.em.close(k)
 	}
 	if k.s != nil {
 		x.disconnect(k, k.s)
 		x.cached--
 	}
 	k.deadline, k.silenceDeadline, k.queuedFor, k.stub = 0, 0, 0, true
+}
+
+// close takes a session out of the open ones.
+func (em *emitterEntry) close(k *sessionEntry) {
+	last := len(em.open) - 1
+	moved := em.open[last]
+	em.open[k.openAt], moved.openAt = moved, k.openAt
+	em.open[last] = nil
+	em.open = em.open[:last]
 }
 
 func (x *index) addMembership(k *sessionEntry, h *handle, l *leg) {
@@ -232,7 +243,7 @@ func (x *index) nextDeadline() (janus.Micros, bool) {
 func (x *index) current(d deadline) (janus.Micros, bool) {
 	if d.ref.id == 0 {
 		em := x.emitters[d.emitter]
-		if em == nil || em.openSessions == 0 {
+		if em == nil || len(em.open) == 0 {
 			if em != nil {
 				em.queued = false
 			}

@@ -253,7 +253,7 @@ func (x *index) watchHandle(k *sessionEntry, e *handleEntry, at, silence janus.M
 // queueSilence puts an entry into the queue of an emitter.
 func (x *index) queueSilence(em *emitterEntry, d deadline) {
 	heap.Push(&em.due, d)
-	em.due.prune(em.openSessions+x.handles, func(d deadline) bool {
+	em.due.prune(len(em.open)+x.handles, func(d deadline) bool {
 		k := x.sessions[d.ref]
 		if k == nil || k.deleted || k.stub {
 			return false

@@ -30,7 +30,7 @@ func (f *eventFold) enforceSizeLimit(bytes int) {
 	if h.weight+h.unweighed <= maxState {
 		return
 	}
-	h.weight, h.unweighed = h.size(), 0
+	h.weight, h.unweighed = f.weigh(), 0
 	if h.weight <= maxState {
 		return
 	}
@@ -41,13 +41,17 @@ func (f *eventFold) enforceSizeLimit(bytes int) {
 		{32, maxText, 16, 64}, {32, maxText, 4, 16}, {16, 128, 2, 4}, {16, shortest, 0, 1},
 	} {
 		f.truncateTo(h, keep.text, keep.references, keep.feeds, keep.streams)
-		if h.weight = h.size(); h.weight <= maxState/2 {
+		if h.weight = f.weigh(); h.weight <= maxState/2 {
 			return
 		}
 	}
 }
 
-func (h *handle) size() int32 { return int32(len(encode(nil, h.fields))) }
+// weigh is how many bytes the state of the handle has.
+func (f *eventFold) weigh() int32 {
+	f.p.scratch = encode(f.p.scratch[:0], f.h.fields)
+	return int32(len(f.p.scratch))
+}
 
 // truncateTo leaves out what is beyond the bounds: text, feeds and streams of the legs.
 func (f *eventFold) truncateTo(h *handle, text, references, feeds, streams int) {

@@ -129,6 +129,7 @@ func (st *StreamStats) read(s *scanner) bool {
 			st.RetransmissionsReceived = s.integer()
 		case "rtt":
 			st.RTT = s.gauge()
+			st.usual(s)
 		case "jitter-local":
 			st.JitterLocal = s.gauge()
 		case "jitter-remote":
@@ -150,6 +151,54 @@ func (st *StreamStats) read(s *scanner) bool {
 		}
 	}
 	return named
+}
+
+// usual reads what follows the round trip, as far as it stands in the order in which Janus writes it: a key that is
+// known beforehand need not be read to be compared. It reads each value as read does, and leaves to it what comes
+// otherwise.
+func (st *StreamStats) usual(s *scanner) {
+	if s.follows(`,"lost":`) {
+		st.Lost = s.integer()
+	}
+	if s.follows(`,"lost-by-remote":`) {
+		st.LostByRemote = s.integer()
+	}
+	if s.follows(`,"jitter-local":`) {
+		st.JitterLocal = s.gauge()
+	}
+	if s.follows(`,"jitter-remote":`) {
+		st.JitterRemote = s.gauge()
+	}
+	if s.follows(`,"in-link-quality":`) {
+		st.InLinkQuality = s.gauge()
+	}
+	if s.follows(`,"in-media-link-quality":`) {
+		s.skip()
+	}
+	if s.follows(`,"out-link-quality":`) {
+		st.OutLinkQuality = s.gauge()
+	}
+	if s.follows(`,"out-media-link-quality":`) {
+		s.skip()
+	}
+	for _, counter := range [...]struct {
+		key string
+		to  *int64
+	}{
+		{`,"packets-received":`, &st.PacketsReceived}, {`,"packets-sent":`, &st.PacketsSent},
+		{`,"bytes-received":`, &st.BytesReceived}, {`,"bytes-sent":`, &st.BytesSent},
+		{`,"bytes-received-lastsec":`, nil}, {`,"bytes-sent-lastsec":`, nil},
+		{`,"nacks-received":`, &st.NACKsReceived}, {`,"nacks-sent":`, &st.NACKsSent},
+		{`,"retransmissions-received":`, &st.RetransmissionsReceived},
+	} {
+		switch {
+		case !s.follows(counter.key):
+		case counter.to == nil:
+			s.skip()
+		default:
+			*counter.to = s.integer()
+		}
+	}
 }
 
 // mediaOf is the medium and the simulcast layer that a word of Janus means.

@@ -152,6 +152,15 @@ func (s *scanner) next() (key string, ok bool) {
 	return "", false
 }
 
+// follows steps over a key, with the comma before it and the colon behind it, if that stands there to the letter.
+func (s *scanner) follows(key string) bool {
+	if b := s.b[s.i:]; len(b) < len(key) || string(b[:len(key)]) != key {
+		return false
+	}
+	s.i += len(key)
+	return true
+}
+
 // key reads a key and its colon.
 func (s *scanner) key() (string, bool) {
 	if s.peek() != '"' {
