@@ -113,6 +113,10 @@ func (p *Partition) roomEvent(em *emitterEntry, e *janus.Event, b *janus.PluginE
 		if h == nil {
 			continue
 		}
+		//mutant:left-long-after-detached
+		if h.detachedAt != 0 && e.Time > h.detachedAt+togetherSpan {
+			continue // it was over by then, whatever its grace lets come in yet
+		}
 		p.touchHandle(k, h.id)
 		f := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: e.Time - em.timeline.shift, t: e.Time, offset: offset}
 		f.h = h
