@@ -7,11 +7,11 @@ import (
 	"januscdr/janus"
 )
 
-// The measures of a chart, in columns of the terminal.
-const (
-	chartLabel = 24
-	chartWidth = Width - chartLabel - 4
-)
+// chartLabel is what the names of a chart take, in columns of the terminal.
+const chartLabel = 24
+
+// width is what its bars take.
+func (c *chart) width() int { return c.printer.width - chartLabel - 4 }
 
 // The marks of a chart.
 const (
@@ -33,21 +33,21 @@ type chart struct {
 
 // cell is where a moment stands.
 func (c *chart) cell(t janus.Micros) int {
-	return int(int64(min(max(t, c.from), c.to)-c.from) * int64(chartWidth-1) / int64(max(c.to-c.from, 1)))
+	return int(int64(min(max(t, c.from), c.to)-c.from) * int64(c.width()-1) / int64(max(c.to-c.from, 1)))
 }
 
 // axis writes the moments at the beginning, in between and at the end.
 func (c *chart) axis() {
 	first, last := clockTime(c.from)[:8], clockTime(c.to)[:8]
 	middle := clockTime(c.from + (c.to-c.from)/2)[:8]
-	between := chartWidth - len(first) - len(middle) - len(last)
+	between := c.width() - len(first) - len(middle) - len(last)
 	c.line("  %s%s", strings.Repeat(" ", chartLabel+1),
 		c.paint(dim, first+strings.Repeat(" ", between/2)+middle+strings.Repeat(" ", between-between/2)+last))
 }
 
 // row draws some bars. Thin ones show only that something was there.
 func (c *chart) row(label string, thin bool, bars []Bar) {
-	cells := []rune(strings.Repeat(" ", chartWidth))
+	cells := []rune(strings.Repeat(" ", c.width()))
 	fill := func(from, to janus.Micros, mark rune) {
 		for i := c.cell(from); i <= c.cell(to); i++ {
 			cells[i] = mark

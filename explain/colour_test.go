@@ -13,7 +13,7 @@ func TestOnlyWhatWasAnsweredIsGreenInThePicture(t *testing.T) {
 	lines := recordings.Events("1.1-f_sip")
 	painted := regexp.MustCompile("\x1b\\[32m([^\x1b]*)")
 	for outcome, answered := range map[string]bool{"BUSY": false, "ANSWERED": true} {
-		picture := string(Text(tellLines(t, "events", lines, Query{Party: "alice", Outcome: outcome}), true))
+		picture := string(Text(tellLines(t, "events", lines, Query{Party: "alice", Outcome: outcome}), Width, true))
 		_, picture, _ = strings.Cut(picture, "Drawn")
 		picture, _, _ = strings.Cut(picture, "Timeline")
 		all := painted.FindAllStringSubmatch(picture, -1)

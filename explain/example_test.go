@@ -61,7 +61,7 @@ func Example() {
 	for _, entry := range story.Timeline {
 		fmt.Println(entry.Kind, entry.Text)
 	}
-	fmt.Println(strings.Count(string(explain.Text(story, false)), "\n") > 40)
+	fmt.Println(strings.Count(string(explain.Text(story, explain.Width, false)), "\n") > 40)
 	// Output:
 	// 1 min charged: EchoTest PeerConnection at 14:13:22.000, up after 0 s for 1 min
 	//   ended by hangup: DTLS alert, the client closed it

@@ -34,7 +34,7 @@ var scenes = []struct {
 func TestTheStoriesReadAsTheyDid(t *testing.T) {
 	for _, scene := range scenes {
 		t.Run(scene.name, func(t *testing.T) {
-			got := Text(tell(t, scene.recording, scene.of), false)
+			got := Text(tell(t, scene.recording, scene.of), Width, false)
 			path := filepath.Join("testdata", scene.name+".txt")
 			if *update {
 				if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -127,7 +127,7 @@ func TestEveryStoryHasAllRecordsAndAllEventsAndFitsTheScreen(t *testing.T) {
 		if told != s.Events {
 			t.Errorf("%s %s: %d of %d events are told", name, s.Session, told, s.Events)
 		}
-		plain := Text(s, false)
+		plain := Text(s, Width, false)
 		for line := range strings.SplitSeq(string(plain), "\n") {
 			if columns(line) > Width {
 				t.Errorf("%s %s: %d columns: %s", name, s.Session, columns(line), line)
@@ -136,7 +136,8 @@ func TestEveryStoryHasAllRecordsAndAllEventsAndFitsTheScreen(t *testing.T) {
 				t.Errorf("%s %s: %q", name, s.Session, line)
 			}
 		}
-		if painted := Text(s, true); !bytes.Equal(colour.ReplaceAll(painted, nil), plain) || bytes.Equal(painted, plain) {
+		painted := Text(s, Width, true)
+		if !bytes.Equal(colour.ReplaceAll(painted, nil), plain) || bytes.Equal(painted, plain) {
 			t.Errorf("%s %s: colours change the text, or there are none", name, s.Session)
 		}
 		if _, err := JSON(s); err != nil {

@@ -172,9 +172,11 @@ func entriesAreInOrder(s *Story) error {
 
 // textFits tells whether the text form fits the screen and has no gap.
 func textFits(s *Story) error {
-	for line := range strings.SplitSeq(string(Text(s, false)), "\n") {
-		if columns(line) > Width || strings.Contains(line, "{") {
-			return fmt.Errorf("%d columns: %s", columns(line), line)
+	for _, width := range []int{LeastWidth, 80, Width} {
+		for line := range strings.SplitSeq(string(Text(s, width, false)), "\n") {
+			if columns(line) > width || strings.Contains(line, "{") {
+				return fmt.Errorf("%d columns of %d: %s", columns(line), width, line)
+			}
 		}
 	}
 	return nil

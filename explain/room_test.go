@@ -32,7 +32,7 @@ func mustTellRoom(t *testing.T, recording string, q Query) *RoomStory {
 }
 
 func TestTheStoryOfARoomReadsAsItDid(t *testing.T) {
-	got := RoomText(mustTellRoom(t, "1.1-c_videoroom", Query{Room: "7001"}), false)
+	got := RoomText(mustTellRoom(t, "1.1-c_videoroom", Query{Room: "7001"}), Width, false)
 	path := filepath.Join("testdata", "room.txt")
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -81,9 +81,11 @@ func TestEachLegOfTheRoomIsOfOnePerson(t *testing.T) {
 				t.Errorf("%s: told %d times: %s", recording, n, text)
 			}
 		}
-		for line := range strings.Lines(string(RoomText(s, false))) {
-			if n := columns(strings.TrimSuffix(line, "\n")); n > Width {
-				t.Errorf("%s: %d columns: %s", recording, n, line)
+		for _, width := range []int{LeastWidth, 80, Width} {
+			for line := range strings.Lines(string(RoomText(s, width, false))) {
+				if n := columns(strings.TrimSuffix(line, "\n")); n > width {
+					t.Errorf("%s: %d columns of %d: %s", recording, n, width, line)
+				}
 			}
 		}
 		var again RoomStory
@@ -131,7 +133,7 @@ func TestARoomThatGoesOnHasThoseWhoAreIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(RoomText(s, false))
+	text := string(RoomText(s, Width, false))
 	if !s.Open || !strings.Contains(text, "it goes on where the log ends") || !strings.Contains(text, "Zoë") ||
 		!strings.Contains(text, "it is open where the log ends") {
 		t.Errorf("%s", text)
@@ -186,7 +188,7 @@ func TestThePageOfARoomIsSafeAndWellFormed(t *testing.T) {
 }
 
 func TestAChartShowsWhatIsKnown(t *testing.T) {
-	p := &printer{}
+	p := newPrinter(Width, false)
 	const s = 1_000_000
 	c := &chart{printer: p, from: 0, to: 71 * s} // a second is a column
 	c.row("李小龍李小龍李小龍李小龍李小龍", false, []Bar{

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// RoomText writes the story of a room for a terminal of Width columns; colours only where they are asked for.
-func RoomText(s *RoomStory, colours bool) []byte {
-	p := &printer{colours: colours}
+// RoomText writes the story of a room for a terminal of so many columns; colours only where they are asked for.
+func RoomText(s *RoomStory, columns int, colours bool) []byte {
+	p := newPrinter(columns, colours)
 	p.block("", 0, bold, "Room "+s.Room+" of "+pluginName(s.Plugin)+" on "+s.Emitter)
 	p.block("", 0, "", s.Headline)
 	p.block("", 0, dim, "from "+s.From)
@@ -42,7 +42,7 @@ func RoomText(s *RoomStory, colours bool) []byte {
 			p.outcome("  ", o)
 		}
 	}
-	p.line("  %s", p.paint(dim, outcomeLegend))
+	p.block("  ", 2, dim, outcomeLegend)
 	p.notices(&Story{Noticed: s.Noticed})
 	p.line("")
 	p.block("", 0, dim, "cdr explain SESSION tells all of one session.")

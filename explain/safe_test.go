@@ -31,7 +31,8 @@ func written(t *testing.T, s *Story) map[string]string {
 		t.Fatal(err)
 	}
 	return map[string]string{
-		"page": string(page), "json": string(data), "text": string(Text(s, false)), "colours": string(Text(s, true)),
+		"page": string(page), "json": string(data),
+		"text": string(Text(s, Width, false)), "colours": string(Text(s, Width, true)),
 	}
 }
 

@@ -8,12 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// Width is how many columns the text form takes.
-const Width = 100
+// The columns that the text form takes: Width where there are as many, and never less than LeastWidth.
+const (
+	Width      = 100
+	LeastWidth = 72
+)
 
-// Text writes a story for a terminal of Width columns; colours only where they are asked for.
-func Text(s *Story, colours bool) []byte {
-	p := &printer{colours: colours}
+// Text writes a story for a terminal of so many columns; colours only where they are asked for.
+func Text(s *Story, columns int, colours bool) []byte {
+	p := newPrinter(columns, colours)
 	p.head(s)
 	p.outcomes(s)
 	p.picture(s)
@@ -26,7 +29,12 @@ func Text(s *Story, colours bool) []byte {
 
 type printer struct {
 	out     bytes.Buffer
+	width   int
 	colours bool
+}
+
+func newPrinter(columns int, colours bool) *printer {
+	return &printer{width: min(max(columns, LeastWidth), Width), colours: colours}
 }
 
 // Colours of a terminal.
@@ -54,7 +62,7 @@ func (p *printer) line(format string, args ...any) {
 
 // block writes text behind a prefix, broken into lines; the lines after the first are indented as far.
 func (p *printer) block(prefix string, indent int, colour, text string) {
-	for i, l := range wrap(text, Width-indent) {
+	for i, l := range wrap(text, p.width-indent) {
 		if i > 0 {
 			prefix = strings.Repeat(" ", indent)
 		}
@@ -99,7 +107,7 @@ func (p *printer) outcomes(s *Story) {
 		p.outcome("", o)
 	}
 	if len(s.Outcomes) > 0 {
-		p.line("  %s", p.paint(dim, outcomeLegend))
+		p.block("  ", 2, dim, outcomeLegend)
 	}
 }
 
@@ -164,9 +172,11 @@ func (p *printer) timeline(s *Story) {
 		if e.Kind == KindTime || e.Kind == KindElsewhere {
 			colour = dim
 		}
-		when := fmt.Sprintf("%s%11s  %s", about, relative(e.Time-s.Begin), clockTime(e.Time))
+		since := relative(e.Time - s.Begin)
+		at := textAt + max(len(since)-11, 0) // beyond ten hours
+		when := fmt.Sprintf("%s%11s  %s", about, since, clockTime(e.Time))
 		prefix := p.paint(dim, when) + "  " + pad(where, 9) + " "
-		p.block(prefix, textAt, colour, text)
+		p.block(prefix, at, colour, text)
 		for _, b := range e.Because {
 			p.block(strings.Repeat(" ", textAt)+p.paint(cyan, "→ "), textAt+2, cyan, b.Text)
 		}
@@ -186,8 +196,13 @@ func (p *printer) records(s *Story) {
 		p.line("  none yet")
 	}
 	for _, a := range s.Records {
-		p.line("  %s  %s  %s", p.paint(bold, a.Title), p.paint(dim, a.RecordID),
-			p.paint(confidenceColour(a.Confidence), a.Confidence))
+		confidence := p.paint(confidenceColour(a.Confidence), a.Confidence)
+		if columns(a.Title)+columns(a.RecordID)+columns(a.Confidence)+6 <= p.width {
+			p.line("  %s  %s  %s", p.paint(bold, a.Title), p.paint(dim, a.RecordID), confidence)
+		} else {
+			p.block("  ", 4, bold, a.Title)
+			p.line("    %s  %s", p.paint(dim, a.RecordID), confidence)
+		}
 		p.block("    ", 4, "", a.Text)
 		p.block("    ", 4, "", a.Billing)
 		p.block("    ", 4, dim, a.Certainty)

@@ -168,7 +168,7 @@ func (o *explainOptions) ofFile(cmd *cobra.Command, path string, options explain
 // told is a story as it can be written.
 type told struct {
 	of         string // what it is the story of
-	text       func(colours bool) []byte
+	text       func(columns int, colours bool) []byte
 	json, page func() ([]byte, error)
 }
 
@@ -176,7 +176,8 @@ func toldSession(s *explain.Story, err error) (*told, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &told{"session " + s.Session, func(colours bool) []byte { return explain.Text(s, colours) },
+	text := func(columns int, colours bool) []byte { return explain.Text(s, columns, colours) }
+	return &told{"session " + s.Session, text,
 		func() ([]byte, error) { return explain.JSON(s) }, func() ([]byte, error) { return explain.Page(s) }}, nil
 }
 
@@ -184,7 +185,8 @@ func toldRoom(s *explain.RoomStory, err error) (*told, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &told{"room " + s.Room, func(colours bool) []byte { return explain.RoomText(s, colours) },
+	text := func(columns int, colours bool) []byte { return explain.RoomText(s, columns, colours) }
+	return &told{"room " + s.Room, text,
 		func() ([]byte, error) { return explain.RoomJSON(s) }, func() ([]byte, error) { return explain.RoomPage(s) }}, nil
 }
 
@@ -257,13 +259,11 @@ func (o *explainOptions) write(out, stderr io.Writer, s *told, environ []string)
 			return err
 		}
 	default:
-		b = s.text(colourful(out, environ))
+		t := terminalOf(out, environ)
+		b = s.text(t.columns, t.colours)
 	}
 	if _, err := out.Write(b); err != nil {
 		return fmt.Errorf("write story: %w", err)
 	}
 	return nil
 }
-
-// colourful tells whether an output is a terminal whose user wants colours.
-func colourful(w io.Writer, environ []string) bool { return terminalOf(w, environ).colours }
