@@ -128,7 +128,7 @@ func TestSceneAFullDisk(t *testing.T) {
 	scene(t, func(w *world, p *process) {
 		w.excuse(statestore.ErrFull)
 		p.setDisk(diskFault{err: fmt.Errorf("%w: by the will of the simulation", statestore.ErrFull)})
-		w.pass(5500 * time.Millisecond) // each store writes every 5 s
+		w.pass(15500 * time.Millisecond) // each store writes every 15 s
 		p.setDisk(diskFault{})
 		w.pass(12 * time.Second)
 		if w.counts["ended by itself"] == 0 {
