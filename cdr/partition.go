@@ -448,7 +448,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		}
 	}
 	var before []janus.HandleID // handles of the incarnation before
-	if k != nil && k.s != nil && k.s.superseded(e, raw) {
+	if k != nil && k.s != nil && k.s.superseded(e, raw, e.Handle != 0 && p.handle(k, e.Handle) != nil) {
 		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
 		if k.s.closing { // it has ended, and what comes late of it is none of the new one's
 			handles := p.all(k)

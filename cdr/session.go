@@ -89,9 +89,13 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 }
 
 // superseded tells whether an event is of another incarnation of the session's id: its `created`, or what comes after a told end.
-func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
+func (s *session) superseded(e *janus.Event, raw janus.Micros, known bool) bool {
 	if _, ok := e.Body.(*janus.SessionCreated); !ok {
 		end := max(s.destroyed, s.timedOut)
+		//mutant:handle-of-this-life
+		if known && e.Time <= end+teardownSpan {
+			return false // no other life has the same handle
+		}
 		return s.closing && end != 0 && isAnother(e, end)
 	}
 	if s.basis == Created {
@@ -106,7 +110,14 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros) bool {
 func revives(b *stub, e *janus.Event, raw janus.Micros) bool {
 	_, created := e.Body.(*janus.SessionCreated)
 	//mutant:later-created
-	return created && raw != b.incarnation || !created && !b.sleeps && isAnother(e, b.last)
+	if created && raw != b.incarnation {
+		return true
+	}
+	last := b.last
+	if isReport(e.Body) { // it may be of a handle that is forgotten
+		last += teardownSpan
+	}
+	return !created && !b.sleeps && isAnother(e, last)
 }
 
 // isAnother tells whether an event that happened after what was told of a session to its end is of another life of its id, whose
