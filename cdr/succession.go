@@ -162,10 +162,17 @@ func (l *leg) receivesAnew(b *janus.MediaState, t janus.Micros) bool {
 	s := l.medium(b)
 	never := s == nil || !s.receiving && s.seen.BytesReceived == 0
 	//mutant:another-medium
-	if never && l.longUp(t) {
+	if never && l.longUp(t) && !l.steady(t) {
 		return true // one that was offered before may begin to flow late
 	}
 	return s != nil && s.receiving && t > l.life // it is told when it begins, and when it goes on after a pause
+}
+
+// steady tells whether no report was missing up to a moment: then no other PeerConnection was set up in between.
+func (l *leg) steady(t janus.Micros) bool {
+	every := least(least(l.period(), l.cadence), l.interval)
+	//mutant:steady
+	return l.reports > 0 && every != 0 && 10*(t-l.reported) <= 11*every
 }
 
 // setsUp tells whether an event is one of ICE, as they come when a PeerConnection is set up, and when ICE is restarted.
@@ -323,6 +330,7 @@ func (l *leg) absorb() {
 	l.life, l.lifeClock = max(l.life, n.life), max(l.lifeClock, n.lifeClock)
 	l.gathered, l.acted, l.answered = l.gathered || n.gathered, l.acted || n.acted, cmp.Or(l.answered, n.answered)
 	l.asked = n.asked || l.asked && n.answered == 0
+	l.reports, l.reported = l.reports+n.reports, max(l.reported, n.reported)
 	if n.step > l.step {
 		l.step, l.stepTime = n.step, n.stepTime
 	}
