@@ -1,15 +1,8 @@
 package wiring
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,64 +11,14 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"januscdr/internal/fixtures/certificates"
 )
 
-// authority signs certificates.
-type authority struct {
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	next int64
-}
-
-func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t, next: 2}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.key = key
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func writePEM(t testing.TB, file, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// write makes a certificate for a name, in NAME.pem and NAME.key of the folder.
-func (a *authority) write(dir, file, name string) (certFile, keyFile string) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.next++
-	template := &x509.Certificate{SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name},
-		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	secret, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+// issue writes a certificate of a name, in FILE.pem and FILE.key of the folder.
+func issue(by *certificates.Authority, dir, file, name string) (certFile, keyFile string) {
 	certFile, keyFile = filepath.Join(dir, file+".pem"), filepath.Join(dir, file+".key")
-	writePEM(a.t, certFile, "CERTIFICATE", der)
-	writePEM(a.t, keyFile, "EC PRIVATE KEY", secret)
+	by.Sign(name, certFile, keyFile)
 	return certFile, keyFile
 }
 
@@ -114,17 +57,16 @@ func meet(t testing.TB, server, client *tls.Config) (serverName, clientName stri
 }
 
 func TestCertificatesThatAreRenewedAreShownWithoutARestart(t *testing.T) {
-	dir, ca := t.TempDir(), newAuthority(t)
-	writePEM(t, filepath.Join(dir, "ca.pem"), "CERTIFICATE", ca.cert.Raw)
-	cert, key := ca.write(dir, "server", "first")
-	ownCert, ownKey := ca.write(dir, "client", "janus-1")
+	dir, ca := t.TempDir(), certificates.New(t)
+	cert, key := issue(ca, dir, "server", "first")
+	ownCert, ownKey := issue(ca, dir, "client", "janus-1")
 	var said strings.Builder
 	log := hclog.New(&hclog.LoggerOptions{Output: &said})
-	server, err := ServerTLS(cert, key, filepath.Join(dir, "ca.pem"), log)
+	server, err := ServerTLS(cert, key, ca.File, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := ClientTLS(filepath.Join(dir, "ca.pem"), ownCert, ownKey, log)
+	client, err := ClientTLS(ca.File, ownCert, ownKey, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +77,9 @@ func TestCertificatesThatAreRenewedAreShownWithoutARestart(t *testing.T) {
 	if _, _, err := meet(t, server, &tls.Config{RootCAs: client.RootCAs, ServerName: "127.0.0.1"}); err == nil {
 		t.Error("a client without a certificate is let in")
 	}
-	stranger := newAuthority(t)
-	strangeCert, strangeKey := stranger.write(dir, "stranger", "janus-1")
-	strange, err := ClientTLS(filepath.Join(dir, "ca.pem"), strangeCert, strangeKey, log)
+	stranger := certificates.New(t)
+	strangeCert, strangeKey := issue(stranger, dir, "stranger", "janus-1")
+	strange, err := ClientTLS(ca.File, strangeCert, strangeKey, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +88,8 @@ func TestCertificatesThatAreRenewedAreShownWithoutARestart(t *testing.T) {
 		t.Error("a client of another authority is let in")
 	}
 
-	ca.write(dir, "server", "second")
-	ca.write(dir, "client", "janus-2")
+	issue(ca, dir, "server", "second")
+	issue(ca, dir, "client", "janus-2")
 	until(t, func() bool {
 		s, c, err := meet(t, server, client)
 		return s == "second" && c == "janus-2" && err == nil
@@ -161,7 +103,7 @@ func TestCertificatesThatAreRenewedAreShownWithoutARestart(t *testing.T) {
 		}
 		return strings.Contains(said.String(), "will not do")
 	})
-	ca.write(dir, "server", "third")
+	issue(ca, dir, "server", "third")
 	until(t, func() bool {
 		s, _, err := meet(t, server, client)
 		return s == "third" && err == nil
@@ -231,9 +173,9 @@ func until(t *testing.T, is func() bool) {
 }
 
 func TestFilesOfTLSThatWillNotDoAreNamed(t *testing.T) {
-	dir, ca := t.TempDir(), newAuthority(t)
-	cert, key := ca.write(dir, "server", "one")
-	other, _ := ca.write(dir, "other", "two")
+	dir, ca := t.TempDir(), certificates.New(t)
+	cert, key := issue(ca, dir, "server", "one")
+	other, _ := issue(ca, dir, "other", "two")
 	nothing := filepath.Join(dir, "nothing")
 	if err := os.WriteFile(nothing, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ var rooms = []room{
 
 	{name: "internal/cli"},
 	{name: "internal/wiring", rooms: []string{"config", "admin", "kafka", "kafka/inspect", "internal/cli"},
-		tests: []string{"internal/fixtures/broker"}},
+		tests: []string{"internal/fixtures/broker", "internal/fixtures/certificates"}},
 
 	{name: "internal/fixtures/recordings"},
 	{name: "internal/fixtures/script", rooms: []string{"janus", "cdr"}, libs: []string{}},
@@ -62,6 +62,7 @@ var rooms = []room{
 	{name: "internal/fixtures/broker", rooms: []string{"kafka", "kafka/embedded"}},
 	{name: "internal/fixtures/mutants", libs: []string{}},
 	{name: "internal/fixtures/smalldisk", libs: []string{}},
+	{name: "internal/fixtures/certificates", libs: []string{}},
 	{name: "internal/fixtures/queues", libs: []string{}},
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline", "internal/fixtures/broker"}},
 

@@ -2,15 +2,8 @@ package e2e
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -19,11 +12,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"januscdr/internal/fixtures/certificates"
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
 )
@@ -61,69 +54,6 @@ func (p *process) hangup(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// An authority signs certificates, and lies in a file.
-type authority struct {
-	t    *testing.T
-	file string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{t: t, key: key, file: filepath.Join(t.TempDir(), "ca.pem")}
-	a.pem(a.file, "CERTIFICATE", der)
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func (a *authority) pem(file, kind string, der []byte) {
-	a.t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-// sign writes a certificate of a name and its key over those of the files.
-func (a *authority) sign(name, cert, key string) {
-	a.t.Helper()
-	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &own.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	secret, err := x509.MarshalECPrivateKey(own)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.pem(key, "EC PRIVATE KEY", secret)
-	a.pem(cert, "CERTIFICATE", der)
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
 }
 
 // A gate is where a broker listens with TLS. It knows who has come, and can cut all connections.
@@ -174,18 +104,18 @@ func (g *gate) has(name string) (came, others int) {
 }
 
 // guarded is a broker that wants a certificate and a login, behind a gate.
-func guarded(t *testing.T, ca *authority, password string) (g *gate, broker *embedded.Broker) {
+func guarded(t *testing.T, ca *certificates.Authority, password string) (g *gate, broker *embedded.Broker) {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "broker.pem"), filepath.Join(dir, "broker.key")
-	ca.sign("broker", cert, key)
+	ca.Sign("broker", cert, key)
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g = &gate{came: map[string]int{}}
 	shown := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert,
-		ClientCAs: ca.pool(), VerifyConnection: g.noted}
+		ClientCAs: ca.Pool(), VerifyConnection: g.noted}
 	broker, err = embedded.Start(embedded.Options{Dir: filepath.Join(dir, "kafka"), Kfake: []kfake.Opt{
 		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "cdr", password),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
@@ -204,7 +134,7 @@ func guarded(t *testing.T, ca *authority, password string) (g *gate, broker *emb
 // Certificates and passwords are renewed while both programs run: the next connection shows what is there now.
 func TestWhatIsRenewedIsShownAtTheNextConnection(t *testing.T) {
 	t.Parallel()
-	ca, dir := newAuthority(t), t.TempDir()
+	ca, dir := certificates.New(t), t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name, text string) {
 		t.Helper()
@@ -214,19 +144,19 @@ func TestWhatIsRenewedIsShownAtTheNextConnection(t *testing.T) {
 	}
 	write("password", "one\n")
 	write("janus", "one\n")
-	ca.sign("client-1", file("client.pem"), file("client.key"))
-	ca.sign("ingest-1", file("server.pem"), file("server.key"))
+	ca.Sign("client-1", file("client.pem"), file("client.key"))
+	ca.Sign("ingest-1", file("server.pem"), file("server.key"))
 	g, broker := guarded(t, ca, "one")
 
 	admin, err := kafka.NewClient(kafka.Options{Brokers: broker.Addrs(),
-		TLS:  &kafka.TLS{CAFile: ca.file, CertFile: file("client.pem"), KeyFile: file("client.key")},
+		TLS:  &kafka.TLS{CAFile: ca.File, CertFile: file("client.pem"), KeyFile: file("client.key")},
 		SASL: &kafka.SASL{Mechanism: "SCRAM-SHA-512", User: "cdr", Password: "one"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(admin.Close)
 	s := &site{settings: topics("KAFKA_BROKERS", broker.Addrs()[0], "KAFKA_TLS_ENABLED", "true",
-		"KAFKA_TLS_CA_FILE", ca.file, "KAFKA_TLS_CERT_FILE", file("client.pem"), "KAFKA_TLS_KEY_FILE", file("client.key"),
+		"KAFKA_TLS_CA_FILE", ca.File, "KAFKA_TLS_CERT_FILE", file("client.pem"), "KAFKA_TLS_KEY_FILE", file("client.key"),
 		"KAFKA_SASL_MECHANISM", "SCRAM-SHA-512", "KAFKA_SASL_USER", "cdr", "KAFKA_SASL_PASSWORD_FILE", file("password"),
 		"LOG_LEVEL", "info", "WORKERS", "1")}
 	output(t, s.settings, our("cdr"), "topics", "create")
@@ -240,7 +170,7 @@ func TestWhatIsRenewedIsShownAtTheNextConnection(t *testing.T) {
 
 	// posted is by whom an event was taken.
 	posted := func(ctx context.Context, password string) (string, error) {
-		trusting := &tls.Config{RootCAs: ca.pool()}
+		trusting := &tls.Config{RootCAs: ca.Pool()}
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trusting}}
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.Replace(ingest.url(), "http:", "https:", 1),
 			strings.NewReader(`{"emitter":"e","type":1,"timestamp":1764000000000000,"session_id":1,"event":{"name":"created"}}`))
@@ -270,8 +200,8 @@ func TestWhatIsRenewedIsShownAtTheNextConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin.Close()
-	ca.sign("client-2", file("client.pem"), file("client.key"))
-	ca.sign("ingest-2", file("server.pem"), file("server.key"))
+	ca.Sign("client-2", file("client.pem"), file("client.key"))
+	ca.Sign("ingest-2", file("server.pem"), file("server.key"))
 	for _, p := range []*service{processor, ingest} {
 		p.hangup(t)
 		p.says(t, "were read again")
