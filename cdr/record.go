@@ -137,6 +137,12 @@ type Stream struct {
 	FinalSample bool  // the last report came at the end
 }
 
+// Parties are all who had a part in a call, as far as the record names them: who calls and is called, what is shown of
+// them, the other side of a VideoCall, and who pays or referred. What is not known is empty.
+func (r *Record) Parties() []string {
+	return []string{r.CallingParty, r.CalledParty, r.DisplayName, r.PeerParty, r.MasterAccount, r.ReferredBy}
+}
+
 // Quality sums up a gauge over the reports of a leg; it is null when Known is false.
 type Quality struct {
 	Known     bool

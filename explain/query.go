@@ -83,8 +83,7 @@ func (q Query) terms() []term {
 		{"plugin", q.Plugin, func(r *cdr.Record) bool { return shortPlugin(r.Plugin) == shortPlugin(q.Plugin) },
 			func(e *janus.Event) bool { return shortPlugin(pluginOf(e)) == shortPlugin(q.Plugin) }},
 		{"party", q.Party, func(r *cdr.Record) bool {
-			return q.names(r.CallingParty, r.CalledParty, r.DisplayName, r.PeerParty, r.MasterAccount,
-				r.ReferredBy)
+			return q.names(r.Parties()...)
 		}, ofPlugin(func(b *janus.PluginEvent) bool {
 			return q.names(b.Username, b.Display, b.DisplayName, b.Identity, b.Caller, b.Callee)
 		})},

@@ -110,8 +110,7 @@ func (f *recordFilter) fits(r *cdr.Record) bool {
 	return is(f.opaque, r.OpaqueID) && is(f.call, r.SIPCallID) && is(f.room, r.RoomID) && is(f.emitter, r.Emitter) &&
 		is(f.session, r.SessionID) && is(f.plugin, strings.TrimPrefix(r.Plugin, "janus.plugin.")) &&
 		(f.outcome == "" || r.RecordType == cdr.Leg && f.outcome == r.Disposition.String()) &&
-		(f.party == "" || anyContains(f.party, r.CallingParty, r.CalledParty, r.DisplayName, r.PeerParty,
-			r.MasterAccount, r.ReferredBy))
+		(f.party == "" || anyContains(f.party, r.Parties()...))
 }
 
 func anyContains(part string, texts ...string) bool {
