@@ -103,6 +103,8 @@ func (f *eventFold) openCompanionLeg() {
 	// What was told of the one before stays, should it have turned out only now that its PeerConnection was over.
 	l := f.successor()
 	l.kind, l.index, l.start, l.first, l.firstOffset = kind, pc.index, max(pc.start, f.h.lastEnd[kind]), pc.first, pc.firstOffset
+	//mutant:beside-over-the-step
+	l.shift, l.clockSuspect = pc.shift, pc.clockSuspect // it begins when that began, by the clock as it was
 	if l = f.openLeg(f.h, l, RuleLegOpenedBeside); l != nil {
 		l.up, l.evidence, l.offer, l.offerTime = pc.up, pc.evidence, pc.offer, pc.offerTime
 		l.answered, l.gathered, l.lastClientActivity = pc.answered, pc.gathered, pc.lastClientActivity
