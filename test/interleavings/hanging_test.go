@@ -157,7 +157,7 @@ func (s *site) forget(id string) {
 	}
 	defer client.Close()
 	key := binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(len(id))) // of version 0
-	partition := javaHash(id) % int32(len(described[topic].Partitions))
+	partition := coordinator(id, len(described[topic].Partitions))
 	gone := &kgo.Record{Topic: topic, Partition: partition, Key: append(key, id...)}
 	if err := client.ProduceSync(s.t.Context(), gone).FirstErr(); err != nil {
 		s.t.Fatal(err)

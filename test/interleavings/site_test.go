@@ -461,7 +461,7 @@ func (s *site) moveCoordinator(topic, id string) {
 		s.t.Fatal(errors.Join(err, described.Error()))
 	}
 	all := described[topic].Partitions
-	partition := all[javaHash(id)%int32(len(all))]
+	partition := all[coordinator(id, len(all))]
 	replicas := append(partition.Replicas[1:len(partition.Replicas):len(partition.Replicas)], partition.Replicas[0])
 	for i, r := range replicas { // whoever leads now comes last
 		if r == partition.Leader {
@@ -494,13 +494,23 @@ func (p *process) says(words ...string) bool {
 	return false
 }
 
-// javaHash is what Kafka finds a coordinator by.
-func javaHash(id string) int32 {
+// coordinator is the partition of an internal topic that knows a group or a transactional id: the absolute value of
+// what Java hashes it to, and not the hash without its sign.
+func coordinator(id string, of int) int32 {
 	var h int32
 	for _, b := range []byte(id) {
 		h = 31*h + int32(b)
 	}
-	return h & 0x7fffffff
+	return max(h, -h, 0) % int32(of)
+}
+
+// Of these, Java gives the last two a hash below 0, and the first of the two the least that there is.
+func TestACoordinatorIsFoundAsKafkaFindsIt(t *testing.T) {
+	for id, want := range map[string]int32{"": 0, "group": 2, "polygenelubricants": 0, "januscdr": 2} {
+		if got := coordinator(id, 5); got != want {
+			t.Errorf("%q is in partition %d, want %d", id, got, want)
+		}
+	}
 }
 
 type logBuffer struct {
