@@ -24,6 +24,14 @@ func allRecorded() (log []Input) {
 	return numbered(log)
 }
 
+// appendRound makes an event of a round another one than that of the round before: the same bytes again are a repetition.
+func appendRound(event []byte, round int) []byte {
+	for ; round > 0; round /= 4 {
+		event = append(event, " \t\r\n"[round%4])
+	}
+	return event
+}
+
 // BenchmarkFold folds all recordings; its operation is one event.
 func BenchmarkFold(b *testing.B) {
 	log := allRecorded()
@@ -33,16 +41,17 @@ func BenchmarkFold(b *testing.B) {
 		b.Fatal(err)
 	}
 	round := log[len(log)-1].Append - log[0].Append + hour
-	emitter := ""
+	emitter, value := "", []byte(nil)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := 0; i < b.N; i++ {
-		if i%len(log) == 0 { // the same again is no repetition, and of another server
-			p.window.reset()
+		if i%len(log) == 0 { // the same again, of another server
 			emitter = fmt.Sprint("edge-", i/len(log))
 		}
 		in := log[i%len(log)]
 		in.Emitter, in.Offset, in.Append = emitter, int64(i), in.Append+round*janus.Micros(i/len(log))
+		value = appendRound(append(value[:0], in.Value...), i/len(log))
+		in.Value = value
 		if err := p.Apply(in); err != nil {
 			b.Fatal(err)
 		}
@@ -53,21 +62,25 @@ func BenchmarkFold(b *testing.B) {
 	}
 }
 
-// BenchmarkReport folds media reports of calls that are known, the most frequent event by far. It must not allocate.
+// BenchmarkReport folds media reports of calls that go on, the most frequent event by far. It must not allocate. To make
+// them is not measured.
 func BenchmarkReport(b *testing.B) {
-	p, reports := callsWithReports(b)
+	calls := newTicks(b)
+	making := func(begins bool) {
+		if begins {
+			b.StopTimer()
+		} else {
+			b.StartTimer()
+		}
+	}
 	b.ReportAllocs()
 	b.ResetTimer()
-	for i := 0; i < b.N; i++ {
-		in := reports[i%len(reports)]
-		in.Offset = reports[0].Offset + int64(i)
-		if i%len(reports) == 0 { // the same again is no repetition
-			p.window.reset()
-		}
-		if err := p.Apply(in); err != nil {
+	for range b.N {
+		if err := calls.p.Apply(calls.next(making)); err != nil {
 			b.Fatal(err)
 		}
 	}
+	calls.check(b)
 }
 
 // BenchmarkState encodes and decodes the sessions that are open in the middle of each recording.
@@ -126,61 +139,20 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// callsWithReports is a partition with calls, and a report of each stream of each.
-func callsWithReports(tb testing.TB) (*Partition, []Input) {
-	p, err := Open(DefaultPolicy(), Source{Topic: "janus.events"}, MemoryStates{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var setup, reports []Input
-	var parser janus.Parser
-	for _, in := range recorded("1.1-g_parallel") {
-		e, err := parser.Parse(in.Value)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		switch e.Body.(type) {
-		case *janus.MediaReport:
-			reports = append(reports, in)
-			setup = append(setup, in)
-		case *janus.SessionDestroyed, *janus.SessionTimedOut, *janus.HandleDetached, *janus.PeerConnectionHangup, *janus.ServerShutdown, *janus.TransportEvent:
-		default:
-			setup = append(setup, in)
-		}
-	}
-	at := setup[len(setup)-1].Append
-	for i, in := range setup {
-		in.Offset = int64(i)
-		if err := p.Apply(in); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	for i := range reports {
-		reports[i].Offset, reports[i].Append = int64(len(setup)+i), at
-	}
-	return p, reports
-}
-
 func TestAReportOfAKnownCallAllocatesNothing(t *testing.T) {
-	p, reports := callsWithReports(t)
-	i := 0
+	calls := newTicks(t)
 	again := func() {
-		in := reports[i%len(reports)]
-		in.Offset = reports[0].Offset + int64(i)
-		if i%len(reports) == 0 {
-			p.window.reset()
-		}
-		if err := p.Apply(in); err != nil {
+		if err := calls.p.Apply(calls.next(func(bool) {})); err != nil {
 			t.Fatal(err)
 		}
-		i++
 	}
-	for range 2 * len(reports) {
+	for range 2 * len(calls.forms) {
 		again()
 	}
 	if n := testing.AllocsPerRun(2000, again); n > 0 {
 		t.Errorf("%v allocations for a report", n)
 	}
+	calls.check(t)
 }
 
 // openCalls is a partition with so many sessions, each with a call that is open: a recorded one, up to the middle, under
@@ -201,10 +173,8 @@ func openCalls(tb testing.TB, n int) *Partition {
 	for i := range n {
 		for _, in := range call {
 			in.Offset, in.Emitter = offset, "edge-"+strconv.Itoa(i)
-			in.Value = slices.Clone(in.Value) // the same bytes again would be a repetition
-			for rest := i; rest > 0; rest /= 4 {
-				in.Value = append(in.Value, " \t\r\n"[rest%4])
-			}
+			in.Value = slices.Clone(in.Value)
+			in.Value = appendRound(in.Value, i)
 			if err := p.Apply(in); err != nil {
 				tb.Fatal(err)
 			}
