@@ -65,7 +65,7 @@ func (h *handle) patience(t *Terms) janus.Micros {
 
 // expire does what is due at a partition time, in the order of (deadline, emitter, session).
 func (p *Partition) expire(now janus.Micros) error {
-	for {
+	for p.index.mayBeDue(now) {
 		at, ok := p.index.nextDeadline()
 		if !ok || at > now {
 			break

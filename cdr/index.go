@@ -24,6 +24,7 @@ type index struct {
 	cachedHandles int // handles in memory
 
 	due        deadlines                     // partition clock: graces, silent emitters
+	lookedAt   janus.Micros                  // partition time when its first entry was looked at last
 	stubs      deadlines                     // partition clock: they wait for no tick
 	rooms      map[roomRef][]membershipEntry // open memberships
 	transports map[transportRef][]sessionRef // sessions by their connection
@@ -220,6 +221,16 @@ func (q *deadlines) prune(alive int, current func(deadline) bool) {
 	}
 	*q = slices.DeleteFunc(*q, func(d deadline) bool { return !current(d) })
 	heap.Init(q)
+}
+
+// mayBeDue tells whether something may be due at a partition time. No entry is later than what it stands for. So the queue need not
+// be put right for each record, but now and then: void entries are taken out only then.
+func (x *index) mayBeDue(now janus.Micros) bool {
+	if len(x.due) == 0 || x.due[0].at > now && now-x.lookedAt < second {
+		return false
+	}
+	x.lookedAt = now
+	return true
 }
 
 // nextDeadline is when, on the partition clock, something that is open is due at the earliest.
