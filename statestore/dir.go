@@ -40,7 +40,7 @@ func claim(dir string, identity Identity) error {
 		return errors.New("the directory is missing")
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("make directory: %w", err)
+		return refused(dir, err)
 	}
 	path := filepath.Join(dir, identityFile)
 	have, err := os.ReadFile(path)
@@ -82,7 +82,7 @@ func openDB(dir string, log hclog.Logger) (db *badger.DB, aside string, err erro
 			return nil, "", fmt.Errorf("directory %s is %w: "+
 				"stop that process, or give this one a state directory of its own", dir, ErrInUse)
 		case ofTheMachine(err), try == 2:
-			return nil, "", fmt.Errorf("open database %s: %w", dir, err)
+			return nil, "", fmt.Errorf("open database %s: %s", dir, oneLine(err))
 		case try == 0:
 			log.Warn("state store does not open, trying once more", "dir", dir, "error", err)
 		default:
@@ -126,6 +126,7 @@ func tryOpen(dir string, log hclog.Logger) (db *badger.DB, err error) {
 func ofTheMachine(err error) bool {
 	for _, errno := range []syscall.Errno{
 		syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOMEM,
+		syscall.EFBIG, syscall.EDQUOT, syscall.EIO,
 	} {
 		if strings.Contains(err.Error(), errno.Error()) {
 			return true

@@ -53,10 +53,14 @@ func (s *Store) flush() {
 
 // write writes a batch: the states, and when they are on disk, the checkpoint that speaks for them. A crash in between
 // leaves states ahead of the checkpoint, which the next replay from there overwrites with the same values.
-func (s *Store) write(b batch) (err error) {
-	if err := s.checkFreeSpace(uint64(b.bytes)); err != nil {
+func (s *Store) write(b batch) error {
+	if err := s.checkDisk(uint64(b.bytes)); err != nil {
 		return err
 	}
+	return s.unlessTheDiskFails(func() error { return s.writeNow(b) })
+}
+
+func (s *Store) writeNow(b batch) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // Badger panics where it cannot go on
 			err = fmt.Errorf("write database %s: %v", s.opts.Dir, p)
@@ -99,21 +103,6 @@ func (s *Store) write(b batch) (err error) {
 	return s.at(AfterCheckpoint)
 }
 
-// checkFreeSpace is an error when the disk has less than the reserve left after writing so many bytes: once into the
-// log and once more into tables.
-func (s *Store) checkFreeSpace(need uint64) error {
-	free, err := freeBytes(s.opts.Dir)
-	if err != nil {
-		return fmt.Errorf("look for free space in %s: %w", s.opts.Dir, err)
-	}
-	if free < s.opts.MinFree+2*need {
-		return fmt.Errorf("%w: %d MiB are free in %s, and %d MiB must stay free: "+
-			"make room there and start again, nothing is lost",
-			ErrFull, free>>20, s.opts.Dir, s.opts.MinFree>>20)
-	}
-	return nil
-}
-
 // oneGC lets one store at a time collect its garbage: each collection is a burst of disk work.
 var oneGC = make(chan struct{}, 1)
 
@@ -138,7 +127,7 @@ func (s *Store) collector(db *badger.DB, stop <-chan struct{}) {
 }
 
 func (s *Store) collect(db *badger.DB, stop <-chan struct{}) {
-	for s.checkFreeSpace(uint64(valueLogFile)) == nil { // it writes before it deletes
+	for s.checkDisk(uint64(valueLogFile)) == nil { // it writes before it deletes
 		select {
 		case <-stop:
 			return

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"januscdr/internal/fixtures/smalldisk"
@@ -71,4 +72,21 @@ func closeOnAFullDisk(t *testing.T, write bool) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestADatabaseThatTriesForEverIsLeftWhenItsDiskTakesNoWrites(t *testing.T) {
+	dir := t.TempDir()
+	smalldisk.BecomesReadOnly(t, dir)
+	synctest.Test(t, func(t *testing.T) {
+		forEver := make(chan struct{})
+		defer close(forEver)
+		s := &Store{opts: Options{Dir: dir, MinFree: 1}}
+		err := s.unlessTheDiskFails(func() error {
+			<-forEver
+			return nil
+		})
+		if !errors.Is(err, ErrNoWrites) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
 }

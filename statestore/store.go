@@ -55,13 +55,14 @@ const statePrefix = 's'
 
 var checkpointKey = []byte{'m'}
 
-// Errors that a caller may choose by. ErrForeign and ErrFull are permanent, and say so with a method Permanent: to try
-// again helps only when a person has done something.
+// Errors that a caller may choose by. ErrForeign, ErrFull and ErrNoWrites are permanent, and say so with a method
+// Permanent: to try again helps only when a person has done something.
 var (
-	ErrInUse         = errors.New("in use by another process") // of Open: the directory is locked, try later
-	ErrForeign error = permanent("belongs to another topic")   // of Open: another Identity made the directory
-	ErrFull    error = permanent("disk is full")               // less than MinFree would stay free
-	ErrClosed        = errors.New("store is closed")           // a mistake of the caller
+	ErrInUse          = errors.New("in use by another process") // of Open: the directory is locked, try later
+	ErrForeign  error = permanent("belongs to another topic")   // of Open: another Identity made the directory
+	ErrFull     error = permanent("disk is full")               // less than MinFree would stay free
+	ErrNoWrites error = permanent("its disk takes no writes")   // it is read-only, fails, or files have a bound
+	ErrClosed         = errors.New("store is closed")           // a mistake of the caller
 )
 
 // permanent is an error that would come again.
@@ -71,6 +72,11 @@ func (e permanent) Error() string { return string(e) }
 
 // Permanent is true.
 func (permanent) Permanent() bool { return true }
+
+func isPermanent(err error) bool {
+	var says permanent
+	return errors.As(err, &says)
+}
 
 // Store is the states of one partition.
 //
@@ -123,8 +129,8 @@ type batch struct {
 func (b batch) empty() bool { return len(b.states) == 0 && b.checkpoint == nil }
 
 // Open opens a store as it was left, or makes an empty one. The error wraps ErrInUse when another process has it open,
-// ErrForeign when it is of another topic or cluster, ErrFull when the disk has no room to work in. A store that cannot
-// be read is moved aside, and an empty one is made in its place: see MovedAside.
+// ErrForeign when it is of another topic or cluster, ErrFull when the disk has no room to work in, ErrNoWrites when it
+// takes nothing. A store that cannot be read is moved aside, and an empty one is made in its place: see MovedAside.
 func Open(o Options) (*Store, error) {
 	if o.FlushBytes <= 0 {
 		o.FlushBytes = defaultFlushBytes
@@ -142,7 +148,7 @@ func Open(o Options) (*Store, error) {
 	if err := claim(o.Dir, o.Identity); err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
 	}
-	if err := s.checkFreeSpace(0); err != nil {
+	if err := s.checkDisk(0); err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
 	}
 	if err := closeAbandoned(o.Dir); err != nil {
@@ -295,8 +301,8 @@ func (s *Store) Scan(prefix []byte, f func(key, value []byte) error) (err error)
 // later. It waits for the disk when too much is waiting already, which is twice FlushBytes.
 //
 // An error is one of writing what was remembered before, and these changes are not taken: it wraps ErrFull when the
-// disk is full. Close the store, mend the reason, and open it again. What was lost is what came after the checkpoint
-// on disk.
+// disk is full, and ErrNoWrites when it takes nothing. Close the store, mend the reason, and open it again. What was
+// lost is what came after the checkpoint on disk.
 func (s *Store) Remember(changes iter.Seq2[[]byte, []byte], checkpoint []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -405,16 +411,21 @@ func (s *Store) shutdown() error {
 	s.mu.Unlock()
 	s.done.Wait()
 	if failed == nil {
-		failed = s.checkFreeSpace(0)
+		failed = s.checkDisk(0)
 	}
-	if failed != nil {
-		s.log.Warn("state store is left as it is on a disk that takes nothing more", "dir", s.opts.Dir, "error", failed)
-		abandon(s.opts.Dir, s.db)
-		return nil
+	if failed == nil {
+		failed = s.unlessTheDiskFails(func() error {
+			if err := s.db.Close(); err != nil {
+				return fmt.Errorf("close database %s: %w", s.opts.Dir, err)
+			}
+			return nil
+		})
+		if !isPermanent(failed) {
+			return failed
+		}
 	}
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("close database %s: %w", s.opts.Dir, err)
-	}
+	s.log.Warn("state store is left as it is on a disk that takes nothing more", "dir", s.opts.Dir, "error", failed)
+	abandon(s.opts.Dir, s.db)
 	return nil
 }
 

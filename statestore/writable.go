@@ -5,26 +5,117 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 )
 
 // Writable makes a directory for stores, if it is not there, and tells at once what each store in it would tell later:
-// that nobody may write there.
+// that nobody may write there, or no files that are as large as those of a database.
 func Writable(dir string) error {
 	err := os.MkdirAll(dir, 0o755)
-	var file *os.File
 	if err == nil {
-		file, err = os.CreateTemp(dir, ".writable-")
-	}
-	if err == nil {
-		err = errors.Join(file.Close(), os.Remove(file.Name()))
+		err = takes(dir)
 	}
 	if err == nil {
 		return nil
 	}
+	remedy := "set state_dir to a folder that this user may write to"
+	if errors.Is(err, syscall.EFBIG) {
+		remedy = allowFiles
+	}
+	return fmt.Errorf("nothing can be written to the state directory %s: %w; %s", dir, bare(err), remedy)
+}
+
+// bare is an error without the name of the file.
+func bare(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
-		err = path.Err
+		return path.Err
 	}
-	return fmt.Errorf("nothing can be written to the state directory %s: %w; set state_dir to a folder that this user "+
-		"may write to", dir, err)
+	return err
+}
+
+// largestFile is the size that Badger gives a file when it makes it, without filling it.
+const largestFile = 2 * valueLogFile
+
+var allowFiles = fmt.Sprintf("let this process write files of %d MiB (ulimit -f)", largestFile>>20)
+
+// probe is the file by which takes tries; one that a kill left is used again.
+const probe = ".writable"
+
+// takes tries whether a directory takes a file that is as large as one of a database. It leaves nothing.
+func takes(dir string) error {
+	name := filepath.Join(dir, probe)
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(make([]byte, 4<<10))
+	if err == nil {
+		err = file.Truncate(largestFile)
+	}
+	err = errors.Join(err, file.Close())
+	if removed := os.Remove(name); !errors.Is(removed, fs.ErrNotExist) { // another process may have been so kind
+		err = errors.Join(err, removed)
+	}
+	return err
+}
+
+// checkDisk is an error when the disk has less than the reserve left after writing so many bytes, once into the log and
+// once more into tables, or when it takes no files.
+func (s *Store) checkDisk(need uint64) error {
+	dir := s.opts.Dir
+	free, err := freeBytes(dir)
+	if err != nil {
+		return fmt.Errorf("look for free space in %s: %w", dir, err)
+	}
+	if free < s.opts.MinFree+2*need {
+		return fmt.Errorf("%w: %d MiB are free in %s, and %d MiB must stay free: "+
+			"make room there and start again, nothing is lost", ErrFull, free>>20, dir, s.opts.MinFree>>20)
+	}
+	if err := takes(dir); err != nil {
+		return refused(dir, err)
+	}
+	return nil
+}
+
+// refused is the error of a directory that did not take a file.
+func refused(dir string, err error) error {
+	kind, remedy := ErrNoWrites, "mend it, or set another state_dir"
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		kind, remedy = ErrFull, "make room there"
+	case errors.Is(err, syscall.EFBIG):
+		remedy = allowFiles
+	}
+	return fmt.Errorf("%w: %s says: %w: %s and start again, nothing is lost", kind, dir, bare(err), remedy)
+}
+
+// diskPatience is how long the database may be at work before its disk is looked at.
+const diskPatience = 5 * time.Second
+
+// unlessTheDiskFails lets the database write. On a disk that takes no writes any more it tries for ever: then the error
+// is that of the disk, and the database is left at it.
+func (s *Store) unlessTheDiskFails(work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	look := time.NewTicker(diskPatience)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-look.C:
+			if err := s.checkDisk(0); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// oneLine is what Badger says in several.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), ": ")
 }
