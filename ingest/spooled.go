@@ -61,7 +61,8 @@ func (p *spooledPublisher) open() error {
 	}
 	if err := s.Check(); err != nil {
 		if s.Empty() {
-			return errors.Join(fmt.Errorf("nothing can be kept in spool %s: %w", p.options.Dir, err), s.Close())
+			return errors.Join(fmt.Errorf("nothing can be kept in spool %s: %w; set spool.dir to a folder on a disk that takes "+
+				"files, and that this user may write to", p.options.Dir, err), s.Close())
 		}
 		p.log.Error("spool cannot be written; what waits in it goes to kafka", "dir", p.options.Dir, "error", err)
 	}

@@ -16,6 +16,9 @@ type request struct {
 // maxGroup is about how many bytes one write and one fsync serve.
 const maxGroup = 8 << 20
 
+// tellEvery is how often at most it is told that the disk takes nothing.
+const tellEvery = 10 * time.Second
+
 // Append returns nil when all entries are on disk and fsynced. It refuses with ErrFull when they do not fit in the
 // bound of bytes or the disk, or the oldest that waits is too old. It does not keep the entries. All entries of a
 // call are written with one write, so give what belongs together at once; no entries are fine. A context that ends
@@ -218,7 +221,10 @@ func (s *Spool) publish(group []*request, size int64, err error) {
 	}
 	if err != nil {
 		s.counts.Failed += records
-		s.log.Error("entries could not be spooled", "entries", records, "error", err)
+		if now := s.opts.Now(); now.Sub(s.told) >= tellEvery { // each body is tried again and again
+			s.told = now
+			s.log.Error("entries could not be spooled", "entries", records, "error", err)
+		}
 		s.abandon(size)
 		return
 	}

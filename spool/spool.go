@@ -66,7 +66,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 		o.disk = osDisk(o.Dir)
 		if err := os.MkdirAll(o.Dir, dirMode); err != nil {
-			return o, fmt.Errorf("make directory: %w", err)
+			return o, fmt.Errorf("make directory: %w; set spool.dir to a folder that this user may write to", err)
 		}
 	}
 	return o, nil
@@ -111,6 +111,7 @@ type Spool struct {
 	in, out meter
 	counts  Counts
 	trouble struct{ append, position, read error }
+	told    time.Time // when it was last told that nothing could be appended
 }
 
 // waiting is a record that is not acknowledged.

@@ -16,10 +16,15 @@ import (
 
 // answers sends one event that was never sent, and tells whether it was answered: what comes again is known.
 func answers(ctx context.Context, url string) bool {
+	return answersTo(ctx, url, rand.Int64N(1<<53))
+}
+
+// answersTo is answers with an event of this session.
+func answersTo(ctx context.Context, url string, session int64) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	body := fmt.Sprintf(`{"emitter":"e2e","type":1,"timestamp":%d,"session_id":%d,"event":{"name":"created"}}`,
-		time.Now().UnixMicro(), rand.Int64N(1<<53))
+		time.Now().UnixMicro(), session)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		return false
