@@ -242,8 +242,8 @@ var table = []*key{
 			"comes beyond is left without an answer; one sender has half of it, and strangers a quarter where senders can be " +
 			"known"},
 	{name: "ingest.min_rate", def: "1KiB", max: 1 << 30, at: func(c *Config) any { return &c.Ingest.MinRate },
-		about: "a body that comes by HTTP with fewer bytes a second is left without an answer, after 3s; 0B: it has the " +
-			"time of ingest.delivery_timeout"},
+		about: "a body that comes by HTTP with fewer bytes a second is left without an answer, after 3s, and a message by " +
+			"websocket, gelf or nanomsg ends its connection, after 30s; 0B: a body has the time of ingest.delivery_timeout"},
 	{name: "ingest.sender_rate", def: "0B", max: 1 << 40, at: func(c *Config) any { return &c.Ingest.SenderRate },
 		about: "bytes a second that one sender may send, decompressed, with a burst of ten seconds; beyond, its bodies " +
 			"wait, and are left without an answer after ingest.delivery_timeout; 0B: any"},

@@ -46,7 +46,7 @@ type Options struct {
 	Rules       []SenderRule  // names for senders; the first that fits counts
 	BodyLimit   int64         // bytes of a body as sent, and decompressed; 32 MiB when 0
 	EventLimit  int64         // bytes of one event; 1 MiB when 0
-	MinRate     int64         // bytes a second, below which the body of a request is left after 3 s; 0: none
+	MinRate     int64         // bytes a second, below which a body is left after 3 s, and a stream after 30 s; 0: none
 	SenderRate  int64         // bytes a second of one sender, decompressed, on the average; 0: any
 	Delivery    time.Duration // from the beginning of a body to its outcome; 8 s when 0
 	InflightMax int64         // bytes of bodies held at a time, and of records on their way to Kafka; 256 MiB when 0

@@ -92,6 +92,9 @@ func (l *lane) read(ctx context.Context, from Sender, in io.Reader) error {
 func (l *lane) readAs(ctx context.Context, from Sender, in io.Reader, unwrap func([]byte) []byte) error {
 	limit := l.receiver.reader.limit
 	small := min(laneBytes, limit)
+	if rate := l.receiver.minRate; l.cut != nil && rate > 0 {
+		in = &brisk{in: in, cut: l.cut, rate: rate}
+	}
 	body, err := io.ReadAll(io.LimitReader(in, small+1))
 	if err != nil {
 		return fmt.Errorf("read body: %w", err)

@@ -69,3 +69,31 @@ func (p *pace) cut() {
 	p.isCut = true
 	_ = p.deadline(time.Unix(1, 0))
 }
+
+// laneGrace is what a message may take before its speed counts, where nobody sends it again: many times slowGrace.
+const laneGrace = 30 * time.Second
+
+// brisk is a message that is read from a connection that stays, which is cut when the message comes too slowly.
+// Whatever else comes meanwhile, such as a pong, earns it no time.
+type brisk struct {
+	in   io.Reader
+	cut  func()
+	rate int64 // bytes a second
+
+	took time.Duration
+	got  int64
+}
+
+// Read reads, as long as there is time. The error is errSlow when there is none.
+func (b *brisk) Read(p []byte) (int, error) {
+	began := time.Now()
+	left := laneGrace + time.Duration(float64(b.got)/float64(b.rate)*float64(time.Second)) - b.took
+	late := time.AfterFunc(left, b.cut)
+	n, err := b.in.Read(p)
+	if !late.Stop() && err != nil {
+		err = errSlow
+	}
+	b.took += time.Since(began)
+	b.got += int64(n)
+	return n, err
+}

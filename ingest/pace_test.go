@@ -89,6 +89,37 @@ func TestABodyThatPaysIsNotReadAnyMore(t *testing.T) {
 	})
 }
 
+func TestAMessageThatIsDrippedEndsItsConnection(t *testing.T) {
+	for _, scene := range []struct {
+		name        string
+		bytes, each int
+		err         error
+		after       time.Duration
+	}{
+		{"fast enough", 256 << 10, 1024, nil, 256 * time.Second},
+		{"slow and small", 2_900, 100, nil, 29 * time.Second},
+		{"slow", 256 << 10, 100, errSlow, 33 * time.Second}, // what came earned it 3 s more
+	} {
+		t.Run(scene.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				from, to := net.Pipe()
+				var sending sync.WaitGroup
+				defer sending.Wait()
+				defer from.Close()
+				sending.Go(func() { drip(to, scene.bytes, scene.each) })
+				began := time.Now()
+				got, err := io.ReadAll(&brisk{in: from, cut: func() { from.Close() }, rate: 1024})
+				if !errors.Is(err, scene.err) || err == nil && len(got) != scene.bytes {
+					t.Errorf("got %d bytes and %v, want %d and %v", len(got), err, scene.bytes, scene.err)
+				}
+				if took := time.Since(began).Round(time.Second); took > scene.after {
+					t.Errorf("took %v, want %v", took, scene.after)
+				}
+			})
+		})
+	}
+}
+
 func TestASlowBodyIsCounted(t *testing.T) {
 	s := open(t, func(o *Options) { o.MinRate, o.Delivery = 1<<20, time.Second })
 	s.silence("POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n[")
