@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,7 +12,8 @@ import (
 	"testing"
 )
 
-// A page as a browser lays it out: on a phone nothing sticks out but the drawing, which scrolls in its own box.
+// A page as a browser lays it out: on a phone nothing sticks out but the drawing, which scrolls in its own box. On
+// paper it does not scroll, and stands on the first sheet with the first of what came of it.
 func TestThePageFitsPhonesAndScreens(t *testing.T) {
 	browser, err := exec.LookPath("chromium")
 	if err != nil || testing.Short() {
@@ -38,6 +40,10 @@ func TestThePageFitsPhonesAndScreens(t *testing.T) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.Write(page)
 		})
+		mux.HandleFunc("/paper", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Write(bytes.ReplaceAll(page, []byte("@media print"), []byte("@media screen")))
+		})
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, measure) })
 		server := httptest.NewServer(mux)
 		t.Cleanup(server.Close)
@@ -48,6 +54,13 @@ func TestThePageFitsPhonesAndScreens(t *testing.T) {
 			t.Fatalf("chromium: %v", err)
 		}
 		line := regexp.MustCompile(`width (\d+): page (\d+), drawing (\d+) in (\d+)`)
+		paper := regexp.MustCompile(`paper: drawing (\d+) in (\d+), it ends at (\d+), what came of it at (\d+), box (\d+)`).
+			FindStringSubmatch(string(out))
+		const sheet = 1000 // of A4, in pixels, without its margins
+		if paper == nil || number(paper[1]) > number(paper[2]) || number(paper[3]) > number(paper[4]) ||
+			number(paper[4]) > sheet || paper[5] != "0" {
+			t.Errorf("%s: on paper: %v of %q", scene.name, paper, out)
+		}
 		results := line.FindAllStringSubmatch(string(out), -1)
 		if len(results) != 3 {
 			t.Fatalf("%s: chromium measured %q", scene.name, out)
@@ -78,4 +91,16 @@ for (const width of [320, 390, 1200]) {
   frame.src = "/page";
   document.body.append(frame);
 }
+const frame = document.createElement("iframe");
+frame.style = "border:0;height:1000px;width:704px";
+frame.onload = () => {
+  const d = frame.contentDocument, box = d.querySelector(".picture");
+  const at = e => Math.round(e.getBoundingClientRect().bottom);
+  const p = document.createElement("p");
+  p.textContent = "paper: drawing " + box.scrollWidth + " in " + box.clientWidth + ", it ends at " + at(box) +
+    ", what came of it at " + at(d.querySelector(".outcome")) + ", box " + d.querySelector(".choice").offsetHeight;
+  document.body.append(p);
+};
+frame.src = "/paper";
+document.body.append(frame);
 </script>`

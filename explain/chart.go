@@ -22,8 +22,9 @@ const (
 	markUnsure = '?'
 )
 
-const chartLegend = "─ there   · setup, or never answered   █ answered, charged   ▒ answered, not charged   " +
-	"? its end lies in here"
+// chartLegend is not broken within an item.
+var chartLegend = strings.NewReplacer(" ", whole, "|", "   ").Replace("─ there|· setup, or never answered|" +
+	"█ answered, charged|▒ answered, not charged|? its end lies in here")
 
 // chart draws bars on one axis of time, a row each, with letters.
 type chart struct {
@@ -38,8 +39,12 @@ func (c *chart) cell(t janus.Micros) int {
 
 // axis writes the moments at the beginning, in between and at the end.
 func (c *chart) axis() {
-	first, last := clockTime(c.from)[:8], clockTime(c.to)[:8]
-	middle := clockTime(c.from + (c.to-c.from)/2)[:8]
+	digits := len("15:04:05")
+	if c.to-c.from < 10_000_000 {
+		digits = len("15:04:05.000")
+	}
+	first, last := clockTime(c.from)[:digits], clockTime(c.to)[:digits]
+	middle := clockTime(c.from + (c.to-c.from)/2)[:digits]
 	between := c.width() - len(first) - len(middle) - len(last)
 	c.line("  %s%s", strings.Repeat(" ", chartLabel+1),
 		c.paint(dim, first+strings.Repeat(" ", between/2)+middle+strings.Repeat(" ", between-between/2)+last))

@@ -15,7 +15,7 @@ func TestOnlyWhatWasAnsweredIsGreenInThePicture(t *testing.T) {
 	for outcome, answered := range map[string]bool{"BUSY": false, "ANSWERED": true} {
 		picture := string(Text(tellLines(t, "events", lines, Query{Party: "alice", Outcome: outcome}), Width, true))
 		_, picture, _ = strings.Cut(picture, "Drawn")
-		picture, _, _ = strings.Cut(picture, "Timeline")
+		picture, _, _ = strings.Cut(picture, "What came of it")
 		all := painted.FindAllStringSubmatch(picture, -1)
 		if (len(all) > 0) != answered {
 			t.Errorf("%s: %d stretches are green in\n%s", outcome, len(all), picture)

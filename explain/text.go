@@ -18,8 +18,8 @@ const (
 func Text(s *Story, columns int, colours bool) []byte {
 	p := newPrinter(columns, colours)
 	p.head(s)
-	p.outcomes(s)
 	p.picture(s)
+	p.outcomes(s)
 	p.timeline(s)
 	p.records(s)
 	p.notices(s)
@@ -244,13 +244,16 @@ func (p *printer) rules(s *Story) {
 
 var unit = regexp.MustCompile(`(\d) (s|ms|µs|min|h|B|kB|MB|GB)\b`)
 
+// whole is a space at which no line is broken.
+const whole = "\x00"
+
 // wrap breaks text into lines of so many columns, at spaces where there are any.
 func wrap(text string, width int) []string {
 	var lines []string
 	line, n := "", 0
-	text = unit.ReplaceAllString(text, "$1\x00$2") // a number stays with its unit
+	text = unit.ReplaceAllString(text, "$1"+whole+"$2") // a number stays with its unit
 	flush := func() {
-		lines, line, n = append(lines, strings.ReplaceAll(line, "\x00", " ")), "", 0
+		lines, line, n = append(lines, strings.TrimRight(strings.ReplaceAll(line, whole, " "), " ")), "", 0
 	}
 	for word := range strings.SplitSeq(text, " ") {
 		w := columns(word)
