@@ -18,6 +18,7 @@ import (
 	"januscdr/internal/cli"
 	"januscdr/internal/wiring"
 	"januscdr/pipeline"
+	"januscdr/statestore"
 )
 
 func newRun(environ []string) *cobra.Command {
@@ -77,6 +78,9 @@ func run(ctx context.Context, c *config.Config, o pipeline.Options, create, chan
 	encode := pipeline.EncodeFunc(nil) // known when the registry answers, before the processor runs
 	o.Encode = func(r *cdr.Record) ([]byte, error) { return encode(r) }
 	processor, err := pipeline.New(o)
+	if err == nil {
+		err = statestore.Writable(o.StateDir) // before anybody is waited for
+	}
 	if err != nil {
 		return err
 	}

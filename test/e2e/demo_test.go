@@ -5,6 +5,7 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,19 +35,46 @@ func try(t *testing.T, dir, command string) {
 	}
 }
 
+// onTerminal is a command of a shell whose output is a terminal, as far as it can tell.
+func onTerminal(t *testing.T, dir, command string, more ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	c := exec.CommandContext(ctx, "sh", "-c", command)
+	if script, err := exec.LookPath("script"); err == nil && runtime.GOOS == "linux" {
+		c = exec.CommandContext(ctx, script, "-qec", command, "/dev/null")
+	} else {
+		t.Log("there is no script(1) here: nobody sees what a terminal would")
+	}
+	c.Dir, c.Env = dir, append(environment(nil), append([]string{"COLUMNS=120", "TERM=xterm", "NO_COLOR="}, more...)...)
+	return c
+}
+
+// rowsAsTheyEnd expects that the calls of the demo came one by one, before it said what to try next.
+func rowsAsTheyEnd(t *testing.T, said string) {
+	t.Helper()
+	before, _, _ := strings.Cut(said, "What to try next")
+	if rows := strings.Count(before, " sip caller ") + strings.Count(before, " sip callee "); rows != 7 ||
+		strings.Count(before, "HOW IT ENDED") != 1 {
+		t.Errorf("%d calls came as they ended, want 7 below one header, in\n%q", rows, before)
+	}
+	if strings.Contains(before, "as they stand on janus.cdr") {
+		t.Errorf("they are told twice:\n%q", before)
+	}
+}
+
 func TestWhatTheDemoSuggestsRunsAsItStands(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	demo := func(more ...string) *exec.Cmd {
-		c := exec.Command(filepath.Join(binaries, "cdr"), append([]string{"demo", "--dir", "its data", "--speed", "0",
-			"--recording", "1.1-f_sip", "--broker-listen", "127.0.0.1:0", "--ingest-listen", "127.0.0.1:0",
-			"--admin-listen", "127.0.0.1:0"}, more...)...)
-		c.Dir, c.Env = dir, environment(nil)
-		return c
-	}
-	out, err := demo("--exit").Output()
+	demo := our("cdr") + " demo --dir 'its data' --speed 0 --recording 1.1-f_sip --broker-listen 127.0.0.1:0 " +
+		"--ingest-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --exit"
+	terminal := onTerminal(t, dir, demo)
+	out, err := terminal.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if filepath.Base(terminal.Path) == "script" {
+		rowsAsTheyEnd(t, string(out))
 	}
 	commands := suggestions(string(out))
 	if len(commands) != 3 {
@@ -78,9 +106,11 @@ func TestWhatTheDemoSuggestsRunsAsItStands(t *testing.T) {
 	if len(commands) < 8 || !strings.Contains(commands[0], " explain ") {
 		t.Errorf("suggestions %q", commands)
 	}
+	watching := watch(t, dir, strings.TrimSuffix(commands[1], " --from earliest --once"))
 	for _, c := range commands {
 		try(t, dir, c)
 	}
+	watching()
 	if err := stays.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +118,51 @@ func TestWhatTheDemoSuggestsRunsAsItStands(t *testing.T) {
 	}
 	if err := stays.Wait(); err != nil {
 		t.Errorf("the demo ends with %v", err)
+	}
+}
+
+// watch starts a tail on a terminal, which says that it waits, and returns what waits for the next record to be a row.
+func watch(t *testing.T, dir, command string) (row func()) {
+	t.Helper()
+	c := onTerminal(t, dir, command+" --count 1")
+	if filepath.Base(c.Path) != "script" {
+		return func() {}
+	}
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	if lines.Scan(); !strings.HasPrefix(lines.Text(), "Waiting for what comes on janus.cdr, which has ") {
+		t.Errorf("tail waits, and says %q", lines.Text())
+	}
+	return func() {
+		var all []string
+		for lines.Scan() {
+			all = append(all, lines.Text())
+		}
+		if err := c.Wait(); err != nil || !strings.Contains(strings.Join(all, "\n"), "START UTC") {
+			t.Errorf("tail shows no row: %v, %q", err, all)
+		}
+	}
+}
+
+// Not every terminal has colours, and not everybody wants them.
+func TestTheLogHasColoursWhereATerminalHas(t *testing.T) {
+	t.Parallel()
+	for environ, colours := range map[string]bool{"TERM=xterm": true, "TERM=dumb": false, "NO_COLOR=1": false} {
+		c := onTerminal(t, t.TempDir(), our("cdr")+" tail --wait 300ms --kafka-brokers 127.0.0.1:1", environ)
+		if filepath.Base(c.Path) != "script" {
+			return
+		}
+		out, _ := c.Output() // it fails, as nobody is there
+		if said := string(out); !strings.Contains(said, "waiting for kafka") ||
+			strings.Contains(said, "\x1b[") != colours {
+			t.Errorf("with %s: %q", environ, said)
+		}
 	}
 }
 

@@ -175,6 +175,16 @@ func (p *process) mustRun(t *testing.T) {
 	}
 }
 
+// ends waits until the process has ended by itself.
+func (p *process) ends(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Fatalf("%s still runs after %v", p.name, patience)
+	}
+}
+
 // kill ends the process as a power cut would: it can finish nothing.
 func (p *process) kill() {
 	p.once.Do(func() { _ = p.cmd.Process.Kill() })
@@ -188,11 +198,7 @@ func (p *process) stop(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("stop %s: %v", p.name, err)
 	}
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		t.Fatalf("stop %s: still runs after %v", p.name, patience)
-	}
+	p.ends(t)
 	if p.err != nil {
 		t.Fatalf("stop %s: %v", p.name, p.err)
 	}

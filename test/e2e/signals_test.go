@@ -32,13 +32,16 @@ func TestAHangupReadsTheConfigurationAgainAndNeverKills(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("log: {level: info}\n")
+	write("log: {level: error}\n")
 	s.settings["CONFIG"] = file
 	for _, p := range []*service{s.processor(t, "one").start(t), s.ingest(t).start(t)} {
 		write("log: {level: loud}\n")
 		p.hangup(t)
 		p.says(t, "SIGHUP: all stays as it was")
-		write("log: {level: debug}\n")
+		if said := p.said(); strings.Contains(said, "[INFO]") {
+			t.Errorf("%s says more than errors:\n%s", p.name, said)
+		}
+		write("log: {level: info}\n") // from now on it says what it does
 		p.hangup(t)
 		p.says(t, "were read again")
 		p.stop(t)

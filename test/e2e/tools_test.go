@@ -28,6 +28,18 @@ func TestToolsEndWhenKafkaIsAway(t *testing.T) {
 	}
 }
 
+// cron says nothing of how long to wait.
+func TestACheckEndsByItselfWhenKafkaIsAway(t *testing.T) {
+	t.Parallel()
+	check := start(t, map[string]string{"KAFKA_BROKERS": "127.0.0.1:1", "LOG_LEVEL": "error"}, "cdr", "check")
+	check.ends(t)
+	said := check.said()
+	if code := check.cmd.ProcessState.ExitCode(); code != kafkaAway || strings.Count(said, "\n") != 1 ||
+		!strings.Contains(said, "no broker answers at 127.0.0.1:1 for 10s (--wait)") {
+		t.Errorf("it ends with %d and says\n%s", code, said)
+	}
+}
+
 func TestAToolEndsWhenKafkaGoesAwayAtItsMidst(t *testing.T) {
 	t.Parallel()
 	k := &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}
@@ -47,18 +59,18 @@ func TestAToolEndsWhenKafkaGoesAwayAtItsMidst(t *testing.T) {
 	}
 }
 
+// Kafka need not be there for that.
 func TestAStateDirectoryThatCannotBeWrittenEndsAtOnceInOneLine(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, s.with(map[string]string{"STATE_DIR": filepath.Join(file, "state"), "INSTANCE": "one",
-		"ADMIN_LISTEN": "", "LOG_LEVEL": "error"}), "cdr", "run")
-	<-p.done
+	p := start(t, map[string]string{"KAFKA_BROKERS": "127.0.0.1:1", "STATE_DIR": filepath.Join(file, "state"),
+		"INSTANCE": "one", "ADMIN_LISTEN": ""}, "cdr", "run")
+	p.ends(t)
 	if said := p.said(); p.cmd.ProcessState.ExitCode() != 1 || strings.Count(said, "\n") != 1 ||
-		!strings.Contains(said, "state_dir") {
+		!strings.Contains(said, "set state_dir to a folder") {
 		t.Errorf("it ends with %v and says\n%s", p.err, said)
 	}
 }
