@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,8 +44,33 @@ type said struct {
 // says runs a command line in this process, with an environment that says nothing.
 func says(t *testing.T, stdin string, args ...string) said {
 	t.Helper()
-	return saysIn(t.Context(), nil, stdin, args...)
+	return once(t, saysIn(t.Context(), nil, stdin, args...))
 }
+
+// once expects that an error says each thing once: why it failed, and how to mend it.
+func once(t *testing.T, got said) said {
+	t.Helper()
+	seen := map[string]bool{}
+	for line := range strings.Lines(got.err) {
+		message, is := strings.CutPrefix(strings.TrimRight(line, "\n"), "cdr: ")
+		for _, part := range clause.Split(message, -1) {
+			if is && strings.Count(part, " ") >= 3 {
+				if seen[part] {
+					t.Errorf("%q is said twice in\n%s", part, got.err)
+				}
+				seen[part] = true
+			}
+		}
+		clear(seen)
+		if is && !strings.HasPrefix(message, " ") && strings.Count(got.err, line) > 1 { // a list may have the same twice
+			t.Errorf("a line is said twice:\n%s", got.err)
+		}
+	}
+	return got
+}
+
+// clause is what stands between the parts of an error.
+var clause = regexp.MustCompile(`[;:,]\s+| -> `)
 
 func saysIn(ctx context.Context, environ []string, stdin string, args ...string) said {
 	var out, stderr bytes.Buffer

@@ -36,6 +36,9 @@ func TestEachCommandTeachesHowToUseIt(t *testing.T) {
 				t.Errorf("short text %q", cmd.Short)
 			}
 			for line := range strings.Lines(got.out) {
+				if strings.Count(got.out, "\n"+line) > 1 && strings.TrimSpace(line) != "" && line[0] != ' ' {
+					t.Errorf("it says twice: %s", line)
+				}
 				if len(line) > 125 {
 					t.Errorf("a line of %d columns: %s", len(line), line)
 				}

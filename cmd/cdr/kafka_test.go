@@ -51,7 +51,7 @@ func newSite(t *testing.T) *site {
 
 func (s *site) says(args ...string) said {
 	s.t.Helper()
-	return saysIn(s.ctx, s.environ, "", args...)
+	return once(s.t, saysIn(s.ctx, s.environ, "", args...))
 }
 
 // produce appends to the events of the site.

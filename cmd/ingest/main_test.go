@@ -392,6 +392,9 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 					t.Errorf("%q is not in %s", want, p.said)
 				}
 			}
+			if remedy := scene.want[len(scene.want)-1]; strings.Count(p.said.String(), remedy) != 1 {
+				t.Errorf("%q is said more than once: %s", remedy, p.said)
+			}
 		})
 	}
 }
