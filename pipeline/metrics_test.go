@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -34,6 +35,46 @@ func TestCallsAreCountedAsTelephonyAsksForThem(t *testing.T) {
 	}
 	if n := testutil.CollectAndCount(m.lasted); n != 2 {
 		t.Errorf("durations of %d plugins", n)
+	}
+}
+
+// A record that comes long after the end of its call is seen as that, whatever kind of leg it is; each leg counts once.
+func TestTheDelayFromTheEndOfALegToItsRecordIsMeasured(t *testing.T) {
+	r := prometheus.NewRegistry()
+	m := newMetrics(r, newBoard(new(kafka.Contact)), 2)
+	ended := func(ago time.Duration) cdr.Record {
+		return cdr.Record{RecordType: cdr.Leg, IsFinal: true, EndTime: janus.Micros(time.Now().Add(-ago).UnixMicro())}
+	}
+	charged, amended, part := ended(2*time.Hour), ended(time.Hour), ended(time.Hour)
+	charged.Chargeable, amended.Revision, part.IsFinal = true, 1, false
+	ahead := ended(-time.Minute) // its clock is: that is no delay
+	m.emitted([]cdr.Record{charged, ended(2 * time.Hour), amended, part, ahead, {RecordType: cdr.SessionSummary}})
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured := false
+	for _, f := range families {
+		if f.GetName() != "januscdr_record_delay_seconds" {
+			continue
+		}
+		measured = true
+		h := f.GetMetric()[0].GetHistogram()
+		for _, b := range h.GetBucket() {
+			want := uint64(1)
+			if b.GetUpperBound() > (2 * time.Hour).Seconds() {
+				want = 3
+			}
+			if b.GetCumulativeCount() != want {
+				t.Errorf("%d within %v s, want %d", b.GetCumulativeCount(), b.GetUpperBound(), want)
+			}
+		}
+		if sum := h.GetSampleSum(); h.GetSampleCount() != 3 || sum < 4*3600 || sum > 5*3600 {
+			t.Errorf("%d legs, %v s", h.GetSampleCount(), sum)
+		}
+	}
+	if !measured {
+		t.Error("nobody measures it")
 	}
 }
 
