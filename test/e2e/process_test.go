@@ -95,16 +95,20 @@ func environment(settings map[string]string) []string {
 // start runs a command until it is told to end, at the latest when the test ends.
 func start(t *testing.T, settings map[string]string, name string, args ...string) *process {
 	t.Helper()
-	dir := t.TempDir()
-	p := &process{name: name, log: filepath.Join(dir, "log"), done: make(chan struct{})}
+	cmd := exec.Command(our(name), args...)
+	cmd.Dir, cmd.Env = t.TempDir(), environment(settings)
+	return startCommand(t, name, cmd)
+}
+
+// startCommand is the same of a command that knows its folder and its environment.
+func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: name, cmd: cmd, log: filepath.Join(t.TempDir(), "log"), done: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close() // the process has its own copy
-	p.cmd = exec.Command(filepath.Join(binaries, name), args...)
-	p.cmd.Dir = dir
-	p.cmd.Env = environment(settings)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
@@ -116,7 +120,7 @@ func start(t *testing.T, settings map[string]string, name string, args ...string
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %s said:\n%s", name, strings.Join(args, " "), p.said())
+			t.Logf("%s %s said:\n%s", name, strings.Join(cmd.Args[1:], " "), p.said())
 		}
 	})
 	return p
