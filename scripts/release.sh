@@ -26,6 +26,23 @@ if [[ ${1:-} == check ]]; then
 	diff "$work/1/dist/SHA256SUMS" "$work/2/dist/SHA256SUMS" || { echo "two builds differ"; exit 1; }
 	(cd "$work/1/dist" && sha256sum --quiet -c SHA256SUMS)
 	echo "two builds are the same, to the byte"
+	for platform in $platforms; do
+		name=januscdr-v0.0.0-check-${platform/\//-}
+		tar -C "$work" -xzf "$work/1/dist/$name.tar.gz"
+		for program in cdr ingest; do
+			for part in "$program" "man1/$program.1" "completions/$program."{bash,zsh,fish} README.md CHANGELOG.md LICENSE; do
+				[[ -s $work/$name/$part ]] || { echo "$name has no $part"; exit 1; }
+			done
+			if [[ ${SBOM-yes} ]] && ! grep -q '"purl": "pkg:golang/github.com/twmb/franz-go@' "$work/$name/$program.cdx.json"; then
+				echo "$name: the bill of materials of $program does not name its client of Kafka"
+				exit 1
+			fi
+			[[ $platform != "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" ]] ||
+				[[ $("$work/$name/$program" --version) == "$program v0.0.0-check" ]] ||
+				{ echo "$name: $program says another version"; exit 1; }
+		done
+	done
+	echo "each archive has programs, manual, completions and what they are made of"
 	exit
 fi
 
