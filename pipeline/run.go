@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -93,7 +94,13 @@ func (r *run) work(ctx context.Context) error {
 		"partitions", r.cluster.partitions, "topic", r.opts.Topics.Events)
 	running, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
+	var full error
 	watching.Go(func() { r.opts.Kafka.Contact.Watch(running, r.plain, r.log) })
+	watching.Go(func() {
+		if full = statestore.WatchRoom(running, r.opts.StateDir, r.opts.MinFree); full != nil {
+			stop()
+		}
+	})
 	defer watching.Wait()
 	defer stop()
 	failures := make(chan error, len(r.workers))
@@ -111,7 +118,9 @@ func (r *run) work(ctx context.Context) error {
 			}
 		}
 	}
-	if failed != nil {
+	stop()
+	watching.Wait()
+	if failed = cmp.Or(full, failed); failed != nil { // of a full disk, workers tell each in its own way
 		return fmt.Errorf("run processor: %w", failed)
 	}
 	if r.opts.Leave {

@@ -1,6 +1,7 @@
 package statestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +23,10 @@ func Writable(dir string) error {
 		return nil
 	}
 	remedy := "set state_dir to a folder that this user may write to"
-	if errors.Is(err, syscall.EFBIG) {
+	switch {
+	case noRoom(err):
+		return refused(dir, err)
+	case errors.Is(err, syscall.EFBIG):
 		remedy = allowFiles
 	}
 	return fmt.Errorf("nothing can be written to the state directory %s: %w; %s", dir, bare(err), remedy)
@@ -66,26 +70,58 @@ func takes(dir string) error {
 // checkDisk is an error when the disk has less than the reserve left after writing so many bytes, once into the log and
 // once more into tables, or when it takes no files.
 func (s *Store) checkDisk(need uint64) error {
-	dir := s.opts.Dir
+	if err := hasRoom(s.opts.Dir, s.opts.MinFree, need); err != nil {
+		return err
+	}
+	if err := takes(s.opts.Dir); err != nil {
+		return refused(s.opts.Dir, err)
+	}
+	return nil
+}
+
+func hasRoom(dir string, minFree, need uint64) error {
 	free, err := freeBytes(dir)
 	if err != nil {
 		return fmt.Errorf("look for free space in %s: %w", dir, err)
 	}
-	if free < s.opts.MinFree+2*need {
+	if free < minFree+2*need {
 		return fmt.Errorf("%w: %d MiB are free in %s, and %d MiB must stay free: "+
-			"make room there and start again, nothing is lost", ErrFull, free>>20, dir, s.opts.MinFree>>20)
-	}
-	if err := takes(dir); err != nil {
-		return refused(dir, err)
+			"make room there and start again, nothing is lost", ErrFull, free>>20, dir, minFree>>20)
 	}
 	return nil
 }
+
+// lookEvery is how often WatchRoom looks: what is to stay free must not be gone in between.
+const lookEvery = 250 * time.Millisecond
+
+// WatchRoom waits until the disk of a directory has less free than minFree bytes, 0: 64 MiB, and returns an error that
+// wraps ErrFull; nil when the context ends before. It is for a host of stores: Badger writes at times of its own, and
+// what is to stay free is room for that, not for long.
+func WatchRoom(ctx context.Context, dir string, minFree uint64) error {
+	if minFree == 0 {
+		minFree = defaultMinFree
+	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		if err := hasRoom(dir, minFree, 0); errors.Is(err, ErrFull) {
+			return err
+		}
+	}
+}
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // refused is the error of a directory that did not take a file.
 func refused(dir string, err error) error {
 	kind, remedy := ErrNoWrites, "mend it, or set another state_dir"
 	switch {
-	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+	case noRoom(err):
 		kind, remedy = ErrFull, "make room there"
 	case errors.Is(err, syscall.EFBIG):
 		remedy = allowFiles

@@ -128,9 +128,12 @@ func TestADiskThatTakesNoWritesEndsTheStartOfAProcessorInOneLine(t *testing.T) {
 	s := newSite(t)
 	dir := smalldisk.New(t, 80<<20)
 	smalldisk.ReadOnly(t, dir)
+	brim := smalldisk.New(t, 80<<20)
+	smalldisk.Fill(t, brim)
 	for _, scene := range []struct {
 		name, state, shell, says string
 	}{
+		{"it is full", brim, `exec "$@"`, "disk is full: "},
 		{"it is read-only", dir, `exec "$@"`, "read-only file system; set state_dir"},
 		{"files have a bound", t.TempDir(), `ulimit -f 16; exec "$@"`,
 			"file too large; let this process write files of 64 MiB"},
@@ -299,8 +302,8 @@ func TestAFullDiskEndsAProcessorInOrderAndLosesNothing(t *testing.T) {
 	s.emitted(t, len(want))
 
 	heal := full.does(t, processor.process, small)
+	processor.endedInOrder(t, "disk is full", "make room there") // though there is nothing to write
 	play(t, ingest.url(), "1.1-f_sip", nil)
-	processor.endedInOrder(t, "disk is full")
 	heal()
 	processor.start(t)
 	for id, r := range recordsOfFile(t, "1.1-f_sip") {
