@@ -237,9 +237,12 @@ func TestReadinessAndGaugesTellTheTruthWhileKafkaIsAway(t *testing.T) {
 	if err := k.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	up := time.Since(back).Round(time.Second)
 	ingest.ready(t, addresses[0])
+	taken := time.Since(back).Round(time.Second)
 	processor.ready(t, addresses[1])
-	t.Logf("ready again %v after Kafka was started", time.Since(back).Round(time.Second))
+	t.Logf("Kafka took %v to start, ingest was ready again after %v, the processor after %v", up, taken,
+		time.Since(back).Round(time.Second))
 	until(t, "all is read", func(ctx context.Context) (bool, error) {
 		now := scrape(ctx, addresses[1])
 		return now["januscdr_kafka_reachable"] == "1" && now["januscdr_assigned_partitions"] == fmt.Sprint(partitions), nil
