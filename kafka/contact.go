@@ -78,8 +78,8 @@ func (c *Contact) Reached() bool {
 // pinger is a client, for a sign of life.
 type pinger interface{ Ping(context.Context) error }
 
-// Watch says once that Kafka is away, and once that it is back, until the context ends. It asks a broker for a sign of
-// life when none was heard for 2 s: a client that has nothing to do asks nothing.
+// Watch says once that Kafka is away, and why, and once that it is back, until the context ends. It asks a broker for a
+// sign of life when none was heard for 2 s: a client that has nothing to do asks nothing.
 func (c *Contact) Watch(ctx context.Context, cl pinger, log hclog.Logger) {
 	if log == nil {
 		log = hclog.NewNullLogger()
@@ -87,6 +87,7 @@ func (c *Contact) Watch(ctx context.Context, cl pinger, log hclog.Logger) {
 	again := time.NewTicker(probeEvery)
 	defer again.Stop()
 	var away time.Time // since when, if it is
+	var last error     // of asking for a sign of life
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,12 +102,16 @@ func (c *Contact) Watch(ctx context.Context, cl pinger, log hclog.Logger) {
 			log.Info("kafka answers again", "away", time.Since(away).Round(time.Second))
 			away = time.Time{}
 		case away.IsZero() && silence >= AwayAfter:
-			log.Warn("kafka does not answer any more", "silent_for", silence.Round(time.Second))
+			pairs := []any{"silent_for", silence.Round(time.Second)}
+			if last != nil {
+				pairs = append(pairs, "error", last)
+			}
+			log.Warn("kafka does not answer any more", pairs...)
 			away = time.Now().Add(-silence)
 		}
 		if silence >= probeAfter {
 			try, cancel := context.WithTimeout(ctx, probeLimit)
-			_ = cl.Ping(try) // the hook hears of an answer
+			last = cl.Ping(try) // the hook hears of an answer
 			cancel()
 		}
 	}

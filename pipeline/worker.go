@@ -66,7 +66,8 @@ func (w *worker) run(ctx context.Context) error {
 		case <-time.After(backoff):
 		}
 		backoff = min(2*backoff, maxBackoff)
-		if err := kafka.WaitReady(ctx, w.plain, w.log); err != nil {
+		// Without a word: that Kafka is away is said once for all workers, by Contact.Watch.
+		if err := kafka.WaitReady(ctx, w.plain, nil); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}

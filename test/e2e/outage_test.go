@@ -272,6 +272,9 @@ func quiet(t *testing.T, all ...*service) {
 		}
 		lines := bytes.Count(text, []byte("\n"))
 		t.Logf("%s: %d lines of log, %d warnings and errors:\n%s", s.name, lines, len(loud), strings.Join(loud, ""))
+		if strings.Contains(string(text), "waiting for kafka") {
+			t.Errorf("each part of %s says by itself that Kafka is away", s.name)
+		}
 		if len(loud) > 20 || lines > 60 { // with those of the start
 			t.Errorf("%s says %d lines of one outage, %d of them warnings and errors:\n%s", s.name, lines, len(loud), text)
 		}
