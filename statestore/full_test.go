@@ -30,7 +30,7 @@ func TestADiskThatIsFullToTheBrimEndsAStoreAndNotTheProcess(t *testing.T) {
 
 func closeOnAFullDisk(t *testing.T, write bool) {
 	small := smalldisk.New(t, 64<<20)
-	o := Options{Dir: filepath.Join(small, "store"), MinFree: 8 << 20}
+	o := Options{Dir: filepath.Join(small, "store"), MinFree: 8 << 20, FlushBytes: 128 << 10}
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)

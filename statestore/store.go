@@ -27,7 +27,7 @@ type Options struct {
 	Identity Identity
 
 	FlushBytes int           // write behind when so much waits; 0: 16 MiB
-	FlushEvery time.Duration // and at least so often; 0: 15 s
+	FlushEvery time.Duration // and at least so often; 0: 30 s
 
 	// MinFree is how many bytes of the disk must stay free; 0: 64 MiB. Below it nothing is written: Badger writes into
 	// mapped files, where a full disk is no error but a fault that ends the process.
@@ -40,7 +40,7 @@ type Options struct {
 
 const (
 	defaultFlushBytes = 16 << 20 // a state that changes again before is written once
-	defaultFlushEvery = 15 * time.Second
+	defaultFlushEvery = 30 * time.Second
 	defaultMinFree    = 64 << 20
 
 	// waitFactor times FlushBytes may wait to be written before Remember waits for the disk.
@@ -124,6 +124,18 @@ type batch struct {
 	states     map[string][]byte
 	checkpoint []byte
 	bytes      int
+}
+
+// put takes a value in place of the one before, which is never written.
+func (b *batch) put(key string, value []byte) {
+	before, known := b.states[key]
+	if known {
+		b.bytes -= len(before)
+	} else {
+		b.bytes += len(key)
+	}
+	b.bytes += len(value)
+	b.states[key] = value
 }
 
 func (b batch) empty() bool { return len(b.states) == 0 && b.checkpoint == nil }
@@ -323,8 +335,7 @@ func (s *Store) Remember(changes iter.Seq2[[]byte, []byte], checkpoint []byte) e
 		s.fresh.states = map[string][]byte{}
 	}
 	for key, value := range changes {
-		s.fresh.states[string(key)] = value
-		s.fresh.bytes += len(key) + len(value)
+		s.fresh.put(string(key), value)
 	}
 	s.checkpoint = bytes.Clone(checkpoint)
 	s.fresh.checkpoint = s.checkpoint
