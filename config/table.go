@@ -167,7 +167,7 @@ var table = []*key{
 		at: func(c *Config) any { return &c.ChangelogLag },
 		about: "for how long the states in the changelog may lag behind the records that are out; who takes over folds the " +
 			"events between again. Longer costs less, 0 writes states with each transaction. While a worker is far behind it " +
-			"is longer in the ratio of commit_backlog to commit_interval"},
+			"is thirty times as long, a minute at most"},
 	{name: "transaction_timeout", def: "10s", min: sec, max: 900 * sec,
 		at:    func(c *Config) any { return &c.TransactionTimeout },
 		about: "the brokers abort a transaction that is open for longer; readers wait this long after a crash"},

@@ -10,11 +10,21 @@ import (
 // restores folds again what lies between, see cdr.Partition.Tell. How far it lags is bounded by time, and by what it
 // costs to keep what is not written in memory.
 
-// lag is for how long the states of a task may wait at most: for the next commit in any case. It stretches as commits
-// do.
+// While a worker is far behind, states lag by so many times as much, but for longest at most where the setting is less:
+// nobody looks at the state of a session of hours ago, and what the next owner folds again of it is little beside what is
+// before it.
+const (
+	behindLags = 30
+	longest    = time.Minute
+)
+
+// lag is for how long the states of a task may wait at most: for the next commit in any case.
 func (c *consumer) lag() time.Duration {
-	wait := c.commitWait()
-	return max(wait, time.Duration(float64(c.changelogLag)*float64(wait)/float64(c.commitInterval)))
+	lag := c.changelogLag
+	if c.behind() > backlog {
+		lag = max(lag, min(behindLags*lag, longest))
+	}
+	return max(lag, c.commitWait())
 }
 
 // waitsFor is how many times commit_bytes may wait of states: they are small in memory, see cdr/resting.go, and what is

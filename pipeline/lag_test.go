@@ -57,6 +57,24 @@ func TestStatesLagNoLongerThanTheyMay(t *testing.T) {
 	}
 }
 
+func TestStatesLagForLongerWhileMuchIsToBeFolded(t *testing.T) {
+	for set, want := range map[time.Duration][2]time.Duration{ // while there is a backlog, and without
+		time.Second:     {30 * time.Second, time.Second},
+		5 * time.Second: {time.Minute, 5 * time.Second},
+		time.Minute:     {time.Minute, time.Minute},
+		0:               {time.Second, 100 * time.Millisecond}, // each commit has all states
+	} {
+		c, _ := lagging(t, set, 0)
+		if got := c.lag(); got != want[1] {
+			t.Errorf("set to %v, states lag for %v, want %v", set, got, want[1])
+		}
+		c.tasks[0].end = backlog + 1
+		if got := c.lag(); got != want[0] {
+			t.Errorf("set to %v, states lag for %v behind a backlog, want %v", set, got, want[0])
+		}
+	}
+}
+
 func TestStatesAreWrittenEvenIfNothingMoreComes(t *testing.T) {
 	c, now := lagging(t, time.Second, 300*time.Millisecond, 700*time.Millisecond)
 	at, wanted := c.statesAt()
