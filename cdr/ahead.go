@@ -103,7 +103,7 @@ func (a *ahead) step(pos position) position {
 // encode writes a position down. One beyond which something was told is not for older programs, which would tell it again.
 func (p *position) encode() []byte {
 	if p.told.next != 0 || len(p.told.ids) != 0 {
-		return encodeAs(newestVersion, nil, p.fields)
+		return encodeAs(toldVersion, nil, p.fields)
 	}
 	return encode(nil, p.fields)
 }

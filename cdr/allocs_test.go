@@ -45,7 +45,34 @@ const most = 2.3
 func TestMemoryOfAState(t *testing.T) {
 	s := &session{emitter: "edge", id: 1, transport: "janus.transport.http", events: 1000, lastTime: 1 << 50}
 	key, scratch := sessionKey(s.emitter, s.id), make([]byte, 0, 1024)
-	if n := testing.AllocsPerRun(100, func() { _, scratch = change(scratch, key, s.fields) }); n > 2 {
+	if n := testing.AllocsPerRun(100, func() { _, scratch = change(scratch, key, s.base(), s.fields) }); n > 2 {
 		t.Errorf("%v allocations a state", n)
 	}
 }
+
+// TestBytesOfAState bounds what is written of an open call: many moments, which lie close together.
+func TestBytesOfAState(t *testing.T) {
+	p := openCalls(t, 20)
+	sessions, handles, before := 0, 0, 0
+	for _, c := range p.Step().Changes {
+		switch string(c.Key[:1]) {
+		case sessionPrefix:
+			sessions += len(c.Value)
+		case handlePrefix:
+			handles += len(c.Value)
+		}
+	}
+	for _, k := range p.index.sessions {
+		before += len(encode(nil, k.s.fields))
+		for e := range k.handles.all() {
+			before += len(encode(nil, e.h.fields))
+		}
+	}
+	t.Logf("%d bytes a session and %d a handle, both together %d in version 2", sessions/20, handles/20, before/20)
+	if got := sessions/20 + handles/20; got > mostBytes {
+		t.Errorf("%d bytes, at most %d are wanted", got, mostBytes)
+	}
+}
+
+// mostBytes is what was measured, and a twentieth.
+const mostBytes = 480

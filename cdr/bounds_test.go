@@ -80,7 +80,7 @@ func (g *greedy) commit() {
 			if err != nil {
 				g.Fatal(err)
 			}
-			again = encode(nil, s.fields)
+			again = encodeState(nil, s.base(), s.fields)
 		case handlePrefix:
 			_, _, id, err := splitHandleKey(c.Key)
 			if err != nil {
@@ -90,7 +90,7 @@ func (g *greedy) commit() {
 			if err != nil {
 				g.Fatal(err)
 			}
-			again = encode(nil, h.fields)
+			again = encodeState(nil, h.base(), h.fields)
 		}
 		if !bytes.Equal(again, c.Value) {
 			g.Fatalf("state %q of %d bytes is not read as it was written", c.Key, len(c.Value))

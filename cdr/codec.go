@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"januscdr/janus"
 )
 
 // stateVersion is the version of what is kept in states and position. A program refuses another one.
@@ -13,9 +15,12 @@ import (
 //	1  a session with all its handles and legs is one state: it is read, and written in version 2
 //	2  the session, each of its handles, and parts of the list of its closed legs
 //	3  a position beyond which something was told, which a program of version 2 would tell again; nothing else has it
+//	4  sessions and handles: moments are differences to one of them, which comes behind the version
 const (
-	stateVersion  = 2
-	newestVersion = 3
+	stateVersion   = 2
+	toldVersion    = 3
+	momentsVersion = 4
+	newestVersion  = momentsVersion
 )
 
 // ErrStateVersion is what an error of Open wraps when a state was written by a program of another version of states.
@@ -32,9 +37,10 @@ type codec struct {
 	buf     []byte
 	reading bool
 	err     error
-	tag     uint64 // reading: of the field whose value comes next, or noTag
-	version int64  // of the state
-	used    *spare // reading: what can be used again, nil for nothing
+	tag     uint64       // reading: of the field whose value comes next, or noTag
+	version int64        // of the state
+	base    janus.Micros // what moments are written as differences to, 0 before momentsVersion
+	used    *spare       // reading: what can be used again, nil for nothing
 }
 
 // noTag is behind the last field.
@@ -141,6 +147,21 @@ func num[T ~int | ~int32 | ~int64 | ~uint8 | ~uint64](c *codec, tag int, v *T) {
 	}
 }
 
+// when is a field of a time by an emitter's clock. Those of a state lie close together, so differences are short.
+func when(c *codec, tag int, v *janus.Micros) {
+	t := uint64(tag) << 1
+	if !c.reading {
+		if *v != 0 {
+			c.buf = binary.AppendVarint(binary.AppendUvarint(c.buf, t), int64(*v-c.base))
+		}
+		return
+	}
+	if c.next(t) {
+		*v = c.base + janus.Micros(c.varint())
+		c.readTag()
+	}
+}
+
 // flag is a field of a truth value.
 func flag(c *codec, tag int, v *bool) {
 	var n uint8
@@ -222,7 +243,7 @@ func one(c *codec, tag int, fields func(*codec)) {
 	}
 }
 
-// encode appends what fields writes.
+// encode appends what fields writes, in a form that each program of version 2 or later reads.
 func encode(dst []byte, fields func(*codec)) []byte {
 	return encodeAs(stateVersion, dst, fields)
 }
@@ -235,10 +256,19 @@ func encodeAs(v int64, dst []byte, fields func(*codec)) []byte {
 	return c.buf
 }
 
+// encodeState appends the state of a session or a handle, whose moments lie around base.
+func encodeState(dst []byte, base janus.Micros, fields func(*codec)) []byte {
+	c := codec{buf: dst, version: momentsVersion, base: base}
+	num(&c, 1, &c.version)
+	c.buf = binary.AppendVarint(c.buf, int64(base))
+	fields(&c)
+	return c.buf
+}
+
 // change is the new value of a key: both in one piece of memory of their size. scratch is memory to write in, and is
 // returned.
-func change(scratch, key []byte, fields func(*codec)) (c Change, _ []byte) {
-	scratch = encode(append(scratch[:0], key...), fields)
+func change(scratch, key []byte, base janus.Micros, fields func(*codec)) (c Change, _ []byte) {
+	scratch = encodeState(append(scratch[:0], key...), base, fields)
 	b := bytes.Clone(scratch)
 	n := len(key)
 	return Change{Key: b[:n:n], Value: b[n:len(b):len(b)]}, scratch
@@ -252,7 +282,12 @@ func decodeWith(used *spare, b []byte, fields func(*codec)) error {
 	c := codec{buf: b, reading: true, used: used}
 	c.readTag()
 	var v int64
-	num(&c, 1, &v)
+	if c.next(1 << 1) {
+		if v = c.varint(); v == momentsVersion {
+			c.base = janus.Micros(c.varint())
+		}
+		c.readTag()
+	}
 	if c.err == nil && v < 1 {
 		return fmt.Errorf("state has version %d, which no program writes: what kept it has torn it", v)
 	}

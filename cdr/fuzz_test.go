@@ -156,8 +156,8 @@ func readScript(script []byte) (log []Input, cuts, restarts map[int]bool) {
 // FuzzState reads bytes as the state of a session, of an emitter and of a position. What is not refused can be written
 // again and is then read as the same, and reading asks for memory no more often than there are bytes.
 func FuzzState(f *testing.F) {
-	f.Add([]byte{})
-	f.Add([]byte{2, 2})
+	f.Add([]byte{}, int64(0))
+	f.Add([]byte{2, 2}, int64(1))
 	for _, name := range recordings.Names()[:6] {
 		p, err := Open(DefaultPolicy(), Source{}, MemoryStates{})
 		if err != nil {
@@ -170,11 +170,12 @@ func FuzzState(f *testing.F) {
 			}
 		}
 		for _, c := range p.Step().Changes[:2] {
-			f.Add(c.Value)
+			f.Add(c.Value, int64(1_700_000_000_000_000))
 		}
-		f.Add(encode(nil, p.pos.fields))
+		f.Add(encode(nil, p.pos.fields), int64(-1))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte, around int64) {
+		base := janus.Micros(around)
 		again := func(what string, fresh func() func(*codec)) {
 			fields := fresh()
 			if decode(b, fields) != nil {
@@ -187,6 +188,13 @@ func FuzzState(f *testing.F) {
 			}
 			if second := encode(nil, other); !bytes.Equal(written, second) {
 				t.Fatalf("%s: %x and %x", what, written, second)
+			}
+			other = fresh()
+			if err := decode(encodeState(nil, base, fields), other); err != nil {
+				t.Fatalf("%s: what is written around %d is not read again: %v", what, base, err)
+			}
+			if third := encode(nil, other); !bytes.Equal(written, third) {
+				t.Fatalf("%s: %x and, around %d, %x", what, written, base, third)
 			}
 		}
 		again("session", func() func(*codec) { return (&session{}).fields })

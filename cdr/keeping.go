@@ -169,7 +169,7 @@ func (p *Partition) handleChanges(k *sessionEntry, changes []Change) []Change {
 			e.stored = true
 			p.key = appendHandleKey(p.key[:0], k.em.name, k.ref.id, e.id)
 			if e.h != nil {
-				changes = append(changes, p.change(&e.bytes, e.h.fields))
+				changes = append(changes, p.change(&e.bytes, e.h.base(), e.h.fields))
 			} else if e.bytes.b != nil {
 				changes = append(changes, p.changeOf(&e.bytes))
 			}

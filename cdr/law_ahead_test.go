@@ -159,9 +159,9 @@ func TestAPositionBeyondWhichSomethingWasToldIsForNoOlderProgram(t *testing.T) {
 		want byte
 	}{
 		"nothing":                   {told{}, stateVersion},
-		"records":                   {told{next: 7, ids: []ID{{1}, {2}}}, newestVersion},
-		"parked events":             {told{next: 7}, newestVersion},
-		"records of another policy": {told{ids: []ID{{1}}}, newestVersion},
+		"records":                   {told{next: 7, ids: []ID{{1}, {2}}}, toldVersion},
+		"parked events":             {told{next: 7}, toldVersion},
+		"records of another policy": {told{ids: []ID{{1}}}, toldVersion},
 	} {
 		p := position{next: 5, local: 3, told: in.told}
 		b := p.encode()

@@ -352,7 +352,7 @@ func (p *Partition) Step() Step {
 			c.Key = bytes.Clone(p.key)
 			p.drop(&k.bytes)
 		case k.s != nil:
-			c = p.change(&k.bytes, k.s.fields)
+			c = p.change(&k.bytes, k.s.base(), k.s.fields)
 		case k.bytes.b != nil:
 			c = p.changeOf(&k.bytes)
 		default:

@@ -1,6 +1,10 @@
 package cdr
 
-import "bytes"
+import (
+	"bytes"
+
+	"januscdr/janus"
+)
 
 // A session that is open for hours is seldom looked at, and as Go values it is many times as large as its state. So of
 // the sessions and handles only those that were used lately are decoded. The others rest: as the bytes of their state,
@@ -54,7 +58,7 @@ func (p *Partition) restSession(k *sessionEntry) {
 		if len(k.s.chunks) > 0 || k.chunks != chunksOf(k.s.listed) || k.old { // what belongs to it is written with it
 			return
 		}
-		p.keep(&k.bytes, k.s.fields)
+		p.keep(&k.bytes, k.s.base(), k.s.fields)
 	}
 	p.spare.putSession(k.s)
 	k.s = nil
@@ -66,7 +70,7 @@ func (p *Partition) restHandle(e *handleEntry) {
 		return
 	}
 	if e.dirty {
-		p.keep(&e.bytes, e.h.fields)
+		p.keep(&e.bytes, e.h.base(), e.h.fields)
 	}
 	p.spare.putHandle(e.h)
 	e.h = nil
@@ -81,8 +85,8 @@ type stateBytes struct {
 }
 
 // keep writes down the state of something that comes to rest before it is written.
-func (p *Partition) keep(s *stateBytes, fields func(*codec)) {
-	p.scratch = encode(p.scratch[:0], fields)
+func (p *Partition) keep(s *stateBytes, base janus.Micros, fields func(*codec)) {
+	p.scratch = encodeState(p.scratch[:0], base, fields)
 	n := len(p.scratch)
 	if s.shared || cap(s.b) < n {
 		p.drop(s)
@@ -103,8 +107,8 @@ func (p *Partition) handOut(s *stateBytes, b []byte) []byte {
 }
 
 // change is the new value of the key at hand, of something that is decoded.
-func (p *Partition) change(s *stateBytes, fields func(*codec)) (c Change) {
-	c, p.scratch = change(p.scratch, p.key, fields)
+func (p *Partition) change(s *stateBytes, base janus.Micros, fields func(*codec)) (c Change) {
+	c, p.scratch = change(p.scratch, p.key, base, fields)
 	p.handOut(s, c.Value)
 	return c
 }

@@ -47,7 +47,8 @@ func (f *eventFold) enforceSizeLimit(bytes int) {
 	}
 }
 
-// weigh is how many bytes the state of the handle has.
+// weigh is how many bytes the state of the handle has in the form of version 2: what is left out, and when, does not
+// depend on how states are written.
 func (f *eventFold) weigh() int32 {
 	f.p.scratch = encode(f.p.scratch[:0], f.h.fields)
 	return int32(len(f.p.scratch))

@@ -336,13 +336,13 @@ func (s *session) fields(c *codec) {
 			return
 		}
 	}
-	num(c, 5, &s.incarnation)
+	when(c, 5, &s.incarnation)
 	num(c, 6, &s.basis)
-	num(c, 7, &s.firstTime)
-	num(c, 8, &s.lastTime)
+	when(c, 7, &s.firstTime)
+	when(c, 8, &s.lastTime)
 	text(c, 9, &s.transport)
 	text(c, 10, &s.transportID)
-	num(c, 11, &s.transportLostAt)
+	when(c, 11, &s.transportLostAt)
 	num(c, 12, &s.firstOffset)
 	num(c, 13, &s.lastOffset)
 	num(c, 14, &s.events)
@@ -350,7 +350,7 @@ func (s *session) fields(c *codec) {
 	num(c, 16, &s.late)
 	num(c, 17, &s.touched)
 	num(c, 18, &s.touchedAlive)
-	num(c, 19, &s.lastClientActivity)
+	when(c, 19, &s.lastClientActivity)
 	list(c, 20, &s.oldHandles, func(c *codec, h **handle) {
 		if *h == nil {
 			*h = &handle{}
@@ -358,11 +358,11 @@ func (s *session) fields(c *codec) {
 		(*h).fields(c)
 	})
 	num(c, 21, &s.detached)
-	num(c, 22, &s.lastDetached)
-	num(c, 23, &s.destroyed)
-	num(c, 24, &s.timedOut)
+	when(c, 22, &s.lastDetached)
+	when(c, 23, &s.destroyed)
+	when(c, 24, &s.timedOut)
 	num(c, 25, &s.emitterEnd.basis)
-	num(c, 26, &s.emitterEnd.time)
+	when(c, 26, &s.emitterEnd.time)
 	num(c, 27, &s.emitterEnd.clock)
 	flag(c, 28, &s.closing)
 	num(c, 29, &s.closeClock)
@@ -385,8 +385,18 @@ func (s *session) fields(c *codec) {
 	num(c, 49, &s.listed)
 	flag(c, 50, &s.cut)
 	num(c, 51, &s.goneLegs)
-	num(c, 52, &s.newest)
+	when(c, 52, &s.newest)
 }
+
+// base is a moment near those of a state.
+func (s *session) base() janus.Micros {
+	if s.stub != nil {
+		return s.stub.last
+	}
+	return s.lastTime
+}
+
+func (h *handle) base() janus.Micros { return h.last }
 
 func (l *closedLeg) fields(c *codec) {
 	id := string(l.id[:])
@@ -400,8 +410,8 @@ func (l *closedLeg) fields(c *codec) {
 }
 
 func (b *stub) fields(c *codec) {
-	num(c, 1, &b.incarnation)
-	num(c, 2, &b.last)
+	when(c, 1, &b.incarnation)
+	when(c, 2, &b.last)
 	flag(c, 3, &b.silent)
 	num(c, 4, &b.expires)
 	num(c, 5, &b.late)
@@ -416,9 +426,9 @@ func (h *handle) fields(c *codec) {
 	}
 	text(c, 2, &h.plugin)
 	text(c, 3, &h.opaqueID)
-	num(c, 5, &h.detachedAt)
+	when(c, 5, &h.detachedAt)
 	num(c, 6, &h.detachedClock)
-	num(c, 7, &h.last)
+	when(c, 7, &h.last)
 	num(c, 8, &h.alive)
 	text(c, 9, &h.account)
 	ident(c, 10, &h.offered)
@@ -426,13 +436,13 @@ func (h *handle) fields(c *codec) {
 	flag(c, 13, &h.ended)
 	list(c, 14, &h.past, func(c *codec, l *pastLeg) {
 		num(c, 1, &l.kind)
-		num(c, 2, &l.from)
-		num(c, 3, &l.to)
+		when(c, 2, &l.from)
+		when(c, 3, &l.to)
 		num(c, 4, &l.id)
-		num(c, 5, &l.up)
+		when(c, 5, &l.up)
 		num(c, 6, &l.client)
 	})
-	num(c, 15, &h.again)
+	when(c, 15, &h.again)
 	flag(c, 16, &h.helper)
 	num(c, 17, &h.refused)
 	if c.reading || h.invitation.id != 0 {
@@ -440,7 +450,7 @@ func (h *handle) fields(c *codec) {
 	}
 	for k := range h.next { // tags 20 to 39: leg kinds that are to come have room
 		num(c, 20+2*k, &h.next[k])
-		num(c, 21+2*k, &h.lastEnd[k])
+		when(c, 21+2*k, &h.lastEnd[k])
 	}
 	list(c, 40, &h.legs, legFields)
 	list(c, 41, &h.asleep, legFields)
@@ -449,7 +459,7 @@ func (h *handle) fields(c *codec) {
 	num(c, 44, &h.unweighed)
 	num(c, 45, &h.id)
 	flag(c, 46, &h.truncated)
-	num(c, 47, &h.since)
+	when(c, 47, &h.since)
 }
 
 func legFields(c *codec, l **leg) {
@@ -467,17 +477,17 @@ func (l *leg) fields(c *codec) {
 	num(c, 5, &l.events)
 	num(c, 6, &l.duplicates)
 	num(c, 7, &l.late)
-	num(c, 9, &l.first)
-	num(c, 10, &l.last)
-	num(c, 11, &l.start)
+	when(c, 9, &l.first)
+	when(c, 10, &l.last)
+	when(c, 11, &l.start)
 	flag(c, 12, &l.noStart)
-	num(c, 13, &l.accepted)
-	num(c, 14, &l.up)
-	num(c, 15, &l.evidence)
+	when(c, 13, &l.accepted)
+	when(c, 14, &l.up)
+	when(c, 15, &l.evidence)
 	offer := int32(l.offer)
 	num(c, 16, &offer)
 	l.offer = int8(offer)
-	num(c, 17, &l.offerTime)
+	when(c, 17, &l.offerTime)
 	num(c, 18, &l.role)
 	num(c, 19, &l.direction)
 	text(c, 20, &l.calling)
@@ -493,29 +503,29 @@ func (l *leg) fields(c *codec) {
 	text(c, 32, &l.local)
 	text(c, 33, &l.remote)
 	text(c, 34, &l.protocol)
-	num(c, 35, &l.pair)
+	when(c, 35, &l.pair)
 	flag(c, 36, &l.declined)
 	flag(c, 37, &l.missed)
 	num(c, 38, &l.bye)
 	text(c, 39, &l.hangWord)
-	num(c, 40, &l.hangTime)
+	when(c, 40, &l.hangTime)
 	flag(c, 41, &l.ended)
 	num(c, 42, &l.endBasis)
-	num(c, 43, &l.endedAt)
+	when(c, 43, &l.endedAt)
 	text(c, 44, &l.endWord)
 	num(c, 45, &l.by)
 	flag(c, 46, &l.closing)
 	num(c, 47, &l.closeClock)
 	//mutant:state-kept
-	num(c, 48, &l.lastClientActivity)
+	when(c, 48, &l.lastClientActivity)
 	list(c, 49, &l.streams, func(c *codec, s *stream) { s.fields(c) })
 	flag(c, 50, &l.clockSuspect)
 	flag(c, 51, &l.truncated)
 	flag(c, 52, &l.gathered)
 	num(c, 53, &l.parts)
-	num(c, 54, &l.answerFixed)
+	when(c, 54, &l.answerFixed)
 	num(c, 55, &l.basisFixed)
-	num(c, 56, &l.partStart)
+	when(c, 56, &l.partStart)
 	num(c, 57, &l.partVolume)
 	num(c, 58, &l.cumulative)
 	l.evidenceFields(c)
@@ -524,15 +534,15 @@ func (l *leg) fields(c *codec) {
 // evidenceFields are the fields that came after the first format of a state: what proves the times of the leg, and what
 // it knows of others. Their tags go on from those before.
 func (l *leg) evidenceFields(c *codec) {
-	num(c, 60, &l.life)
+	when(c, 60, &l.life)
 	num(c, 61, &l.lifeClock)
-	num(c, 62, &l.reported)
+	when(c, 62, &l.reported)
 	num(c, 63, &l.reports)
 	num(c, 64, &l.cadence)
 	flag(c, 65, &l.acted)
 	num(c, 66, &l.step)
-	num(c, 67, &l.stepTime)
-	num(c, 68, &l.secured)
+	when(c, 67, &l.stepTime)
+	when(c, 68, &l.secured)
 	list(c, 69, &l.origins, func(c *codec, o *uint64) { num(c, 1, o) })
 	if c.reading {
 		if c.next(70<<1 | 1) {
@@ -543,28 +553,28 @@ func (l *leg) evidenceFields(c *codec) {
 		nested(c, 70, l.next.fields)
 	}
 	flag(c, 71, &l.foreign)
-	num(c, 72, &l.ok200)
-	num(c, 73, &l.byeTime)
+	when(c, 72, &l.ok200)
+	when(c, 73, &l.byeTime)
 	flag(c, 74, &l.early)
-	num(c, 75, &l.twoWay)
+	when(c, 75, &l.twoWay)
 	flag(c, 76, &l.dialog)
 	num(c, 77, &l.mate)
 	flag(c, 78, &l.pays)
 	num(c, 79, &l.client)
-	num(c, 80, &l.doubt)
+	when(c, 80, &l.doubt)
 	flag(c, 81, &l.amid)
 	num(c, 82, &l.mateIndex)
 	num(c, 83, &l.interval)
 	num(c, 84, &l.gap)
-	num(c, 85, &l.gapFrom)
+	when(c, 85, &l.gapFrom)
 	num(c, 86, &l.shift)
 	num(c, 87, &l.intervalBefore)
 	num(c, 88, &l.revised)
-	num(c, 89, &l.saidLife)
-	num(c, 90, &l.received)
+	when(c, 89, &l.saidLife)
+	when(c, 90, &l.received)
 	num(c, 91, &l.partner)
-	num(c, 92, &l.ringing)
-	num(c, 93, &l.progress)
+	when(c, 92, &l.ringing)
+	when(c, 93, &l.progress)
 	num(c, 94, &l.release)
 	text(c, 95, &l.releaseText)
 	flag(c, 96, &l.elsewhere)
@@ -582,9 +592,9 @@ func (l *leg) evidenceFields(c *codec) {
 	}
 	num(c, 103, &l.listed)
 	flag(c, 104, &l.cut)
-	num(c, 105, &l.answered)
+	when(c, 105, &l.answered)
 	flag(c, 106, &l.asked)
-	num(c, 107, &l.renewed)
+	when(c, 107, &l.renewed)
 	num(c, 108, &l.endOffset)
 	num(c, 109, &l.byeOffset)
 }
@@ -597,10 +607,10 @@ func (s *stream) fields(c *codec) {
 	text(c, 5, &s.codec)
 	one(c, 6, s.seen.fields)
 	one(c, 7, s.base.fields)
-	num(c, 8, &s.last)
+	when(c, 8, &s.last)
 	num(c, 9, &s.count)
-	num(c, 10, &s.firstMedia)
-	num(c, 11, &s.lastMedia)
+	when(c, 10, &s.firstMedia)
+	when(c, 11, &s.lastMedia)
 	num(c, 12, &s.slow)
 	num(c, 13, &s.shortest)
 	num(c, 14, &s.longest)
