@@ -284,3 +284,13 @@ func BenchmarkExpiry(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/session")
 	b.ReportMetric(float64(records)/n, "records/session")
 }
+
+func TestWhereNotAllCanBeDecodedFewAre(t *testing.T) {
+	p := openCalls(t, maxDecodedHandles+1)
+	if n := p.index.cachedHandles; n > fewDecoded {
+		t.Errorf("%d handles of %d are decoded, at most %d are wanted", n, p.index.handles, fewDecoded)
+	}
+	if n := p.index.cached; n > maxDecoded || p.index.open <= maxDecoded && n < p.index.open {
+		t.Errorf("%d sessions of %d are decoded, at most %d are wanted", n, p.index.open, maxDecoded)
+	}
+}

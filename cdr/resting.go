@@ -33,7 +33,19 @@ func (x *index) decodedHandle(e *handleEntry) {
 
 // rest brings to rest what was not used for longest, where more is decoded than should be. It is called between two
 // records: nobody has a session or a handle in hand.
-func (p *Partition) rest() { p.restBeyond(maxDecoded, maxDecodedHandles) }
+func (p *Partition) rest() {
+	x := &p.index
+	p.restBeyond(mostDecoded(x.open, maxDecoded), mostDecoded(x.handles, maxDecodedHandles))
+}
+
+// mostDecoded is how many of all are decoded. Where they are too many for each to stay, their turns come one after the
+// other, with some events of one at a time: then few do as well as many that are not all, and take less memory.
+func mostDecoded(all, most int) int {
+	if all > most {
+		return fewDecoded
+	}
+	return most
+}
 
 func (p *Partition) restBeyond(sessions, handles int) {
 	x := &p.index

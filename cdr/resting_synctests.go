@@ -6,5 +6,6 @@ package cdr
 const (
 	maxDecoded        = 2
 	maxDecodedHandles = 3
+	fewDecoded        = 2
 	maxKept           = 4 << 10
 )

@@ -120,7 +120,7 @@ func TestStatesOfALaterVersionAreLeftAlone(t *testing.T) {
 	c := newCluster(t, 1)
 	dir := t.TempDir()
 	c.worked(dir)
-	later := []byte{1 << 1, 4 << 1} // a position of version 4
+	later := []byte{1 << 1, 5 << 1} // a position of version 5
 	c.write(&kgo.Record{Topic: "state", Key: []byte("p"), Value: later})
 	c.load(20)
 	c.refuses(dir, ErrVersion, "start the version that wrote them")
