@@ -8,7 +8,12 @@
 //
 //	go run ./tools/throughput -role latency -brokers 127.0.0.1:19192 -topic EVENTS -records RECORDS -span 60s
 //
-// The one before the last runs the processor alone, on events that are there already. The last one looks at how long
+//	go run ./tools/throughput -role curve -partitions 8 -open 1000000 -events 2000000 -dir DIR
+//
+// The last one of these folds one partition of so many in one process, without Kafka: what is left are parsing, the fold,
+// its states and the store, with as many sessions open as are wanted.
+//
+// The fourth runs the processor alone, on events that are there already. The fifth looks at how long
 // records take that a `cdr run` makes of events that somebody else writes at the time.
 //
 // Machines differ and are noisy: quote the ratio, not the figures.
@@ -45,6 +50,7 @@ var (
 	commit     = flag.Duration("commit", 0, "commit interval; 0: the default")
 	records    = flag.String("records", "", "records that another process writes, for -role latency")
 	span       = flag.Duration("span", time.Minute, "for how long -role latency looks")
+	open       = flag.Int("open", 100_000, "sessions that are open at once over all partitions, for -role curve")
 	lag        = flag.Duration("lag", time.Second, "for how long the changelog may lag")
 	cpuProfile = flag.String("cpuprofile", "", "where the profile of the processor's CPU time goes")
 	memProfile = flag.String("memprofile", "", "where the profile of what the processor allocates goes")
@@ -92,6 +98,8 @@ func run(ctx context.Context, role string, events int, brokers, dir, prefix stri
 		return latency(ctx, o, topics.Events, *records, *span)
 	case "cdr":
 		return process(ctx, o, topics, dir)
+	case "curve":
+		return curve(dir, *open, events)
 	}
 	return fmt.Errorf("no such role: %q", role)
 }
