@@ -43,6 +43,13 @@ func (t *told) fields(c *codec) {
 // maxTold is how many records are told beyond a position. What exceeds it takes a Step.
 const maxTold = 8192
 
+// Each Tell writes the ids of all records since the last Step, and ids are chance: nothing compresses them, where states
+// are much alike. So ids may take a quarter of the bytes that the states would take, or a little.
+const (
+	idsAsDear  = 4
+	leastSpent = 16 << 10
+)
+
 // ahead is what a partition knows of what was told beyond the position that its last Step has left.
 type ahead struct {
 	stated position   // that position; its numbers of records are void
@@ -50,6 +57,7 @@ type ahead struct {
 	next   int64      // the offset up to which all was told, by this partition or by the one before; 0 for nothing
 	ids    []ID       // of the records told beyond stated, and of those that the next Tell or Step tells
 	before map[ID]int // those that the one before has told and that did not come out here yet, and how often
+	spent  int        // bytes of ids that the Tells since the last Step have written, each all of them
 }
 
 // open begins where another partition has left off.
@@ -88,7 +96,7 @@ func (a *ahead) told(id ID) bool {
 // step is the position that a Step leaves: of what was told there remains what does not come out before it.
 func (a *ahead) step(pos position) position {
 	a.state(pos)
-	a.ids = a.ids[:0]
+	a.ids, a.spent = a.ids[:0], 0
 	for id, n := range a.before {
 		a.ids = append(a.ids, slices.Repeat([]ID{id}, n)...)
 	}
@@ -110,13 +118,17 @@ func (p *position) encode() []byte {
 
 // Tell takes what the world waits for, the records and the parked events since the last Step or Tell, and leaves all states
 // but the position for a Step to come: what it returns is empty where nothing waits, and else made durable like a Step, but
-// not followed by Committed. Where no Step was taken before, or too many records were told since, it is one.
+// not followed by Committed. Where no Step was taken before, or too many records were told since, or so often that the
+// states would have been as cheap, it is one.
 func (p *Partition) Tell() Step {
 	if !p.ahead.based || len(p.ahead.ids) > maxTold {
 		return p.Step()
 	}
 	if len(p.step.Records) == 0 && len(p.step.Parked) == 0 {
 		return Step{}
+	}
+	if p.ahead.spent += len(p.ahead.ids) * len(ID{}); p.ahead.spent > leastSpent && p.ahead.spent > p.Waiting()/idsAsDear {
+		return p.Step()
 	}
 	step := p.takeStep()
 	p.ahead.next = max(p.ahead.next, p.pos.next)

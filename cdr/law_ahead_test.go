@@ -202,3 +202,32 @@ func TestTooManyRecordsBeyondAPositionTakeAStep(t *testing.T) {
 		t.Fatalf("%d records were told, lagging: %t", len(step.Records), step.Lags)
 	}
 }
+
+// TestWhatIsToldAgainAndAgainCostsLessThanTheStates: a position has the ids of all that was told since the states, so those that are
+// written grow as the square of how often something is told.
+func TestWhatIsToldAgainAndAgainCostsLessThanTheStates(t *testing.T) {
+	for _, calls := range []int{1, 500} {
+		p := openCalls(t, calls)
+		p.Step()
+		p.Committed()
+		for _, k := range p.index.sessions {
+			p.touch(k)
+		}
+		bound, bytes, tells := max(leastSpent, p.Waiting()/idsAsDear), 0, 0
+		for ; ; tells++ {
+			p.ahead.told(ID{byte(tells), byte(tells >> 8)})
+			p.step.Records, p.moved = make([]Record, 1), true
+			step := p.Tell()
+			if !step.Lags {
+				break
+			}
+			bytes += len(step.Changes[0].Value)
+		}
+		if bytes > bound+200*tells || bytes < bound*9/10 {
+			t.Errorf("%d calls: %d tells of %d bytes before a step, want about %d bytes", calls, tells, bytes, bound)
+		}
+		if p.ahead.spent != 0 {
+			t.Errorf("%d bytes are spent after a step", p.ahead.spent)
+		}
+	}
+}

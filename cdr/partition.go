@@ -368,10 +368,13 @@ func (p *Partition) Step() Step {
 	return step
 }
 
+// mostRoom is for how many records there is room before they come: each takes 850 bytes.
+const mostRoom = 256
+
 // takeStep takes what waits but the states. The next one will have about as many records.
 func (p *Partition) takeStep() Step {
 	step := p.step
-	p.step, p.pending = Step{Records: make([]Record, 0, len(step.Records))}, 0
+	p.step, p.pending = Step{Records: make([]Record, 0, min(len(step.Records), mostRoom))}, 0
 	return step
 }
 
