@@ -27,7 +27,7 @@ type Options struct {
 	Identity Identity
 
 	FlushBytes int           // write behind when so much waits; 0: 16 MiB
-	FlushEvery time.Duration // and at least so often; 0: 30 s
+	FlushEvery time.Duration // and at least so often; 0: 60 s
 
 	// MinFree is how many bytes of the disk must stay free; 0: 64 MiB. Below it nothing is written: Badger writes into
 	// mapped files, where a full disk is no error but a fault that ends the process.
@@ -40,7 +40,7 @@ type Options struct {
 
 const (
 	defaultFlushBytes = 16 << 20 // a state that changes again before is written once
-	defaultFlushEvery = 30 * time.Second
+	defaultFlushEvery = time.Minute
 	defaultMinFree    = 64 << 20
 
 	// waitFactor times FlushBytes may wait to be written before Remember waits for the disk.
