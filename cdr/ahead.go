@@ -127,7 +127,8 @@ func (p *Partition) Tell() Step {
 	if len(p.step.Records) == 0 && len(p.step.Parked) == 0 {
 		return Step{}
 	}
-	if p.ahead.spent += len(p.ahead.ids) * len(ID{}); p.ahead.spent > leastSpent && p.ahead.spent > p.Waiting()/idsAsDear {
+	p.ahead.spent += len(p.ahead.ids) * len(ID{})
+	if p.ahead.spent > max(leastSpent, p.Waiting()/idsAsDear) {
 		return p.Step()
 	}
 	step := p.takeStep()

@@ -203,8 +203,8 @@ func TestTooManyRecordsBeyondAPositionTakeAStep(t *testing.T) {
 	}
 }
 
-// TestWhatIsToldAgainAndAgainCostsLessThanTheStates: a position has the ids of all that was told since the states, so those that are
-// written grow as the square of how often something is told.
+// TestWhatIsToldAgainAndAgainCostsLessThanTheStates: a position has the ids of all that was told since the states, so
+// those that are written grow as the square of how often something is told.
 func TestWhatIsToldAgainAndAgainCostsLessThanTheStates(t *testing.T) {
 	for _, calls := range []int{1, 500} {
 		p := openCalls(t, calls)

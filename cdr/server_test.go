@@ -101,7 +101,8 @@ func TestAllCallsOfAnApplicationServerAreExact(t *testing.T) {
 	few, _ := server(1, n/10, 2)
 	_, _, _, less := served(t, few)
 	t.Logf("%d events, %d records; bytes written for an event: %d, with a tenth of the handles %d", len(log), len(records), written/len(log), less/len(few))
-	if written*len(few)*4 > less*len(log)*5 { // its moments lie further apart with more handles, and take some bytes more
+	// Its moments lie further apart with more handles, and take some bytes more.
+	if written*len(few)*4 > less*len(log)*5 {
 		t.Error("what is written for an event grows with the handles of its session")
 	}
 	if n := len(p.index.sessions) + p.index.handles + p.index.cachedHandles; n > 1 {

@@ -34,7 +34,8 @@ func curve(dir string, open, events int) error {
 	chunk := make([]cdr.Input, 0, 20_000)
 	n := 0
 	for e := range traffic.Open(mine) {
-		chunk = append(chunk, cdr.Input{Offset: int64(n), Append: janus.Micros(e.At), Key: []byte(e.Session), Value: e.Value})
+		in := cdr.Input{Offset: int64(n), Append: janus.Micros(e.At), Key: []byte(e.Session), Value: e.Value}
+		chunk = append(chunk, in)
 		n++
 		if len(chunk) < cap(chunk) && n < events {
 			continue
@@ -66,11 +67,11 @@ func curve(dir string, open, events int) error {
 	if fold, err = cdr.Open(cdr.DefaultPolicy(), cdr.Source{Topic: "throughput"}, store); err != nil {
 		return err
 	}
-	fmt.Printf("%d open of %d, %d events: %.2f µs of CPU an event, %.1f bytes of states, %.2f records; %d MiB alive, %d MiB at most; "+
-		"begun again in %.2f s of CPU, %.2f s in all, with %d open\n",
+	fmt.Printf("%d open of %d, %d events: %.2f µs of CPU an event, %.1f bytes of states, %.2f records; ",
 		sessions, open, n, float64(cost.Microseconds())/float64(w.counted), float64(w.bytes)/float64(n),
-		float64(w.records)/float64(n), m.HeapAlloc>>20, maxRSS(), (cpuTime() - before).Seconds(), time.Since(began).Seconds(),
-		fold.OpenSessions())
+		float64(w.records)/float64(n))
+	fmt.Printf("%d MiB alive, %d MiB at most; begun again in %.2f s of CPU, %.2f s in all, with %d open\n",
+		m.HeapAlloc>>20, maxRSS(), (cpuTime() - before).Seconds(), time.Since(began).Seconds(), fold.OpenSessions())
 	return store.Close()
 }
 
