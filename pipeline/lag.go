@@ -11,8 +11,8 @@ import (
 // costs to keep what is not written in memory.
 
 // While a worker is far behind, states lag by so many times as much, but for longest at most where the setting is less:
-// nobody looks at the state of a session of hours ago, and what the next owner folds again of it is little beside what is
-// before it.
+// nobody looks at the state of a session of hours ago, and what the next owner folds again of it is little beside what
+// is before it.
 const (
 	behindLags = 30
 	longest    = time.Minute

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestMemoryOfAFlush bounds what memory is asked for to write states, by the bytes that are written: they go into a log,
-// and the tree has keys only, of which it makes a table now and then.
+// TestMemoryOfAFlush bounds what memory is asked for to write states, by the bytes that are written: they go into a
+// log, and the tree has keys only, of which it makes a table now and then.
 func TestMemoryOfAFlush(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), FlushBytes: 1 << 30, FlushEvery: time.Hour})
 	defer s.Close()

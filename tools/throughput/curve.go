@@ -16,7 +16,8 @@ import (
 )
 
 // curve folds one partition of several, as a processor does but without Kafka, with so many sessions open over all
-// partitions, and prints what an event costs by then, what is in memory, and what it takes to begin again from its store.
+// partitions, and prints what an event costs by then, what is in memory, and what it takes to begin again from its
+// store.
 func curve(dir string, open, events int) error {
 	debug.SetGCPercent(50) // as `cdr run` has it
 	mine := open / *partitions

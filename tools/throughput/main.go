@@ -10,8 +10,8 @@
 //
 //	go run ./tools/throughput -role curve -partitions 8 -open 1000000 -events 2000000 -dir DIR
 //
-// The last one of these folds one partition of so many in one process, without Kafka: what is left are parsing, the fold,
-// its states and the store, with as many sessions open as are wanted.
+// The last one of these folds one partition of so many in one process, without Kafka: what is left are parsing, the
+// fold, its states and the store, with as many sessions open as are wanted.
 //
 // The fourth runs the processor alone, on events that are there already. The fifth looks at how long
 // records take that a `cdr run` makes of events that somebody else writes at the time.
