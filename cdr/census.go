@@ -113,6 +113,9 @@ func (c *census) moved(name string, by Census) {
 
 // settle puts what the record at hand has moved at its moment; 0: when the states were read.
 func (c *census) settle(at, now janus.Micros) {
+	if len(c.fresh) == 0 {
+		return
+	}
 	for _, m := range c.fresh {
 		if r := c.roll(m.name, now); r != nil {
 			m.at = at
@@ -255,15 +258,17 @@ func (h *handle) goesOn() (attached, up bool) {
 	if h.detachedAt != 0 {
 		return false, false
 	}
-	lives := func(l *leg) bool {
-		for ; l != nil; l = l.next {
-			if l.kind == PeerConnection && !l.ended && !l.closing && (l.up != 0 || l.reports > 0) {
-				return true
-			}
+	return true, slices.ContainsFunc(h.legs, (*leg).upAndOn) || slices.ContainsFunc(h.asleep, (*leg).upAndOn)
+}
+
+// upAndOn tells whether a PeerConnection, or what may be the next one, is up.
+func (l *leg) upAndOn() bool {
+	for ; l != nil; l = l.next {
+		if l.kind == PeerConnection && !l.ended && !l.closing && (l.up != 0 || l.reports > 0) {
+			return true
 		}
-		return false
 	}
-	return true, slices.ContainsFunc(h.legs, lives) || slices.ContainsFunc(h.asleep, lives)
+	return false
 }
 
 // counted is what counts of a handle, while its session does.
@@ -312,6 +317,9 @@ func (p *Partition) countHandle(k *sessionEntry, e *handleEntry) {
 		return
 	default:
 		now.attached, now.up = e.h.goesOn()
+	}
+	if now == e.counts {
+		return
 	}
 	if k.counts {
 		p.census.moved(k.em.name, now.open().less(e.counts.open()))

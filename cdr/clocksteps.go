@@ -39,7 +39,7 @@ func (t *timeline) late(d clockStep) {
 
 // place finds the moment of an event of a handle or a session, and notes steps of the clock that it shows.
 func (f *eventFold) place(appended janus.Micros) {
-	h, line := f.p.handle(f.k, f.e.Handle), &f.em.timeline
+	h, line := f.known, &f.em.timeline
 	if h == nil {
 		switch {
 		case f.endsEarly():

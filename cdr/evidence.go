@@ -231,9 +231,8 @@ func (f *eventFold) carriedBy(pc *leg, legs []*leg) []*leg {
 }
 
 // live notes that a PeerConnection lives, and what it carries.
-func (f *eventFold) live(pc *leg) {
-	var buf [fewLegs]*leg
-	for _, l := range f.carriedBy(pc, buf[:0]) {
+func (f *eventFold) live(carried []*leg) {
+	for _, l := range carried {
 		if !l.ended {
 			f.lives(l)
 		}

@@ -9,7 +9,7 @@ import (
 // handle folds the event into its handle and the handle's legs.
 func (f *eventFold) handle() {
 	s, e := f.s, f.e
-	h := f.p.handle(f.k, e.Handle)
+	h := f.known
 	if h == nil {
 		if i := slices.Index(s.past, e.Handle); i >= 0 {
 			if _, attached := e.Body.(*janus.HandleAttached); !attached {

@@ -238,15 +238,14 @@ func (x *index) watchHandle(k *sessionEntry, e *handleEntry, at, silence janus.M
 	if e.silence = silence; silence == 0 && e.deleted {
 		e.queued = 0
 	}
-	d := deadline{at: at, emitter: k.em.name, ref: k.ref, handle: e.id}
 	if at != e.deadline {
 		if e.deadline = at; at != 0 {
-			heap.Push(&x.due, d)
+			heap.Push(&x.due, deadline{at: at, emitter: k.em.name, ref: k.ref, handle: e.id})
 		}
 	}
 	if silence != 0 && (e.queued == 0 || silence < e.queued) {
-		e.queued, d.at = silence, silence
-		x.queueSilence(k.em, d)
+		e.queued = silence
+		x.queueSilence(k.em, deadline{at: silence, emitter: k.em.name, ref: k.ref, handle: e.id})
 	}
 }
 

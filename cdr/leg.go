@@ -97,8 +97,8 @@ func (h *handle) old(l *leg, t janus.Micros) bool {
 
 // openLeg is the leg of a kind of which no event has told the end.
 func (h *handle) openLeg(kind LegKind) *leg {
-	for _, l := range slices.Backward(h.legs) {
-		if l.kind == kind && !l.ended {
+	for i := len(h.legs) - 1; i >= 0; i-- {
+		if l := h.legs[i]; l.kind == kind && !l.ended {
 			return l
 		}
 	}
@@ -113,8 +113,9 @@ func (h *handle) taking(legs []*leg, t janus.Micros) []*leg {
 			legs = append(legs, l)
 		}
 	}
+	past := len(legs)
 	for _, l := range h.legs {
-		if !l.ended && !slices.ContainsFunc(legs, func(o *leg) bool { return o.ended && o.kind == l.kind }) {
+		if !l.ended && (past == 0 || !slices.ContainsFunc(legs[:past], func(o *leg) bool { return o.kind == l.kind })) {
 			legs = append(legs, l)
 		}
 	}

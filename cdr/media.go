@@ -114,17 +114,6 @@ func (n StreamCounters) negative() StreamCounters {
 
 // carry adds to base what a counter had reached before it fell: by a wrap of 32 bits, or because it was reset.
 func (n *StreamCounters) carry(before, now StreamCounters) {
-	rise := func(base *int64, before, now int64, wraps bool) {
-		switch {
-		case now >= before:
-		//mutant:counter-wraps
-		case wraps && before-now > wrap/2:
-			*base += wrap
-		//mutant:counter-resets
-		default:
-			*base += before
-		}
-	}
 	rise(&n.BytesReceived, before.BytesReceived, now.BytesReceived, false)
 	rise(&n.BytesSent, before.BytesSent, now.BytesSent, false)
 	rise(&n.PacketsReceived, before.PacketsReceived, now.PacketsReceived, true)
@@ -132,6 +121,18 @@ func (n *StreamCounters) carry(before, now StreamCounters) {
 	rise(&n.NACKsReceived, before.NACKsReceived, now.NACKsReceived, true)
 	rise(&n.NACKsSent, before.NACKsSent, now.NACKsSent, true)
 	rise(&n.RetransmissionsReceived, before.RetransmissionsReceived, now.RetransmissionsReceived, true)
+}
+
+func rise(base *int64, before, now int64, wraps bool) {
+	switch {
+	case now >= before:
+	//mutant:counter-wraps
+	case wraps && before-now > wrap/2:
+		*base += wrap
+	//mutant:counter-resets
+	default:
+		*base += before
+	}
 }
 
 // cadence notes the interval between two reports. The last one of a PeerConnection comes at an irregular time, so an

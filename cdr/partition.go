@@ -3,6 +3,7 @@ package cdr
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -122,11 +123,10 @@ func eventTypes() (names [len(janus.Types) + 1]string) {
 	return names
 }
 
+// typeSlot is the slot of a type. The types are the bits of a number, from the lowest on.
 func typeSlot(t janus.Type) int {
-	for i, known := range janus.Types {
-		if t == known {
-			return i
-		}
+	if bit := bits.TrailingZeros32(uint32(t)); bit < len(janus.Types) && janus.Types[bit] == t {
+		return bit
 	}
 	return len(janus.Types)
 }
@@ -426,11 +426,14 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 	if err != nil {
 		return err
 	}
-	if k != nil && e.Handle != 0 && p.handle(k, e.Handle) != nil {
-		p.touchHandle(k, e.Handle)
+	var h *handle // as it was known before
+	if k != nil && e.Handle != 0 {
+		if h = p.handle(k, e.Handle); h != nil {
+			p.touchHandle(k, e.Handle)
+		}
 	}
 	if k != nil && k.s.stub != nil {
-		wakes := k.s.stub.sleeps && k.s.wakes(e, p.handle(k, e.Handle))
+		wakes := k.s.stub.sleeps && k.s.wakes(e, h)
 		again := revives(k.s.stub, e, raw)
 		//mutant:late-event
 		if !again && !wakes {
@@ -444,14 +447,14 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 			p.conclude(RuleSessionRevived, k.s, nil, nil, facts{at: e.Time})
 			p.discard(k)
 			p.index.drop(k)
-			k.s = nil
+			k.s, h = nil, nil
 		} else {
 			p.touch(k)
 			p.wakeSession(k)
 		}
 	}
 	var before []janus.HandleID // handles of the incarnation before
-	if k != nil && k.s != nil && k.s.superseded(e, raw, e.Handle != 0 && p.handle(k, e.Handle) != nil) {
+	if k != nil && k.s != nil && k.s.superseded(e, raw, h != nil) {
 		p.conclude(RuleSuperseded, k.s, nil, nil, facts{at: e.Time})
 		if k.s.closing { // it has ended, and what comes late of it is none of the new one's
 			handles := p.all(k)
@@ -464,7 +467,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		}
 		p.discard(k)
 		p.index.drop(k)
-		k.s = nil
+		k.s, h = nil, nil
 	}
 	if k == nil || k.s == nil {
 		s := &session{
@@ -484,7 +487,7 @@ func (p *Partition) event(em *emitterEntry, e *janus.Event, raw janus.Micros, in
 		}
 	}
 	p.touch(k)
-	x := &eventFold{p: p, em: em, k: k, s: k.s, e: e, raw: raw, offset: in.Offset}
+	x := &eventFold{p: p, em: em, k: k, s: k.s, known: h, e: e, raw: raw, offset: in.Offset}
 	p.stepped(k)
 	x.place(in.Append)
 	x.t = e.Time

@@ -167,11 +167,16 @@ func (f *eventFold) peerConnection() {
 		}
 	}
 	if _, ends := f.e.Body.(*janus.PeerConnectionHangup); !ends {
-		f.reported(pc, apart)
+		var buf [fewLegs]*leg
+		carried := append(buf[:0], pc)
+		if !apart {
+			carried = f.carriedBy(pc, buf[:0])
+		}
+		f.reported(pc, carried)
 		if apart {
 			pc.life, pc.lifeClock = max(pc.life, f.t), f.p.pos.clock.now
 		} else {
-			f.live(pc)
+			f.live(carried)
 		}
 	}
 	f.core(pc, all)
@@ -339,19 +344,14 @@ func (f *eventFold) report(pc *leg, b *janus.MediaReport, all []*leg) {
 }
 
 // reported notes a tick of reports in a PeerConnection and in what it carries: Janus sends one at each end of one.
-func (f *eventFold) reported(pc *leg, apart bool) {
-	if _, ok := f.e.Body.(*janus.MediaReport); !ok {
+func (f *eventFold) reported(pc *leg, carried []*leg) {
+	b, ok := f.e.Body.(*janus.MediaReport)
+	if !ok {
 		return
 	}
-	var buf [fewLegs]*leg
-	legs := append(buf[:0], pc)
-	if !apart {
-		legs = f.carriedBy(pc, buf[:0])
-	}
 	f.s.period = least(f.s.period, pc.period())
-	goesOn := pc.counts(f.e.Body, f.t)
-	for _, l := range legs {
-		l.tick(f.t, goesOn)
+	for _, l := range carried {
+		l.tick(f.t, func() bool { return pc.counts(b, f.t) })
 		l.cadence = least(l.cadence, f.s.period)
 	}
 }
@@ -388,9 +388,8 @@ const longLived = 10_000
 
 // counts tells whether a report after a hole has counted more than a PeerConnection that began in the hole could have, at
 // the rate of before.
-func (l *leg) counts(body janus.Body, t janus.Micros) bool {
-	b, ok := body.(*janus.MediaReport)
-	if !ok || l.up == 0 {
+func (l *leg) counts(b *janus.MediaReport, t janus.Micros) bool {
+	if l.up == 0 {
 		return false
 	}
 	for i := range b.Streams {
@@ -406,8 +405,9 @@ func (l *leg) counts(body janus.Body, t janus.Micros) bool {
 	return false
 }
 
-// tick notes a report. Those of the streams of one PeerConnection come together.
-func (l *leg) tick(t janus.Micros, goesOn bool) {
+// tick notes a report. Those of the streams of one PeerConnection come together. Whether one goes on from before a hole is asked
+// only where there is one.
+func (l *leg) tick(t janus.Micros, goesOn func() bool) {
 	since := t - l.reported
 	if l.reported != 0 && since <= finalSpan {
 		l.reported = max(l.reported, t)
@@ -420,7 +420,7 @@ func (l *leg) tick(t janus.Micros, goesOn bool) {
 	} else if l.interval != 0 && l.reports > 1 && onTime(l.intervalBefore, l.interval) && (l.cadence == 0 || l.interval < l.cadence) {
 		l.cadence = l.interval // the last one comes out of turn: so each counts when the next one is there
 	}
-	if since > l.gap && !goesOn {
+	if since > l.gap && !goesOn() {
 		l.gap, l.gapFrom = since, before
 	}
 	l.intervalBefore, l.interval = l.interval, since

@@ -13,6 +13,7 @@ type eventFold struct {
 	k      *sessionEntry
 	s      *session
 	h      *handle // nil for events of the session itself
+	known  *handle // the handle of the event, nil when it is the first of it
 	e      *janus.Event
 	raw    janus.Micros // its timestamp
 	t      janus.Micros // when it happened, on its emitter's timeline

@@ -1,10 +1,6 @@
 package cdr
 
-import (
-	"slices"
-
-	"januscdr/janus"
-)
+import "januscdr/janus"
 
 // A Janus server's timestamps are its wall clock, and that is set now and then: by NTP, after a resume, by hand. A
 // timestamp alone never makes an event old, and never a call long. So the fold counts in a time of its own for each
@@ -149,26 +145,40 @@ func (t *timeline) next(last, appended janus.Micros) janus.Micros {
 // toldAgain tells whether an event, by its timestamp, is of a leg that has ended: it begins with what opened that leg, at
 // the same moment, and goes on to its end, or it is that end.
 func (h *handle) toldAgain(timestamp janus.Micros, body janus.Body) bool {
-	again := func(kind LegKind, from, to janus.Micros) bool {
-		if timestamp < from || timestamp > to {
-			return false
-		}
-		return timestamp == from && opensKind(body, kind) || timestamp == to && endsKind(body, kind) || h.again >= from && h.again <= timestamp
-	}
-	// A report in the span of one that has ended, with less in it than the last one of the open PeerConnection, is of that one.
-	report, _ := body.(*janus.MediaReport)
-	pc := h.openLeg(PeerConnection)
-	falls := report != nil && pc != nil && pc.reports > 0 && timestamp+leastStep < pc.start-pc.shift && !pc.grows(report)
-	told := func(kind LegKind, from, to janus.Micros) bool {
-		//mutant:reports-again
-		if again(kind, from, to) || falls && kind == PeerConnection && timestamp >= from && timestamp <= to {
-			h.again = timestamp
+	for i := range h.past {
+		if p := &h.past[i]; timestamp >= p.from && timestamp <= p.to && h.toldAgainOf(p.kind, p.from, p.to, timestamp, body) {
 			return true
 		}
-		return false
 	}
-	return slices.ContainsFunc(h.past, func(p pastLeg) bool { return told(p.kind, p.from, p.to) }) ||
-		slices.ContainsFunc(h.legs, func(l *leg) bool { return l.ended && told(l.kind, l.start-l.shift, l.endedAt-l.shift) })
+	for _, l := range h.legs {
+		if !l.ended {
+			continue
+		}
+		from, to := l.start-l.shift, l.endedAt-l.shift
+		if timestamp >= from && timestamp <= to && h.toldAgainOf(l.kind, from, to, timestamp, body) {
+			return true
+		}
+	}
+	return false
+}
+
+// toldAgainOf is toldAgain for a leg in whose span the event lies.
+func (h *handle) toldAgainOf(kind LegKind, from, to, timestamp janus.Micros, body janus.Body) bool {
+	again := timestamp == from && opensKind(body, kind) || timestamp == to && endsKind(body, kind) || h.again >= from && h.again <= timestamp
+	//mutant:reports-again
+	if again || kind == PeerConnection && h.falls(timestamp, body) {
+		h.again = timestamp
+		return true
+	}
+	return false
+}
+
+// falls tells whether an event is a report from before the open PeerConnection with less in it than the last one of that: in the
+// span of one that has ended, it is of that one.
+func (h *handle) falls(timestamp janus.Micros, body janus.Body) bool {
+	report, _ := body.(*janus.MediaReport)
+	pc := h.openLeg(PeerConnection)
+	return report != nil && pc != nil && pc.reports > 0 && timestamp+leastStep < pc.start-pc.shift && !pc.grows(report)
 }
 
 // endsKind tells whether an event is one that ends legs of a kind.
