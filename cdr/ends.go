@@ -1,7 +1,6 @@
 package cdr
 
 import (
-	"cmp"
 	"strings"
 
 	"januscdr/janus"
@@ -178,13 +177,35 @@ func (l *leg) questioned(end janus.Micros) janus.Micros {
 	if up := max(l.start, l.up); l.reports == 0 {
 		hole(up, end-up, l.cadence) // others of its session had them
 	}
-	hole(l.gapFrom, l.gap, min(cmp.Or(l.cadence, l.apart()), cmp.Or(l.apart(), l.cadence)))
-	// The last report comes right before the end. Where more than that was lost, so may have been the setup of another one; but
-	// not where nothing came for so long that the leg had been given up: that is more than some events that were dropped.
-	if tail := end - l.reported; l.reports > 0 && l.revised == 0 && tail > finalSpan && 2*tail > 3*l.cadence {
-		hole(l.reported, max(tail, 4*l.cadence), l.cadence)
+	hole(l.gapFrom, l.gap, l.atMost())
+	if l.lostLastReport(end) && (at == 0 || l.reported < at) {
+		at = l.reported
 	}
 	return at
+}
+
+// lostLastReport tells whether the last report of a PeerConnection, which comes right before its end, was told so long before that
+// the end was lost, or was lost itself and so may have been the end and the setup of another one. Old versions of Janus send it
+// behind the hangup, which shows nothing. Nor does it where nothing came for so long that the leg had been given up: that is
+// more than some events that were dropped.
+func (l *leg) lostLastReport(end janus.Micros) bool {
+	tail, cadence := end-l.reported, l.atMost()
+	if l.reports == 0 || l.revised > 0 || tail <= finalSpan || cadence == 0 {
+		return false
+	}
+	//mutant:last-report-out-of-turn
+	return 2*tail > 3*cadence || 10*l.interval < 9*l.cadence
+}
+
+// atMost is what the cadence of the reports is at the most, 0 for not known. The first report comes a period after webrtcup, more or
+// less.
+func (l *leg) atMost() janus.Micros {
+	cadence := least(l.cadence, l.apart())
+	//mutant:first-report-in-time
+	if l.firstReport != 0 {
+		cadence = least(cadence, max(l.firstReport, second))
+	}
+	return cadence
 }
 
 // mayHaveEnded is when a PeerConnection may have ended by what its events and the counters of its reports say, 0 for no doubt.

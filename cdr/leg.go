@@ -219,6 +219,10 @@ func (h *handle) startMissing(l *leg) bool {
 	if l.misfit() {
 		return true
 	}
+	//mutant:call-nobody-told-of
+	if h.tellsOfCalls() && l.kind == PeerConnection && !l.connected() && l.mate != SIPCall && !l.nothingFlowed() && l.overAt()-l.start > slowAnswer {
+		return true
+	}
 	//mutant:janus-answers
 	if l.ended && l.offer == offerByClient && l.answered == 0 && l.step <= stepGathering && !l.connected() &&
 		l.endedAt-l.start > slowAnswer && answersAtOnce(h.plugin) {
@@ -230,6 +234,16 @@ func (h *handle) startMissing(l *leg) bool {
 	}
 	//mutant:lost-offer-marked
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
+}
+
+// tellsOfCalls tells whether the SIP events of a handle are sent: then each PeerConnection of it is a call's.
+func (h *handle) tellsOfCalls() bool {
+	return h.plugin == janus.PluginSIP && (h.account != "" || h.next[SIPCall] > 0)
+}
+
+// nothingFlowed tells whether the last report of a PeerConnection says that nothing flowed in it.
+func (l *leg) nothingFlowed() bool {
+	return l.reports > 0 && l.overAt()-l.reported <= finalSpan && !l.traffic()
 }
 
 // slowAnswer is for how long an offer waits for the answer of a plugin that answers by itself, at most.

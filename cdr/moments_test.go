@@ -12,7 +12,7 @@ import (
 // notMoments are the fields of a leg, a handle, a session and what is in them that hold a time and are no moment of the
 // emitter's timeline: spans, moments of other clocks, timestamps, and what partial records have told.
 var notMoments = []string{
-	"leg.lifeClock", "leg.interval", "leg.intervalBefore", "leg.cadence", "leg.gap", "leg.shift", "leg.closeClock",
+	"leg.lifeClock", "leg.interval", "leg.intervalBefore", "leg.cadence", "leg.firstReport", "leg.gap", "leg.shift", "leg.closeClock",
 	"leg.answerFixed", "leg.partStart",
 	"stream.shortest", "stream.longest", "stream.interval", "stream.before",
 	"hold.sum", "hold.told", "hold.askedSum",

@@ -416,7 +416,9 @@ func (l *leg) tick(t janus.Micros, goesOn func() bool) {
 	before := l.reported
 	if l.reports == 0 {
 		before = max(l.start, l.up)
-		since = t - before
+		if since = t - before; l.up != 0 || l.secured != 0 {
+			l.firstReport = max(since, 0)
+		}
 	} else if l.interval != 0 && l.reports > 1 && onTime(l.intervalBefore, l.interval) && (l.cadence == 0 || l.interval < l.cadence) {
 		l.cadence = l.interval // the last one comes out of turn: so each counts when the next one is there
 	}

@@ -264,7 +264,7 @@ func (f *eventFold) surely(old *leg, begun bool) janus.Micros {
 func (l *leg) rides(pc *leg) {
 	l.start, l.up, l.evidence, l.twoWay, l.lastClientActivity = pc.start, pc.up, pc.evidence, pc.twoWay, pc.lastClientActivity
 	l.life, l.lifeClock = max(l.life, pc.life), pc.lifeClock
-	l.reported, l.reports, l.cadence = pc.reported, pc.reports, pc.cadence
+	l.reported, l.reports, l.cadence, l.firstReport = pc.reported, pc.reports, pc.cadence, pc.firstReport
 }
 
 // supersede closes a call whose end was not seen when the next one begins: a handle carries one at a time. What carries

@@ -153,6 +153,7 @@ type leg struct {
 	interval       janus.Micros // span between the last two of these ticks
 	intervalBefore janus.Micros // and between the two before
 	cadence        janus.Micros // of the reports, by its own and those of its session; 0 while not known
+	firstReport    janus.Micros // span from webrtcup to the first of these ticks, 0 for not known
 	gap            janus.Micros // longest span without one, since it was up
 	gapFrom        janus.Micros // when that began
 
@@ -597,6 +598,7 @@ func (l *leg) evidenceFields(c *codec) {
 	when(c, 107, &l.renewed)
 	num(c, 108, &l.endOffset)
 	num(c, 109, &l.byeOffset)
+	num(c, 110, &l.firstReport)
 }
 
 func (s *stream) fields(c *codec) {
