@@ -45,10 +45,7 @@ func TestIngestGoesOnWhenTheEventLogWasMadeAgain(t *testing.T) {
 	if !answers(t.Context(), ingest.url()) {
 		t.Fatal("the first event is not answered")
 	}
-	admin := kadm.NewClient(s.client)
-	if deleted, err := admin.DeleteTopics(t.Context(), s.topics.Events); err != nil || deleted.Error() != nil {
-		t.Fatal(err, deleted.Error())
-	}
+	s.delete(t, s.topics.Events)
 	until(t, "ingest says that the topic is not there", func(ctx context.Context) (bool, error) {
 		ingest.mustRun(t)
 		answers(ctx, ingest.url())
@@ -65,4 +62,16 @@ func TestIngestGoesOnWhenTheEventLogWasMadeAgain(t *testing.T) {
 	})
 	ingest.ready(t, ingest.settings["ADMIN_LISTEN"])
 	ingest.stop(t)
+}
+
+// delete deletes a topic.
+func (s *site) delete(t *testing.T, topic string) {
+	t.Helper()
+	deleted, err := kadm.NewClient(s.client).DeleteTopics(t.Context(), topic)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"januscdr/kafka"
+)
+
+func TestABrokenEventLeavesItsNeighboursAlone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingest := s.ingest(t).start(t)
+	event := func(session int, more string) string {
+		return fmt.Sprintf(`{"emitter":"e2e","type":1,"timestamp":1700000000000000,"session_id":%d,`+
+			`"event":{"name":"created"%s}}`, session, more)
+	}
+	want := map[int64]bool{}
+	broken := []string{
+		event(1, ",\"x\":\"\x01\""), event(1, `,"x":NaN`), event(1, `,"x":007`), `{"emitter":"e2e","type":1,"x":"`,
+		event(1, `,"x":`+strings.Repeat("[", 20_000)+strings.Repeat("]", 19_999)),
+	}
+	for i, b := range broken {
+		for _, n := range []int{10 * (i + 1), 10*(i+1) + 1} {
+			want[int64(n)] = true
+		}
+		send(t, ingest, "["+event(10*(i+1), "")+","+b+","+event(10*(i+1)+1, "")+"]")
+	}
+	send(t, ingest, event(99, `,"x":`+strings.Repeat("[", 9_000)+strings.Repeat("]", 9_000))) // deep, and whole
+	want[99] = true
+	ingest.stop(t)
+	if got := s.sessions(t); !maps.Equal(got, want) {
+		t.Errorf("events of sessions %v are in the log, want %v", slices.Sorted(maps.Keys(got)),
+			slices.Sorted(maps.Keys(want)))
+	}
+	ends, err := kadm.NewClient(s.client).ListEndOffsets(t.Context(), s.topics.DLQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parked := 0
+	ends.Each(func(o kadm.ListedOffset) { parked += int(o.Offset) })
+	if parked != len(broken) {
+		t.Errorf("%d events are parked, want %d", parked, len(broken))
+	}
+}
+
+func send(t *testing.T, ingest *service, body string) {
+	t.Helper()
+	answer, err := http.Post(ingest.url(), "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatal(answer.Status)
+	}
+}
+
+func TestASenderThatClosesItsHalfGetsItsAnswer(t *testing.T) {
+	t.Parallel()
+	ingest := newSite(t).ingest(t).start(t)
+	conn, err := net.Dial("tcp", ingest.settings["INGEST_LISTEN"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := `{"emitter":"e2e","type":1,"timestamp":1700000000000000,"session_id":1,"event":{"name":"created"}}`
+	fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if said, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 200 ") {
+		t.Errorf("got %q, %v, want 200", said, err)
+	}
+}
+
+func TestHowMissingTopicsAreMadeIsSaidOnlyOfThoseThatAreMissing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const hint = "--create-topics makes those"
+	for name, scene := range map[string]struct {
+		change map[string]string
+		hints  bool
+	}{
+		"one is missing":          {map[string]string{"TOPICS_DLQ": s.group + ".nothing"}, true},
+		"there are other numbers": {map[string]string{"TOPICS_PARTITIONS": "7"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, s.with(scene.change), "cdr", "run", "--instance", "one", "--admin-listen", "")
+			select {
+			case <-p.done:
+			case <-time.After(patience):
+				t.Fatal("it goes on")
+			}
+			if said := p.said(); p.cmd.ProcessState.ExitCode() != 1 || strings.Contains(said, hint) != scene.hints {
+				t.Errorf("it ends with %v and says\n%s", p.err, said)
+			}
+		})
+	}
+}
+
+func TestAStartWaitsForTopicsThatAreBeingMade(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	processor := s.processor(t, "cdr-1")
+	s.delete(t, s.topics.State)
+	processor.process = start(t, processor.settings, "cdr", "run")
+	processor.says(t, "health and metrics are served") // now it looks
+	until(t, "the topic is made", func(ctx context.Context) (bool, error) {
+		created, err := kafka.CreateTopics(ctx, s.client, s.topics)
+		return len(created) == 1, err
+	})
+	processor.ready(t, processor.settings["ADMIN_LISTEN"])
+	processor.stop(t)
+}
+
+func TestAChangelogThatWasMadeAgainEndsAProcessorWithARemedy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingest, processor := s.ingest(t).start(t), s.processor(t, "cdr-1").start(t)
+	play(t, ingest.url(), "1.1-a_echotest", nil)
+	s.emitted(t, len(recordsOfFile(t, "1.1-a_echotest")))
+	s.delete(t, s.topics.State)
+	until(t, "the topic is made again", func(ctx context.Context) (bool, error) {
+		created, err := kafka.CreateTopics(ctx, s.client, s.topics)
+		return len(created) == 1, err
+	})
+	play(t, ingest.url(), "1.1-f_sip", nil)
+	processor.endedInOrder(t, "was deleted and made again", "topics.state")
+}
+
+func TestReplayVerifiesWithoutTheGroup(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingest, processor := s.ingest(t).start(t), s.processor(t, "cdr-1").start(t)
+	play(t, ingest.url(), "1.1-a_echotest", nil)
+	records := len(recordsOfFile(t, "1.1-a_echotest"))
+	s.emitted(t, records)
+	processor.stop(t)
+	s.settings["GROUP"] = s.group + "-nobody"
+	s.verify(t, records)
+}
