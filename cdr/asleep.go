@@ -33,9 +33,12 @@ func (f *eventFold) wake(h *handle, says func(*leg) bool) {
 	}
 	kept := h.asleep[:0]
 	for _, l := range h.asleep {
-		if f.t < l.saidLife || !says(l) || h.openLeg(l.kind) != nil && l.kind != RoomMembership {
+		if f.t < l.saidLife || !says(l) || !f.wakes(h, l) {
 			kept = append(kept, l)
 			continue
+		}
+		if l.superseded() {
+			f.close(l)
 		}
 		l.lastOffset = max(l.lastOffset, f.offset)
 		h.legs = append(h.legs, l)
@@ -44,6 +47,24 @@ func (f *eventFold) wake(h *handle, says func(*leg) bool) {
 	clear(h.asleep[len(kept):])
 	h.asleep = kept
 	slices.SortStableFunc(h.legs, func(a, b *leg) int { return int(a.index - b.index) })
+}
+
+// wakes tells whether a leg that sleeps may be woken. One that the next of its kind had followed is by what was told late of its
+// end, and by nothing that came later.
+func (f *eventFold) wakes(h *handle, l *leg) bool {
+	if !l.superseded() {
+		return h.openLeg(l.kind) == nil || l.kind == RoomMembership
+	}
+	//mutant:over-by-the-next
+	return f.late && l.leftOpenAt(f.t)
+}
+
+// superseded tells whether a leg whose end was not seen was followed by the next of its kind: it was over by endLatest.
+func (l *leg) superseded() bool { return !l.ended && l.endLatest != 0 }
+
+// leftOpenAt tells whether a moment is one at which a leg may still have lived that the next of its kind has followed.
+func (l *leg) leftOpenAt(t janus.Micros) bool {
+	return l.superseded() && t >= l.saidLife && t < l.endLatest
 }
 
 // wakeBy wakes what an event of the handle proves something of.

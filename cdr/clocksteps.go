@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"cmp"
 	"slices"
 
 	"januscdr/janus"
@@ -57,10 +58,17 @@ func (f *eventFold) place(appended janus.Micros) {
 		f.again = true
 		return
 	}
+	if f.reportedBefore(h) {
+		f.again = true
+		return
+	}
 	switch {
 	//mutant:wild-timestamp
 	case f.wasWild(h.last):
 		f.takeBack()
+	//mutant:told-late
+	case f.toldLate(h), f.ofOneBefore(h):
+		f.late = true
 	//mutant:clock-set-back
 	case h.last-f.e.Time > leastStep && f.goesOn(h), f.beginsBefore(h), f.runsBack(h, appended), f.beforeAttached(h),
 		f.behindItsHangup(h, appended):
@@ -73,6 +81,18 @@ func (f *eventFold) place(appended janus.Micros) {
 			f.setForward(h)
 		}
 	}
+}
+
+// reportedBefore tells whether a report is one of a PeerConnection that was reported: by its time it is, and it does not go on from
+// the last one of the open PeerConnection as that did.
+func (f *eventFold) reportedBefore(h *handle) bool {
+	b, ok := f.e.Body.(*janus.MediaReport)
+	pc := h.openLeg(PeerConnection)
+	if !ok || pc == nil || f.raw+leastStep >= pc.start-pc.shift || pc.reports == 0 || pc.growsEvenly(b) {
+		return false
+	}
+	//mutant:reported-before
+	return slices.ContainsFunc(h.past, func(p pastLeg) bool { return p.kind == PeerConnection && f.raw >= p.from && f.raw <= p.to })
 }
 
 // attachedEarly tells whether the event attaches a handle before its session was created.
@@ -101,7 +121,7 @@ func (f *eventFold) wasWild(last janus.Micros) bool {
 	line := &f.em.timeline
 	leapt, since := line.leapTo-line.leapFrom, f.e.Time-line.leapFrom
 	return leapt >= leastLeap && last == line.leapTo && line.now == line.leapTo && !line.settled(&f.p.pos.clock) &&
-		since >= -slack && since <= min(leapt/20, minute) && !tellsEnd(f.e.Body)
+		since > 0 && since <= min(leapt/20, minute) && !tellsEnd(f.e.Body)
 }
 
 func tellsEnd(body janus.Body) bool {
@@ -166,7 +186,7 @@ func (f *eventFold) goesOn(h *handle) bool {
 	first := early && t > h.lastEnd[PeerConnection] // else it may be of the one before, and come late
 	switch b := f.e.Body.(type) {
 	case *janus.MediaReport:
-		return pc != nil && pc.grows(b) && !h.wasTold(b, t)
+		return pc != nil && pc.grows(b) && (pc.growsEvenly(b) || !h.wasTold(b, t))
 	case *janus.JSEP:
 		if !b.Offer {
 			return first
@@ -217,6 +237,50 @@ func (f *eventFold) pluginGoesOn(h *handle, b *janus.PluginEvent) bool {
 		return !h.has(RoomMembership, t)
 	}
 	return false
+}
+
+// toldLate tells whether an event of the thread of a PeerConnection that comes behind the end of its handle or its session has
+// waited: it goes on from what that thread had told, and a clock that was set back takes the timestamps of a thread backwards.
+func (f *eventFold) toldLate(h *handle) bool {
+	pc, gone := h.openLeg(PeerConnection), f.gone(h)
+	if pc == nil || gone-f.e.Time <= leastStep || f.e.Time < max(pc.life, pc.opening()) {
+		return false
+	}
+	switch f.e.Body.(type) {
+	case *janus.MediaReport, *janus.PeerConnectionHangup:
+		return true
+	}
+	return false
+}
+
+// ofOneBefore tells whether the last report or the hangup of a PeerConnection comes when the next one is there already: its
+// timestamp lies in the hole that was left at its end.
+func (f *eventFold) ofOneBefore(h *handle) bool {
+	b, report := f.e.Body.(*janus.MediaReport)
+	if _, ends := f.e.Body.(*janus.PeerConnectionHangup); !ends && !report {
+		return false
+	}
+	before := func(l *leg) bool {
+		return l.kind == PeerConnection && l.leftOpenAt(f.e.Time) && (!report || l.reports == 0 || l.grows(b))
+	}
+	//mutant:of-the-one-before
+	return slices.ContainsFunc(h.asleep, before) || slices.ContainsFunc(h.legs, before)
+}
+
+// gone is when a handle was let go, or its session; 0 while neither is known.
+func (f *eventFold) gone(h *handle) janus.Micros {
+	return cmp.Or(h.detachedAt, f.s.destroyed, f.s.timedOut)
+}
+
+// mayHaveLived is until when a PeerConnection may have lived whose end was told late, 0 if no later: its last report may have come
+// in its time, by a clock that was set back by less than lies between two.
+func (f *eventFold) mayHaveLived(l *leg) janus.Micros {
+	gone, every := f.gone(f.h), least(l.period(), l.cadence)
+	if gone-f.t <= leastStep || l.reports > 1 && every != 0 && 10*(gone-l.reported) > 11*every {
+		return 0
+	}
+	//mutant:late-or-set-back
+	return gone
 }
 
 // beforeAttached tells whether an event of a handle comes from before the handle was there.
@@ -317,6 +381,28 @@ func (h *handle) wasTold(b *janus.MediaReport, t janus.Micros) bool {
 			return s == nil || now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent
 		})
 	})
+}
+
+// growsEvenly tells whether a report goes on from the last one by about as much as that had.
+func (l *leg) growsEvenly(b *janus.MediaReport) bool {
+	even := false
+	for i := range b.Streams {
+		now := &b.Streams[i]
+		s := l.find(now)
+		if s == nil || s.count == 0 {
+			continue
+		}
+		before := s.growth
+		if s.interval == 0 {
+			before = s.seen.BytesReceived + s.seen.BytesSent // it is the second one
+		}
+		//mutant:grows-evenly
+		if !alike(s.grew(now), before) {
+			return false
+		}
+		even = true
+	}
+	return even
 }
 
 // grew is by how many bytes a report goes on from the last one of its stream.
@@ -515,6 +601,7 @@ func (p *Partition) stepped(k *sessionEntry) {
 	if s.steps == line.steps {
 		return
 	}
+	p.touch(k)
 	handles := p.all(k)
 	for i := range line.lateSteps {
 		if d := &line.lateSteps[i]; d.number > s.steps {

@@ -131,7 +131,8 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	h.lastEnd[l.kind] = max(h.lastEnd[l.kind], t.end.time)
 	h.reportedLeg(l, t.end.time, k.em.timeline.shift)
 	h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
-	if end.missing() && why.until == 0 {
+	if end.missing() {
+		l.endLatest = cmp.Or(why.until, l.endLatest)
 		h.sleep(p, k, l)
 	} else {
 		p.index.dropMembership(k, h, l)

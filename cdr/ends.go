@@ -96,7 +96,11 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 	case l.kind == RoomMembership && l.hangTime != 0 && !l.ended:
 		return l.questionedEnd(explicitEnd(EndWebRTCHangup, l.hangTime, l.hangWord))
 	case l.ended:
-		return l.questionedEnd(explicitEnd(l.endBasis, l.endedAt, l.endWord))
+		e := explicitEnd(l.endBasis, l.endedAt, l.endWord)
+		e.latest = max(e.latest, l.endLatest)
+		return l.questionedEnd(e)
+	case l.superseded():
+		return l.lastEvidence(l.endLatest)
 	//mutant:end-by-detached
 	case h.detachedAt != 0:
 		return s.letGo(l, h.detachedAt)
@@ -114,7 +118,12 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 	case s.emitterEnd.basis != 0 && why.cause == 0:
 		return inferredEnd(s.emitterEnd.basis, l.life, s.emitterEnd.time)
 	}
-	e := inferredEnd(EndLastEvidence, l.life, why.bound(l.life, l.lifeClock))
+	return l.lastEvidence(why.bound(l.life, l.lifeClock))
+}
+
+// lastEvidence is the end of a leg that nobody told and that was over by a moment.
+func (l *leg) lastEvidence(latest janus.Micros) ending {
+	e := inferredEnd(EndLastEvidence, l.life, latest)
 	//mutant:last-sign-in-doubt
 	if l.doubt != 0 {
 		e.earliest = min(e.earliest, max(l.doubt, l.opening()))

@@ -67,7 +67,7 @@ func (f *eventFold) takeAll(held *leg) {
 		}
 		f.take(l)
 		//mutant:told-of-what-has-ended
-		if f.stepped > stepBack && !l.ended {
+		if f.stepped > stepBack && !l.ended && !f.late {
 			l.clockSuspect, f.s.clockSuspect = true, true
 			f.p.conclude(RuleClockStepped, f.s, f.h, l, facts{at: f.h.last, limit: f.stepped})
 		}

@@ -272,6 +272,8 @@ func (p *Partition) closeLegsAfterGrace(k *sessionEntry, e *handleEntry, now jan
 	}
 	h := e.h
 	p.touchHandle(k, e.id)
+	//mutant:stepped-in-its-grace
+	p.stepped(k)
 	e.deadline = 0
 	grace := p.terms(k.em, h.plugin).Grace
 	p.emitLegs(k, []*handle{h}, closeTrigger{}, func(l *leg) bool { return l.closing && l.closeClock+grace <= now })
@@ -290,6 +292,8 @@ func (p *Partition) giveUpSilent(k *sessionEntry, e *handleEntry, alive janus.Mi
 	}
 	s, h := k.s, e.h
 	p.touchHandle(k, e.id)
+	//mutant:stepped-in-silence
+	p.stepped(k)
 	p.conclude(RuleGaveUpSilent, s, h, nil, facts{limit: h.patience(p.terms(k.em, h.plugin))})
 	h.part(p, s)
 	p.emitHandle(k, h, closeTrigger{cause: CauseInactivity, latest: p.pos.clock.now}, func(l *leg) bool { return !l.closing })

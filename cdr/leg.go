@@ -76,10 +76,10 @@ func (h *handle) current(kind LegKind, t janus.Micros) *leg {
 		if l.kind != kind {
 			continue
 		}
-		if l.ended && t <= l.endedAt {
+		if l.ended && t <= l.endedAt || l.leftOpenAt(t) {
 			return l
 		}
-		if !l.ended {
+		if !l.ended && !l.superseded() {
 			found = l
 		}
 	}
@@ -98,7 +98,7 @@ func (h *handle) old(l *leg, t janus.Micros) bool {
 // openLeg is the leg of a kind of which no event has told the end.
 func (h *handle) openLeg(kind LegKind) *leg {
 	for i := len(h.legs) - 1; i >= 0; i-- {
-		if l := h.legs[i]; l.kind == kind && !l.ended {
+		if l := h.legs[i]; l.kind == kind && !l.ended && !l.superseded() {
 			return l
 		}
 	}
@@ -109,13 +109,16 @@ func (h *handle) openLeg(kind LegKind) *leg {
 // it, else those that are open.
 func (h *handle) taking(legs []*leg, t janus.Micros) []*leg {
 	for _, l := range h.legs {
-		if l.ended && t <= l.endedAt {
+		if l.ended && t <= l.endedAt || l.leftOpenAt(t) {
 			legs = append(legs, l)
 		}
 	}
 	past := len(legs)
 	for _, l := range h.legs {
-		if !l.ended && (past == 0 || !slices.ContainsFunc(legs[:past], func(o *leg) bool { return o.kind == l.kind })) {
+		if l.ended || l.superseded() {
+			continue
+		}
+		if past == 0 || !slices.ContainsFunc(legs[:past], func(o *leg) bool { return o.kind == l.kind }) {
 			legs = append(legs, l)
 		}
 	}

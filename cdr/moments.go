@@ -8,7 +8,7 @@ import "januscdr/janus"
 // moments calls a function with each moment of the leg that is known.
 func (l *leg) moments(f func(*janus.Micros)) {
 	each(f, &l.first, &l.last, &l.life, &l.reported, &l.gapFrom, &l.start, &l.accepted, &l.up, &l.evidence, &l.offerTime,
-		&l.answered, &l.stepTime, &l.secured, &l.doubt, &l.pair, &l.hangTime, &l.endedAt, &l.lastClientActivity, &l.ok200, &l.byeTime,
+		&l.answered, &l.stepTime, &l.secured, &l.doubt, &l.pair, &l.hangTime, &l.endedAt, &l.endLatest, &l.lastClientActivity, &l.ok200, &l.byeTime,
 		&l.twoWay, &l.saidLife, &l.renewed, &l.received, &l.ringing, &l.progress, &l.hold.since, &l.hold.askedSince)
 	for i := range l.streams {
 		s := &l.streams[i]

@@ -16,10 +16,29 @@ func (f *eventFold) cuts(h *handle, l *leg) {
 	if !f.p.partials || l.revised > 0 && l.parts == 0 {
 		return // it was reported as a whole
 	}
-	if f.leapt && !tellsEnd(f.e.Body) {
-		return // the next event tells whether that is true
+	if f.leapUnproven(l) && !tellsEnd(f.e.Body) {
+		return // what comes next tells whether that is true
 	}
 	f.p.cutUntil(f.k, h, l, f.t)
+}
+
+// leapUnproven tells whether the timestamps have leapt in the running part of a leg, by more than lies between two reports, and
+// nothing says yet whether so much time has passed: not the log's own clock, and not two reports behind it.
+func (f *eventFold) leapUnproven(l *leg) bool {
+	line := &f.em.timeline
+	if f.leapt {
+		return true
+	}
+	if line.settled(&f.p.pos.clock) {
+		return false
+	}
+	leap := func(from, to janus.Micros) bool { return to-from >= max(leastLeap, 2*l.cadence) }
+	//mutant:leap-unproven
+	if line.now != 0 && leap(line.now, f.t) {
+		return true
+	}
+	//mutant:leap-before
+	return line.leapTo > l.opening() && leap(line.leapFrom, line.leapTo) && (l.reports < 2 || l.reported-l.interval < line.leapTo)
 }
 
 // cutUntil writes the parts of a leg that end at a moment at the latest.

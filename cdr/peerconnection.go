@@ -492,7 +492,11 @@ func (f *eventFold) hangup(b *janus.PeerConnectionHangup, all []*leg) {
 	if b.Reason == "Janus API" || b.Reason == "DTLS alert" {
 		f.s.lastClientActivity = max(f.s.lastClientActivity, t)
 	}
+	until := f.mayHaveLived(all[0])
 	for _, l := range all {
+		if !l.ended {
+			l.endLatest = until
+		}
 		//mutant:hangup-ends-peerconnection
 		f.endLeg(f.h, l, EndWebRTCHangup, t, b.Reason)
 	}

@@ -22,6 +22,7 @@ type eventFold struct {
 
 	stepped janus.Micros // how far the event is behind the handle's last one
 	opened  bool         // the event opened a leg
+	late    bool         // it has waited, and the clock was not set
 	leapt   bool         // its timestamp is far ahead, and nothing says yet whether that is true
 }
 

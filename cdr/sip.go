@@ -175,6 +175,10 @@ func accepts(message string) bool {
 
 // callOf is the call with a Call-ID that an event at a time belongs to. An event may lack the Call-ID.
 func (h *handle) callOf(id string, t janus.Micros) *leg {
+	//mutant:call-of-its-id
+	if open := h.openLeg(SIPCall); open != nil && id != "" && open.callID == id && open.start <= t {
+		return open
+	}
 	l := h.current(SIPCall, t)
 	if l == nil || h.old(l, t) || id != "" && l.callID != "" && l.callID != id {
 		return nil

@@ -205,8 +205,9 @@ type leg struct {
 	ended      bool // an event of its own told its end
 	endBasis   EndBasis
 	endedAt    janus.Micros
-	endOffset  int64 // of what told it
-	byeOffset  int64 // of BYE
+	endOffset  int64        // of what told it
+	endLatest  janus.Micros // it may have lived until then, as its end was told late; 0 if no longer
+	byeOffset  int64        // of BYE
 	endWord    string
 	by         Initiator
 	closing    bool
@@ -599,6 +600,7 @@ func (l *leg) evidenceFields(c *codec) {
 	num(c, 108, &l.endOffset)
 	num(c, 109, &l.byeOffset)
 	num(c, 110, &l.firstReport)
+	when(c, 111, &l.endLatest)
 }
 
 func (s *stream) fields(c *codec) {
