@@ -378,9 +378,23 @@ func (h *handle) wasTold(b *janus.MediaReport, t janus.Micros) bool {
 		}
 		return !slices.ContainsFunc(b.Streams, func(now janus.StreamStats) bool {
 			s := l.find(&now)
-			return s == nil || now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent
+			return s == nil || now.BytesReceived > s.seen.BytesReceived || now.BytesSent > s.seen.BytesSent ||
+				s.farOff(&now, max(l.start, l.up), t)
 		})
 	})
+}
+
+// farOff tells whether a stream that was up since a moment had counted much more or less at another one than a report says, as
+// it had grown by its last report.
+func (s *stream) farOff(now *janus.StreamStats, up, t janus.Micros) bool {
+	lived := s.last - up
+	if lived <= 0 || t < up {
+		return false
+	}
+	all := float64(s.seen.BytesReceived+s.seen.BytesSent) * float64(t-up) / float64(lived)
+	told := float64(now.BytesReceived + now.BytesSent)
+	//mutant:far-off
+	return 2*told < all || told > 2*all+2*float64(s.growth)
 }
 
 // growsEvenly tells whether a report goes on from the last one by about as much as that had.

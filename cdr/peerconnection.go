@@ -289,6 +289,10 @@ func (f *eventFold) core(pc *leg, all []*leg) {
 		}
 		if c := f.h.openLeg(SIPCall); c != nil && c.up == 0 && pc.carries(c) {
 			c.up = t // it is no answer by itself
+			//mutant:late-to-its-call
+			if c.accepted != 0 && t-c.accepted > longConnect && pc.connectedLate() && !f.em.timeline.settled(&f.p.pos.clock) {
+				c.clockSuspect, f.s.clockSuspect = true, true // nor was it so long on its way
+			}
 		}
 		f.noteClientActivity(t)
 	case *janus.PeerConnectionHangup:

@@ -79,6 +79,23 @@ func beginsSetup(body janus.Body) bool {
 // vague tells whether nothing of what may be the next PeerConnection is more than what any goes through in its life.
 func (l *leg) vague() bool { return !l.begun() && !l.foreign && l.reports == 0 }
 
+// outlivedBy tells whether a PeerConnection without reports, whose hangup comes, may have ended before what may be the next one
+// began: a medium is told to come in that came in before, or a candidate long after the setup.
+func (l *leg) outlivedBy(n *leg) bool {
+	if l.reports > 0 || l.ended {
+		return false
+	}
+	//mutant:received-anew
+	if slices.ContainsFunc(n.streams, func(s stream) bool {
+		before := l.find(&janus.StreamStats{Mid: s.mid, HasMid: s.hasMid, Media: s.media, Layer: int(s.layer)})
+		return s.receiving && before != nil && before.receiving
+	}) {
+		return true
+	}
+	//mutant:late-candidate
+	return len(n.streams) == 0 && n.pair == 0 && n.start-max(l.up, l.secured, l.renewed) > longConnect
+}
+
 // discount drops what may have been of the open PeerConnection or of the next one, when that begins only behind it: nobody knows
 // of which it was, so it is no life of either. It counts for the open one. Until that is known it stands behind what may be the next
 // one.
@@ -125,7 +142,8 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 			return ofEither // another pair may be better
 		}
 	case *janus.LocalCandidate, *janus.RemoteCandidate:
-		if pc.connected() && t > pc.life {
+		//mutant:candidate-of-either
+		if (pc.connected() || pc.step >= stepConnected && t-pc.stepTime > longConnect) && t > pc.life {
 			return ofEither // one may come late
 		}
 	case *janus.DTLSState:
@@ -149,7 +167,7 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		if n != nil && n.foreign {
 			return ofNext
 		}
-		if n != nil && (n.begun() || n.reports > 0) && pc.connected() {
+		if n != nil && (n.begun() || n.reports > 0 || pc.outlivedBy(n)) && pc.connected() {
 			pc.doubted(pc.life)
 		}
 		return ofThis
