@@ -94,10 +94,10 @@ func (r *run) work(ctx context.Context) error {
 		"partitions", r.cluster.partitions, "topic", r.opts.Topics.Events)
 	running, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
-	var full error
+	var disk error
 	watching.Go(func() { r.opts.Kafka.Contact.Watch(running, r.plain, r.log) })
 	watching.Go(func() {
-		if full = statestore.WatchRoom(running, r.opts.StateDir, r.opts.MinFree); full != nil {
+		if disk = statestore.WatchDisk(running, r.opts.StateDir, r.opts.MinFree); disk != nil {
 			stop()
 		}
 	})
@@ -120,7 +120,7 @@ func (r *run) work(ctx context.Context) error {
 	}
 	stop()
 	watching.Wait()
-	if failed = cmp.Or(full, failed); failed != nil { // of a full disk, workers tell each in its own way
+	if failed = cmp.Or(disk, failed); failed != nil { // of a disk, workers tell each in its own way
 		return fmt.Errorf("run processor: %w", failed)
 	}
 	if r.opts.Leave {

@@ -91,26 +91,35 @@ func hasRoom(dir string, minFree, need uint64) error {
 	return nil
 }
 
-// lookEvery is how often WatchRoom looks: what is to stay free must not be gone in between.
-const lookEvery = 250 * time.Millisecond
+// How often WatchDisk looks how much is free, as what is to stay free must not be gone in between, and how often it
+// tries whether the disk takes files: stores write once a minute.
+const (
+	lookEvery = 250 * time.Millisecond
+	takeEvery = 10 * time.Second
+)
 
-// WatchRoom waits until the disk of a directory has less free than minFree bytes, 0: 64 MiB, and returns an error that
-// wraps ErrFull; nil when the context ends before. It is for a host of stores: Badger writes at times of its own, and
-// what is to stay free is room for that, not for long.
-func WatchRoom(ctx context.Context, dir string, minFree uint64) error {
+// WatchDisk waits until the disk of a directory has less free than minFree bytes, 0: 64 MiB, or takes no files any
+// more, and returns an error that wraps ErrFull or ErrNoWrites; nil when the context ends before. It is for a host of
+// stores: Badger writes at times of its own, and what is to stay free is room for that, not for long.
+func WatchDisk(ctx context.Context, dir string, minFree uint64) error {
 	if minFree == 0 {
 		minFree = defaultMinFree
 	}
-	look := time.NewTicker(lookEvery)
+	look, take := time.NewTicker(lookEvery), time.NewTicker(takeEvery)
 	defer look.Stop()
+	defer take.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-take.C:
+			if err := takes(dir); err != nil {
+				return refused(dir, err)
+			}
 		case <-look.C:
-		}
-		if err := hasRoom(dir, minFree, 0); errors.Is(err, ErrFull) {
-			return err
+			if err := hasRoom(dir, minFree, 0); errors.Is(err, ErrFull) {
+				return err
+			}
 		}
 	}
 }
