@@ -330,6 +330,40 @@ func TestTheIndexForgetsWhatIsOver(t *testing.T) {
 	}
 }
 
+// Each handle had a call whose end was lost before the next one began: that sleeps no longer than the handle is there.
+func TestWhatSleepsKeepsNoHandleThatIsGone(t *testing.T) {
+	g := newGreedy(t)
+	for handle := range 200 {
+		for range 2 {
+			g.say(8, 0, handle+1, `{"owner":"remote","jsep":{"type":"offer"}}`)
+			g.say(16, 5, handle+1, `{"dtls":"connected"}`)
+			g.say(16, 6, handle+1, `{"connection":"webrtcup"}`)
+			g.at += 6 * second
+		}
+		g.say(16, 6, handle+1, `{"connection":"hangup","reason":"Close PC"}`)
+		g.say(2, 0, handle+1, `{"name":"detached"}`)
+		g.at += second
+	}
+	for range 10 {
+		g.at += minute
+		g.post(Input{Kind: KindTick})
+	}
+	g.commit()
+	if known := g.p.index.handles; known != 0 || len(g.records) != 400 {
+		t.Errorf("%d handles are known when all are gone, and there are %d records", known, len(g.records))
+	}
+}
+
+func TestAScaledNumberIsThatOfWideArithmetic(t *testing.T) {
+	for _, c := range []struct{ n, by, of, want int64 }{
+		{100, 3, 2, 150}, {0, 5, 7, 0}, {-4, 1, 1, 0}, {1 << 50, 1 << 40, 1 << 41, 1 << 49}, {1 << 62, 1 << 40, 1, 1 << 60},
+	} {
+		if got := scaled(c.n, janus.Micros(c.by), janus.Micros(c.of)); got != c.want {
+			t.Errorf("%d * %d / %d is %d, want %d", c.n, c.by, c.of, got, c.want)
+		}
+	}
+}
+
 // The events of an attempt for which there is no room are one leg that was left out, and a session that leaves out something is
 // not exact.
 func TestLegsForWhichThereIsNoRoomAreCounted(t *testing.T) {

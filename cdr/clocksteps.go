@@ -2,6 +2,7 @@ package cdr
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"januscdr/janus"
@@ -391,10 +392,20 @@ func (s *stream) farOff(now *janus.StreamStats, up, t janus.Micros) bool {
 	if lived <= 0 || t < up {
 		return false
 	}
-	all := float64(s.seen.BytesReceived+s.seen.BytesSent) * float64(t-up) / float64(lived)
-	told := float64(now.BytesReceived + now.BytesSent)
+	all, told := scaled(s.seen.BytesReceived+s.seen.BytesSent, t-up, lived), now.BytesReceived+now.BytesSent
 	//mutant:far-off
-	return 2*told < all || told > 2*all+2*float64(s.growth)
+	return 2*told < all || told > 2*all+2*s.growth
+}
+
+// scaled is n * by / of, of numbers that are not negative, up to a limit that no counter comes to. It is the same on each machine.
+func scaled(n int64, by, of janus.Micros) int64 {
+	const most = 1 << 60
+	hi, lo := bits.Mul64(uint64(max(n, 0)), uint64(by))
+	if hi >= uint64(of) {
+		return most
+	}
+	q, _ := bits.Div64(hi, lo, uint64(of))
+	return int64(min(q, most))
 }
 
 // growsEvenly tells whether a report goes on from the last one by about as much as that had.

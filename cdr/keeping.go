@@ -204,8 +204,17 @@ func (p *Partition) deadlineOf(em *emitterEntry, h *handle) (at janus.Micros) {
 	return at
 }
 
-// gone tells whether a handle is gone and has nothing open any more.
-func (h *handle) gone() bool { return h.detachedAt != 0 && len(h.legs) == 0 && len(h.asleep) == 0 }
+// gone tells whether a handle is gone and has nothing open any more. What sleeps though the next of its kind has followed is no reason
+// to keep it: with it all that could come late of its end is over.
+func (h *handle) gone() bool {
+	for _, l := range h.asleep {
+		//mutant:gone-with-what-sleeps
+		if !l.superseded() {
+			return false
+		}
+	}
+	return h.detachedAt != 0 && len(h.legs) == 0
+}
 
 // watchHandles sees to it that the handles of a session that have changed are looked at when they are due.
 func (p *Partition) watchHandles(k *sessionEntry) {

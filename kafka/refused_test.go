@@ -1,16 +1,7 @@
 package kafka_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,45 +10,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"januscdr/internal/fixtures/broker"
+	"januscdr/internal/fixtures/certificates"
 	"januscdr/kafka"
 )
 
-// identity is a self-signed certificate for 127.0.0.1, its files, and the pool that trusts it.
+// identity is a certificate for 127.0.0.1 of an authority of its own, and their files.
 type identity struct {
+	*certificates.Authority
 	certificate tls.Certificate
 	cert, key   string
-	pool        *x509.CertPool
 }
 
 func newIdentity(t *testing.T, name string) identity {
 	t.Helper()
-	must := func(err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	i := identity{Authority: certificates.New(t), cert: filepath.Join(t.TempDir(), "cert.pem"),
+		key: filepath.Join(t.TempDir(), "key.pem")}
+	i.Sign(name, i.cert, i.key)
+	var err error
+	if i.certificate, err = tls.LoadX509KeyPair(i.cert, i.key); err != nil {
+		t.Fatal(err)
 	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	must(err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	must(err)
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	i := identity{cert: filepath.Join(t.TempDir(), "cert.pem"), key: filepath.Join(t.TempDir(), "key.pem"),
-		pool: x509.NewCertPool()}
-	must(os.WriteFile(i.cert, certPEM, 0o600))
-	must(os.WriteFile(i.key, keyPEM, 0o600))
-	i.certificate, err = tls.X509KeyPair(certPEM, keyPEM)
-	must(err)
-	i.pool.AppendCertsFromPEM(certPEM)
 	return i
 }
 
@@ -71,7 +43,7 @@ func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 	mutual := func(newest uint16) []string {
 		return broker.Start(t, kfake.TLS(&tls.Config{
 			Certificates: []tls.Certificate{server.certificate}, ClientAuth: tls.RequireAndVerifyClientCert,
-			ClientCAs: ours.pool, MaxVersion: newest,
+			ClientCAs: ours.Pool(), MaxVersion: newest,
 		})).Addrs()
 	}
 	newer, older := mutual(tls.VersionTLS13), mutual(tls.VersionTLS12)
@@ -80,18 +52,18 @@ func TestWhatNoWaitingMendsEndsTheWaitInOneLineWithTheRemedy(t *testing.T) {
 		want    string // empty: it works
 	}{
 		"no tls for a port with tls": {kafka.Options{Brokers: private}, "switch tls on"},
-		"an authority that is not ours": {kafka.Options{Brokers: private, TLS: &kafka.TLS{CAFile: stranger.cert}},
+		"an authority that is not ours": {kafka.Options{Brokers: private, TLS: &kafka.TLS{CAFile: stranger.File}},
 			"check the tls ca file"},
-		"no certificate": {kafka.Options{Brokers: newer, TLS: &kafka.TLS{CAFile: server.cert}},
+		"no certificate": {kafka.Options{Brokers: newer, TLS: &kafka.TLS{CAFile: server.File}},
 			"give a tls certificate and key"},
-		"no certificate, tls 1.2": {kafka.Options{Brokers: older, TLS: &kafka.TLS{CAFile: server.cert}}, "tls certificate"},
+		"no certificate, tls 1.2": {kafka.Options{Brokers: older, TLS: &kafka.TLS{CAFile: server.File}}, "tls certificate"},
 		"a certificate that is not trusted": {kafka.Options{Brokers: newer,
-			TLS: &kafka.TLS{CAFile: server.cert, CertFile: stranger.cert, KeyFile: stranger.key}},
+			TLS: &kafka.TLS{CAFile: server.File, CertFile: stranger.cert, KeyFile: stranger.key}},
 			"give a tls certificate and key"},
 		"a certificate that is trusted": {kafka.Options{Brokers: newer,
-			TLS: &kafka.TLS{CAFile: server.cert, CertFile: ours.cert, KeyFile: ours.key}}, ""},
+			TLS: &kafka.TLS{CAFile: server.File, CertFile: ours.cert, KeyFile: ours.key}}, ""},
 		"a certificate for a name of its own": {kafka.Options{Brokers: private,
-			TLS: &kafka.TLS{CAFile: server.cert, ServerName: "elsewhere"}}, "check the addresses or the tls server name"},
+			TLS: &kafka.TLS{CAFile: server.File, ServerName: "elsewhere"}}, "check the addresses or the tls server name"},
 		"no login where one is wanted":       {kafka.Options{Brokers: login}, "set the sasl mechanism"},
 		"all is well without tls and logins": {kafka.Options{Brokers: plain}, ""},
 	} {

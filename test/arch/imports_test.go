@@ -38,7 +38,7 @@ var rooms = []room{
 	{name: "spool", tests: []string{"internal/fixtures/smalldisk"}},
 	{name: "kafka/embedded", tests: []string{"kafka"}},
 	{name: "kafka/inspect", rooms: []string{"kafka"}, tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
-	{name: "kafka", tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
+	{name: "kafka", tests: []string{"kafka/embedded", "internal/fixtures/broker", "internal/fixtures/certificates"}},
 	{name: "pipeline", rooms: []string{"janus", "cdr", "avro", "statestore", "kafka", "kafka/inspect"},
 		tests: []string{"kafka/embedded", "internal/fixtures/broker"}},
 	{name: "replay", rooms: []string{"janus", "cdr", "avro", "kafka", "pipeline"},
