@@ -22,6 +22,18 @@ func drip(to net.Conn, bytes, each int) {
 	to.Close()
 }
 
+// dripped reads what is dripped into a connection, in a bubble of time.
+func dripped(t *testing.T, bytes, each int, read func(t *testing.T, from net.Conn)) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := net.Pipe()
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		defer from.Close()
+		sending.Go(func() { drip(to, bytes, each) })
+		read(t, from)
+	})
+}
+
 func TestABodyThatComesTooSlowlyIsLeft(t *testing.T) {
 	for _, scene := range []struct {
 		name        string
@@ -37,12 +49,7 @@ func TestABodyThatComesTooSlowlyIsLeft(t *testing.T) {
 		{"fast and endless", 1 << 30, 1 << 20, 0, os.ErrDeadlineExceeded, 8 * time.Second},
 	} {
 		t.Run(scene.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				from, to := net.Pipe()
-				var sending sync.WaitGroup
-				defer sending.Wait()
-				defer from.Close()
-				sending.Go(func() { drip(to, scene.bytes, scene.each) })
+			dripped(t, scene.bytes, scene.each, func(t *testing.T, from net.Conn) {
 				began := time.Now()
 				p := &pace{in: from, deadline: from.SetReadDeadline, end: began.Add(8 * time.Second), grace: slowGrace, rate: 1024}
 				if scene.wait > 0 {
@@ -101,12 +108,7 @@ func TestAMessageThatIsDrippedEndsItsConnection(t *testing.T) {
 		{"slow", 256 << 10, 100, errSlow, 33 * time.Second}, // what came earned it 3 s more
 	} {
 		t.Run(scene.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				from, to := net.Pipe()
-				var sending sync.WaitGroup
-				defer sending.Wait()
-				defer from.Close()
-				sending.Go(func() { drip(to, scene.bytes, scene.each) })
+			dripped(t, scene.bytes, scene.each, func(t *testing.T, from net.Conn) {
 				began := time.Now()
 				got, err := io.ReadAll(&brisk{in: from, cut: func() { from.Close() }, rate: 1024})
 				if !errors.Is(err, scene.err) || err == nil && len(got) != scene.bytes {

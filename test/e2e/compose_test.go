@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -133,11 +132,7 @@ func (c *composition) healthy(t *testing.T, service string) *process {
 // What docker-compose.yml says starts, one after the other as they depend on each other, and makes records.
 func TestWhatTheComposeFileSaysWorks(t *testing.T) {
 	t.Parallel()
-	k := &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}
-	if err := k.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Stop() })
+	k := startOneBroker(t)
 	c := compose(t)
 	c.of["kafka"] = k.address
 

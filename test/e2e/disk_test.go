@@ -193,11 +193,7 @@ func TestASpoolWhoseDiskTakesNoWritesRefusesAndGoesOn(t *testing.T) {
 	for _, fault := range []aFault{full, bounded("16")} {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			k := &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}
-			if err := k.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = k.Stop() })
+			k := startOneBroker(t)
 			s := newSiteOn(t, k.Addresses())
 			dir := smalldisk.New(t, 4<<20)
 			ingest := s.ingest(t)

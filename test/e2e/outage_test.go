@@ -38,6 +38,22 @@ type oneBroker struct {
 	broker       *embedded.Broker
 }
 
+func newOneBroker(t *testing.T) *oneBroker {
+	t.Helper()
+	return &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}
+}
+
+// startOneBroker starts one, until the test ends or it is stopped before.
+func startOneBroker(t *testing.T) *oneBroker {
+	t.Helper()
+	b := newOneBroker(t)
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Stop() })
+	return b
+}
+
 func (b *oneBroker) Start(context.Context) (err error) {
 	b.broker, err = embedded.Start(embedded.Options{Dir: b.dir, Listen: b.address})
 	return err
@@ -58,7 +74,7 @@ func ownKafka(t *testing.T) (cluster, time.Duration) {
 	t.Helper()
 	text := os.Getenv("JANUSCDR_E2E_OUTAGE")
 	if text == "" {
-		return &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}, 0
+		return newOneBroker(t), 0
 	}
 	away, err := time.ParseDuration(text)
 	if err != nil {

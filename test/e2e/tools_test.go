@@ -42,11 +42,7 @@ func TestACheckEndsByItselfWhenKafkaIsAway(t *testing.T) {
 
 func TestAToolEndsWhenKafkaGoesAwayAtItsMidst(t *testing.T) {
 	t.Parallel()
-	k := &oneBroker{dir: filepath.Join(t.TempDir(), "kafka"), address: freeAddress(t)}
-	if err := k.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = k.Stop() })
+	k := startOneBroker(t)
 	s := newSiteOn(t, k.Addresses())
 	tail := start(t, s.settings, "cdr", "tail", "--wait", "1s")
 	tail.says(t, "watching")
