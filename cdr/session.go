@@ -92,6 +92,10 @@ func (f *eventFold) created(b *janus.SessionCreated) {
 
 // superseded tells whether an event is of another incarnation of the session's id: its `created`, or what comes after a told end.
 func (s *session) superseded(e *janus.Event, raw janus.Micros, known bool) bool {
+	//mutant:begun-at-one-moment
+	if raw == s.incarnation {
+		return false // it would be the same one by its identity
+	}
 	if _, ok := e.Body.(*janus.SessionCreated); !ok {
 		end := max(s.destroyed, s.timedOut)
 		//mutant:handle-of-this-life
@@ -102,7 +106,7 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros, known bool) bool 
 	}
 	if s.basis == Created {
 		//mutant:incarnation-ends
-		return raw != s.incarnation
+		return true
 	}
 	return e.Time > s.lastTime // else it comes late, after other events of its own session
 }
@@ -110,9 +114,12 @@ func (s *session) superseded(e *janus.Event, raw janus.Micros, known bool) bool 
 // revives tells whether an event is a new life of a session that was closed: another `created`, or what no life goes on to after
 // its end.
 func revives(b *stub, e *janus.Event, raw janus.Micros) bool {
+	if raw == b.incarnation {
+		return false
+	}
 	_, created := e.Body.(*janus.SessionCreated)
 	//mutant:later-created
-	if created && raw != b.incarnation {
+	if created {
 		return true
 	}
 	last := b.last
