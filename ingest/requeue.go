@@ -71,10 +71,10 @@ func (q *Requeue) Serve(ctx context.Context) error {
 // wouldDo tells why a parked original is left where it is; empty when there is an event in it.
 func (r *Receiver) wouldDo(l Letter) string {
 	switch {
+	case !strings.HasPrefix(l.Source, "ingest/"): // which says nothing of the length
+		return RequeueForeign
 	case !l.Whole:
 		return RequeueCut
-	case !strings.HasPrefix(l.Source, "ingest/"):
-		return RequeueForeign
 	}
 	plain := l.Value
 	if l.Encoding != "" {

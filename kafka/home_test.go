@@ -123,3 +123,29 @@ func TestAClientSpeaksToTheClusterItBeganWithAndToNoOther(t *testing.T) {
 		})
 	}
 }
+
+// Who begins while another cluster answers has nothing to compare it with, but what it was told.
+func TestAClusterThatIsNamedIsHeldToFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	address, ours, other := twoClusters(t)
+	o := kafka.Options{Brokers: []string{address.String()}}
+	makeTopics(t, address, o, other, ours)
+	id, err := kafka.ClusterID(within(t, 20*time.Second), broker.Client(t, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Lead(other.At)
+	named := o
+	named.ClusterID, named.Contact = id, new(kafka.Contact)
+	client := broker.Client(t, named)
+	if err := client.Ping(within(t, 20*time.Second)); !errors.Is(err, kafka.ErrOtherCluster) {
+		t.Errorf("a ping of another cluster than the one that is named ends with %v", err)
+	}
+	if away := named.Contact.Away(); !strings.Contains(away, "another cluster answers") {
+		t.Errorf("we say: %s", away)
+	}
+	address.Lead(ours.At)
+	if err := kafka.WaitReady(within(t, 20*time.Second), client, nil); err != nil {
+		t.Error(err)
+	}
+}

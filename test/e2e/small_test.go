@@ -151,4 +151,13 @@ func TestReplayVerifiesWithoutTheGroup(t *testing.T) {
 	processor.stop(t)
 	s.settings["GROUP"] = s.group + "-nobody"
 	s.verify(t, records)
+
+	// A group that is there, and whose positions in this topic the brokers have forgotten.
+	s.settings["GROUP"] = s.group + "-forgotten"
+	elsewhere := kadm.Offsets{}
+	elsewhere.AddOffset(s.topics.DLQ, 0, 0, -1)
+	if err := kadm.NewClient(s.client).CommitAllOffsets(t.Context(), s.settings["GROUP"], elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	s.verify(t, records)
 }
