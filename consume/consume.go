@@ -38,6 +38,12 @@ func (o Origin) differs(now Origin) string {
 	return ""
 }
 
+// foreign is the error of a target that was filled from another topic than there is now.
+func (o Origin) foreign(target string, now Origin) error {
+	return fmt.Errorf("%s: %w: %s; if that is meant, go on with the topic as it is now, from its beginning, with "+
+		"--accept-new-topic", target, ErrForeign, o.differs(now))
+}
+
 // Row is a record and where it stands.
 type Row struct {
 	Record    cdr.Record

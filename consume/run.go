@@ -129,7 +129,7 @@ func (s *Sink) session(ctx context.Context) error {
 	}
 	if origin != (Origin{}) && origin != now {
 		if !s.o.NewTopic {
-			return fmt.Errorf("%s: %w: %s", s.o.Name, ErrForeign, origin.differs(now))
+			return origin.foreign(s.o.Name, now)
 		}
 		s.o.Log.Warn("the target goes on with another topic", "was", origin, "now", now)
 		held = nil

@@ -160,7 +160,7 @@ func (w *writer) watch(ctx context.Context) error {
 		return nil
 	}
 	if origin != w.origin {
-		return fmt.Errorf("%s: %w: %s", w.o.Name, ErrForeign, w.origin.differs(origin))
+		return w.origin.foreign(w.o.Name, origin)
 	}
 	for _, partition := range slices.Sorted(maps.Keys(ranges)) {
 		if _, ok := w.position[partition]; !ok {

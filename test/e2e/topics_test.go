@@ -64,6 +64,36 @@ func TestIngestGoesOnWhenTheEventLogWasMadeAgain(t *testing.T) {
 	ingest.stop(t)
 }
 
+// Positions mean nothing any more in a topic that was made again, so whoever reads on must not.
+func TestWhoReadsOnEndsWithARemedyWhenItsTopicWasMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingest, processor := s.ingest(t).start(t), s.processor(t, "cdr-1").start(t)
+	tail := start(t, s.settings, "cdr", "tail", "--json", "--from", "earliest")
+	sink := start(t, s.with(map[string]string{"ADMIN_LISTEN": "", "SINK_SQLITE_FILE": "records.sqlite"}), "cdr", "sink",
+		"sqlite")
+	play(t, ingest.url(), "1.1-a_echotest", nil)
+	s.emitted(t, len(recordsOfFile(t, "1.1-a_echotest")))
+	tail.says(t, `"record_id"`)
+	sink.says(t, "records=")
+	ingest.stop(t)
+
+	again := func(topic string) {
+		s.delete(t, topic)
+		until(t, topic+" is made again", func(ctx context.Context) (bool, error) {
+			created, err := kafka.CreateTopics(ctx, s.client, s.topics)
+			return len(created) == 1, err
+		})
+	}
+	again(s.topics.CDR)
+	tail.endedInOrder(t, "deleted and made again", "begin once more")
+	sink.endedInOrder(t, "deleted and made again", "--accept-new-topic")
+	processor.mustRun(t) // it writes there, and its positions are in others
+	again(s.topics.Events)
+	// It sees that itself, rather than when it has begun anew and finds that its positions are of another topic.
+	processor.endedInOrder(t, "the topic was deleted and made again: ", "give the changelog and the group new names")
+}
+
 // delete deletes a topic.
 func (s *site) delete(t *testing.T, topic string) {
 	t.Helper()
