@@ -105,7 +105,8 @@ func (r *restorer) restore(ctx context.Context, partition int32, log hclog.Logge
 			t.releaseSlot = free
 			return t, nil
 		}
-		if !errors.Is(err, errStates) || errors.Is(err, ErrVersion) || attempt == asideAttempts {
+		senseless := errors.Is(err, errStates) || errors.Is(err, statestore.ErrTorn) // wherever that was met first
+		if !senseless || errors.Is(err, ErrVersion) || attempt == asideAttempts {
 			return nil, and(err, store.Close())
 		}
 		// What the store has makes no sense. The changelog has the truth.

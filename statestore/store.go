@@ -62,7 +62,8 @@ var (
 	ErrForeign  error = permanent("belongs to another topic")   // of Open: another Identity made the directory
 	ErrFull     error = permanent("disk is full")               // less than MinFree would stay free
 	ErrNoWrites error = permanent("its disk takes no writes")   // it is read-only, fails, or files have a bound
-	ErrClosed         = errors.New("store is closed")           // a mistake of the caller
+	ErrTorn           = errors.New("a value is torn, or gone from its log")
+	ErrClosed         = errors.New("store is closed") // a mistake of the caller
 )
 
 // permanent is an error that would come again.
@@ -485,9 +486,7 @@ func read(txn *badger.Txn, key []byte) ([]byte, error) {
 // is empty.
 func whole(item *badger.Item, value []byte) error {
 	if len(value) == 0 && item.ValueSize() > 0 {
-		return errTorn
+		return ErrTorn
 	}
 	return nil
 }
-
-var errTorn = errors.New("a value is torn, or gone from its log")

@@ -47,10 +47,10 @@ func TestAValueThatWasTornOnDiskIsAnErrorAndNotZeros(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if got, err := s.Get([]byte("key")); !errors.Is(err, errTorn) {
+	if got, err := s.Get([]byte("key")); !errors.Is(err, ErrTorn) {
 		t.Errorf("half of the value is gone, and it is read as %d bytes, %v", len(got), err)
 	}
-	if err := s.Scan(nil, func(_, value []byte) error { return nil }); !errors.Is(err, errTorn) {
+	if err := s.Scan(nil, func(_, value []byte) error { return nil }); !errors.Is(err, ErrTorn) {
 		t.Errorf("half of the value is gone, and a scan ends with %v", err)
 	}
 }
