@@ -33,11 +33,15 @@ var errBroken = errors.New("state is cut off or damaged")
 // fields can be added, and the order of Go's fields means nothing.
 //
 // A tag is number<<1, with the low bit set for a value of bytes (a length before it) and clear for a zigzag varint.
+//
+// Most fields of a state are zero: so what a walk calls for a field is small enough to be a part of it, and asks no more
+// than whether there is something to do. While writing tag is beyond all tags.
 type codec struct {
 	buf     []byte
+	at, end int // reading: where in buf, and where what is read ends
 	reading bool
 	err     error
-	tag     uint64       // reading: of the field whose value comes next, or noTag
+	tag     uint64       // reading: of the field whose value comes next, or noTag; writing: noTag
 	version int64        // of the state
 	base    janus.Micros // what moments are written as differences to, 0 before momentsVersion
 	used    *spare       // reading: what can be used again, nil for nothing
@@ -65,46 +69,58 @@ func (c *codec) skipTo(tag uint64) bool {
 
 // readTag reads the tag of the next field, behind the value of the one before.
 func (c *codec) readTag() {
-	if len(c.buf) > 0 && c.buf[0] < 0x80 && c.buf[0] != 0 {
-		c.tag, c.buf = uint64(c.buf[0]), c.buf[1:]
-		return
+	if c.at < c.end {
+		if b := c.buf[c.at]; b < 0x80 && b != 0 {
+			c.at++
+			c.tag = uint64(b)
+			return
+		}
 	}
-	if len(c.buf) == 0 {
+	if c.at == c.end {
 		c.tag = noTag
 		return
 	}
-	t, n := binary.Uvarint(c.buf)
-	if n <= 0 || t == 0 || t == noTag {
-		c.broken()
+	if t, ok := c.uvarint(); ok && t != 0 && t != noTag {
+		c.tag = t
 		return
 	}
-	c.tag, c.buf = t, c.buf[n:]
+	c.broken()
 }
 
 // broken ends the reading.
 func (c *codec) broken() {
-	c.err, c.buf, c.tag = errBroken, nil, noTag
+	c.err, c.at, c.end, c.tag = errBroken, 0, 0, noTag
+}
+
+// uvarint reads a number without a sign; not ok where there is none.
+func (c *codec) uvarint() (x uint64, ok bool) {
+	rest := c.buf[c.at:c.end]
+	for i, b := range rest {
+		if b < 0x80 {
+			if i > 9 || i == 9 && b > 1 {
+				return 0, false
+			}
+			c.at += i + 1
+			return x | uint64(b)<<(7*i), true
+		}
+		x |= uint64(b&0x7f) << (7 * i)
+	}
+	return 0, false
 }
 
 // varint reads a number.
 func (c *codec) varint() int64 {
-	if len(c.buf) > 0 && c.buf[0] < 0x80 {
-		x := c.buf[0]
-		c.buf = c.buf[1:]
-		return int64(x>>1) ^ -int64(x&1)
-	}
-	x, n := binary.Varint(c.buf)
-	if n <= 0 {
+	x, ok := c.uvarint()
+	if !ok {
 		c.broken()
 		return 0
 	}
-	c.buf = c.buf[n:]
-	return x
+	return int64(x>>1) ^ -int64(x&1)
 }
 
 // more is how many more elements of a list follow the one that is read next.
 func (c *codec) more(tag uint64) (n int) {
-	rest := c.buf
+	rest := c.buf[c.at:c.end]
 	for {
 		size, k := binary.Uvarint(rest)
 		if k <= 0 || size >= uint64(len(rest)-k) {
@@ -122,26 +138,43 @@ func (c *codec) more(tag uint64) (n int) {
 
 // bytes reads a length and as many bytes.
 func (c *codec) bytes() []byte {
-	n, k := binary.Uvarint(c.buf)
-	if k <= 0 || n > uint64(len(c.buf)-k) {
+	n, ok := c.uvarint()
+	if !ok || n > uint64(c.end-c.at) {
 		c.broken()
 		return nil
 	}
-	b := c.buf[k : k+int(n)]
-	c.buf = c.buf[k+int(n):]
+	b := c.buf[c.at : c.at+int(n)]
+	c.at += int(n)
 	return b
+}
+
+// put writes a number without a sign.
+func (c *codec) put(x uint64) {
+	for x >= 0x80 {
+		c.buf = append(c.buf, byte(x)|0x80)
+		x >>= 7
+	}
+	c.buf = append(c.buf, byte(x))
+}
+
+// putNumber writes a field of a number.
+func (c *codec) putNumber(tag uint64, x int64) {
+	c.put(tag)
+	c.put(uint64(x)<<1 ^ uint64(x>>63))
 }
 
 // num is a field of a number or an enum.
 func num[T ~int | ~int32 | ~int64 | ~uint8 | ~uint64](c *codec, tag int, v *T) {
-	t := uint64(tag) << 1
-	if !c.reading {
-		if *v != 0 {
-			c.buf = binary.AppendVarint(binary.AppendUvarint(c.buf, t), int64(*v))
-		}
-		return
+	if c.tag <= uint64(tag)<<1 || *v != 0 {
+		number(c, uint64(tag)<<1, v)
 	}
-	if c.next(t) {
+}
+
+// number writes a number that is not zero, or reads one if it comes next.
+func number[T ~int | ~int32 | ~int64 | ~uint8 | ~uint64](c *codec, tag uint64, v *T) {
+	if !c.reading {
+		c.putNumber(tag, int64(*v))
+	} else if c.next(tag) {
 		*v = T(c.varint())
 		c.readTag()
 	}
@@ -149,14 +182,16 @@ func num[T ~int | ~int32 | ~int64 | ~uint8 | ~uint64](c *codec, tag int, v *T) {
 
 // when is a field of a time by an emitter's clock. Those of a state lie close together, so differences are short.
 func when(c *codec, tag int, v *janus.Micros) {
-	t := uint64(tag) << 1
-	if !c.reading {
-		if *v != 0 {
-			c.buf = binary.AppendVarint(binary.AppendUvarint(c.buf, t), int64(*v-c.base))
-		}
-		return
+	if c.tag <= uint64(tag)<<1 || *v != 0 {
+		instant(c, uint64(tag)<<1, v)
 	}
-	if c.next(t) {
+}
+
+// instant writes a moment that is not zero, or reads one if it comes next.
+func instant(c *codec, tag uint64, v *janus.Micros) {
+	if !c.reading {
+		c.putNumber(tag, int64(*v-c.base))
+	} else if c.next(tag) {
 		*v = c.base + janus.Micros(c.varint())
 		c.readTag()
 	}
@@ -164,25 +199,35 @@ func when(c *codec, tag int, v *janus.Micros) {
 
 // flag is a field of a truth value.
 func flag(c *codec, tag int, v *bool) {
-	var n uint8
-	if *v {
-		n = 1
+	if c.tag <= uint64(tag)<<1 || *v {
+		truth(c, uint64(tag)<<1, v)
 	}
-	num(c, tag, &n)
-	*v = n == 1
+}
+
+// truth writes that something is true, or reads whether it is if that comes next.
+func truth(c *codec, tag uint64, v *bool) {
+	if !c.reading {
+		c.putNumber(tag, 1)
+	} else if c.next(tag) {
+		*v = uint8(c.varint()) == 1
+		c.readTag()
+	}
 }
 
 // text is a field of a string.
 func text(c *codec, tag int, v *string) {
-	t := uint64(tag)<<1 | 1
-	if !c.reading {
-		if *v != "" {
-			c.buf = binary.AppendUvarint(binary.AppendUvarint(c.buf, t), uint64(len(*v)))
-			c.buf = append(c.buf, *v...)
-		}
-		return
+	if c.tag <= uint64(tag)<<1|1 || *v != "" {
+		words(c, uint64(tag)<<1|1, v)
 	}
-	if c.next(t) {
+}
+
+// words writes a string that is not empty, or reads one if it comes next.
+func words(c *codec, tag uint64, v *string) {
+	if !c.reading {
+		c.put(tag)
+		c.put(uint64(len(*v)))
+		c.buf = append(c.buf, *v...)
+	} else if c.next(tag) {
 		*v = c.used.text(c.bytes())
 		c.readTag()
 	}
@@ -192,7 +237,8 @@ func text(c *codec, tag int, v *string) {
 func nested(c *codec, tag int, fields func(*codec)) {
 	t := uint64(tag)<<1 | 1
 	if !c.reading {
-		c.buf = append(binary.AppendUvarint(c.buf, t), 0)
+		c.put(t)
+		c.buf = append(c.buf, 0)
 		start := len(c.buf)
 		fields(c)
 		n := len(c.buf) - start
@@ -207,13 +253,18 @@ func nested(c *codec, tag int, fields func(*codec)) {
 		copy(c.buf[start-1:], head[:k])
 		return
 	}
-	inner := c.bytes()
-	rest := c.buf
-	c.buf = inner
+	n, ok := c.uvarint()
+	if !ok || n > uint64(c.end-c.at) {
+		c.broken()
+		return
+	}
+	end := c.end
+	c.end = c.at + int(n)
+	inner := c.end
 	c.readTag()
 	fields(c)
 	if c.err == nil {
-		c.buf = rest
+		c.at, c.end = inner, end
 		c.readTag()
 	}
 }
@@ -250,7 +301,7 @@ func encode(dst []byte, fields func(*codec)) []byte {
 
 // encodeAs writes a version.
 func encodeAs(v int64, dst []byte, fields func(*codec)) []byte {
-	c := codec{buf: dst, version: v}
+	c := codec{buf: dst, version: v, tag: noTag}
 	num(&c, 1, &v)
 	fields(&c)
 	return c.buf
@@ -258,7 +309,7 @@ func encodeAs(v int64, dst []byte, fields func(*codec)) []byte {
 
 // encodeState appends the state of a session or a handle, whose moments lie around base.
 func encodeState(dst []byte, base janus.Micros, fields func(*codec)) []byte {
-	c := codec{buf: dst, version: momentsVersion, base: base}
+	c := codec{buf: dst, version: momentsVersion, base: base, tag: noTag}
 	num(&c, 1, &c.version)
 	c.buf = binary.AppendVarint(c.buf, int64(base))
 	fields(&c)
@@ -279,7 +330,7 @@ func decode(b []byte, fields func(*codec)) error { return decodeWith(nil, b, fie
 
 // decodeWith reads what encode wrote, into memory that was used before where there is some.
 func decodeWith(used *spare, b []byte, fields func(*codec)) error {
-	c := codec{buf: b, reading: true, used: used}
+	c := codec{buf: b, end: len(b), reading: true, used: used}
 	c.readTag()
 	var v int64
 	if c.next(1 << 1) {
