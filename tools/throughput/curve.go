@@ -19,7 +19,7 @@ import (
 // partitions, and prints what an event costs by then, what is in memory, and what it takes to begin again from its
 // store.
 func curve(dir string, open, events int) error {
-	debug.SetGCPercent(50) // as `cdr run` has it
+	debug.SetGCPercent(collectAt)
 	mine := open / *partitions
 	o := statestore.Options{Dir: filepath.Join(dir, "store"), Identity: statestore.Identity{Topic: "throughput"}}
 	store, err := statestore.Open(o)
@@ -32,14 +32,22 @@ func curve(dir string, open, events int) error {
 	}
 	w := &worked{fold: fold, store: store}
 	warm, cost := events*6/10, time.Duration(0)
-	chunk := make([]cdr.Input, 0, 20_000)
+	var stopProfiles func() error
+	chunk, written := make([]cdr.Input, 0, 20_000), make([]byte, 0, 20_000*640)
 	n := 0
 	for e := range traffic.Open(mine) {
-		in := cdr.Input{Offset: int64(n), Append: janus.Micros(e.At), Key: []byte(e.Session), Value: e.Value}
-		chunk = append(chunk, in)
+		at := len(written)
+		written = append(append(written, e.Session...), e.Value...)
+		key, value := written[at:at+len(e.Session)], written[at+len(e.Session):]
+		chunk = append(chunk, cdr.Input{Offset: int64(n), Append: janus.Micros(e.At), Key: key, Value: value})
 		n++
 		if len(chunk) < cap(chunk) && n < events {
 			continue
+		}
+		if n > warm && stopProfiles == nil {
+			if stopProfiles, err = profiles(); err != nil {
+				return err
+			}
 		}
 		before := cpuTime()
 		if err := w.work(chunk); err != nil {
@@ -49,11 +57,16 @@ func curve(dir string, open, events int) error {
 			cost += cpuTime() - before
 			w.counted += len(chunk)
 		}
-		if chunk = chunk[:0]; n >= events {
+		if chunk, written = chunk[:0], written[:0]; n >= events {
 			break
 		}
 	}
-	chunk = nil
+	if stopProfiles != nil {
+		if err := stopProfiles(); err != nil {
+			return err
+		}
+	}
+	chunk, written = nil, nil
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -29,6 +29,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"syscall"
@@ -55,6 +56,9 @@ var (
 	cpuProfile = flag.String("cpuprofile", "", "where the profile of the processor's CPU time goes")
 	memProfile = flag.String("memprofile", "", "where the profile of what the processor allocates goes")
 )
+
+// collectAt is at how much more than what is alive garbage is collected, in percent, as `cdr run` has it.
+const collectAt = 50
 
 func main() {
 	role := flag.String("role", "", "which part this process is; empty: the one that starts the others")
@@ -257,6 +261,7 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(collectAt)
 	stopProfiles, err := profiles()
 	if err != nil {
 		return err
