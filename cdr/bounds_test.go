@@ -380,3 +380,29 @@ func TestLegsForWhichThereIsNoRoomAreCounted(t *testing.T) {
 		t.Errorf("%d legs, %d left out, %v; want %d, %d, and not EXACT", r.LegCount, r.LeftOutLegCount, r.Confidence, maxOpenLegs, more+1)
 	}
 }
+
+// TestTheQueuesOfManyEmittersAreShort: what a session that is over waited for is a day away, and not kept until then.
+func TestTheQueuesOfManyEmittersAreShort(t *testing.T) {
+	const emitters, rounds = 20, 50
+	g := newGreedy(t)
+	for round := range rounds {
+		for n := range emitters {
+			in := func(typ int, more, body string) {
+				g.at += millisecond
+				g.post(Input{Value: fmt.Appendf(nil, `{"emitter":"edge-%d","type":%d,"timestamp":%d,"session_id":%d%s,"event":%s}`, n, typ, g.at, 100+round, more, body)})
+			}
+			in(1, "", `{"name":"created"}`)
+			in(8, `,"handle_id":1`, `{"owner":"remote","jsep":{"type":"offer"}}`)
+			in(1, "", `{"name":"destroyed"}`)
+		}
+		g.at += 10 * second
+		g.post(Input{Kind: KindTick})
+	}
+	entries := 0
+	for _, em := range g.p.index.emitters {
+		entries += len(em.due)
+	}
+	if most := 20 * emitters; entries > most {
+		t.Errorf("%d entries in the queues of %d emitters, at most %d are wanted", entries, emitters, most)
+	}
+}

@@ -38,6 +38,7 @@ func (p *Partition) release(k *sessionEntry, why closeTrigger) {
 	} else {
 		p.discard(k)
 		k.s = &session{emitter: s.emitter, id: s.id, stub: gone}
+		p.over = append(p.over, k)
 	}
 	p.index.decoded(k)
 	p.watch(k, k.s)

@@ -21,6 +21,7 @@ type emitterEntry struct {
 	forgotten bool            // it was forgotten, and its state is still to be deleted
 	stored    bool            // its state is in the store, or will be with the step that is on its way
 	due       deadlines       // alive clock: silences of its sessions
+	pruned    int             // entries that were left in due when void ones were last taken out
 	sessions  int             // sessions, open or stubs
 	open      []*sessionEntry // its open sessions, in no order
 	queued    bool            // it has its entry in index.due, one at most
@@ -36,7 +37,7 @@ func (x *index) emitter(name string) *emitterEntry {
 		x.numbered++
 		x.emitters[em.name] = em
 	case em.forgotten:
-		em.emitter, em.forgotten, em.due = emitter{name: em.name}, false, nil
+		em.emitter, em.forgotten, em.due, em.pruned = emitter{name: em.name}, false, nil, 0
 	default:
 		return em
 	}

@@ -213,15 +213,23 @@ func (x *index) watch(k *sessionEntry, s *session, at, silence janus.Micros) {
 	}
 }
 
-// prune takes void entries out of a queue when they are many: what a session that is over was waiting for may be a day
-// away, and sessions come and go.
-func (q *deadlines) prune(alive int, current func(deadline) bool) {
-	if len(*q) <= 4*alive+1024 {
-		return
+// prune takes void entries out of a queue when there may be as many as others: what a session that is over was waiting for
+// may be a day away, and sessions come and go, of thousands of emitters. left is how many the time before has left, and
+// what is returned how many this time has.
+func (q *deadlines) prune(left int, current func(deadline) bool) int {
+	if len(*q) <= 2*left+fewEntries {
+		return left
 	}
 	*q = slices.DeleteFunc(*q, func(d deadline) bool { return !current(d) })
 	heap.Init(q)
+	if cap(*q) > 4*len(*q)+fewEntries {
+		*q = slices.Clone(*q)
+	}
+	return len(*q)
 }
+
+// fewEntries are not looked through.
+const fewEntries = 16
 
 // mayBeDue tells whether something may be due at a partition time. No entry is later than what it stands for. So the queue need not
 // be put right for each record, but now and then: void entries are taken out only then.

@@ -186,6 +186,9 @@ func (p *Partition) handleChanges(k *sessionEntry, changes []Change) []Change {
 	p.changedHandles -= len(k.changed)
 	clear(k.changed)
 	k.changed = k.changed[:0]
+	if k.stub && k.handles.size() == 0 { // it will not have any, unless it begins anew
+		k.handles, k.changed, k.unwatched = handleSet{}, nil, nil
+	}
 	return changes
 }
 
@@ -261,7 +264,7 @@ func (x *index) watchHandle(k *sessionEntry, e *handleEntry, at, silence janus.M
 // queueSilence puts an entry into the queue of an emitter.
 func (x *index) queueSilence(em *emitterEntry, d deadline) {
 	heap.Push(&em.due, d)
-	em.due.prune(len(em.open)+x.handles, func(d deadline) bool {
+	em.pruned = em.due.prune(em.pruned, func(d deadline) bool {
 		k := x.sessions[d.ref]
 		if k == nil || k.deleted || k.stub {
 			return false

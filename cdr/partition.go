@@ -87,9 +87,10 @@ type Partition struct {
 	census         census
 	step           Step
 	pending        int
-	stepKeys       []sessionRef // sessions changed since the last step
-	changedHandles int          // handles changed since the last step
-	err            error        // of the store, met where it could not be returned
+	stepKeys       []sessionRef    // sessions changed since the last step
+	over           []*sessionEntry // sessions that are over, and come to rest at once
+	changedHandles int             // handles changed since the last step
+	err            error           // of the store, met where it could not be returned
 	counts         Counts
 	termsCache     map[termsRef]*Terms
 	partials       bool   // the policy asks for partial records somewhere
@@ -352,7 +353,9 @@ func (p *Partition) Step() Step {
 			c.Key = bytes.Clone(p.key)
 			p.drop(&k.bytes)
 		case k.s != nil:
-			c = p.change(&k.bytes, k.s.base(), k.s.fields)
+			if c = p.change(&k.bytes, k.s.base(), k.s.fields); k.over() {
+				p.over = append(p.over, k)
+			}
 		case k.bytes.b != nil:
 			c = p.changeOf(&k.bytes)
 		default:

@@ -34,6 +34,7 @@ func (x *index) decodedHandle(e *handleEntry) {
 // rest brings to rest what was not used for longest, where more is decoded than should be. It is called between two
 // records: nobody has a session or a handle in hand.
 func (p *Partition) rest() {
+	p.restOver()
 	x := &p.index
 	p.restBeyond(mostDecoded(x.open, maxDecoded), mostDecoded(x.handles, maxDecodedHandles))
 }
@@ -75,6 +76,21 @@ func (p *Partition) restSession(k *sessionEntry) {
 	p.spare.putSession(k.s)
 	k.s = nil
 	p.index.cached--
+}
+
+// over tells whether a session is one that is not looked at any more, but for what comes late: as the bytes of its state it takes
+// a tenth.
+func (k *sessionEntry) over() bool { return k.s.stub != nil && !k.s.stub.sleeps }
+
+// restOver brings to rest what is over.
+func (p *Partition) restOver() {
+	for i, k := range p.over {
+		if k.s != nil && !k.deleted && k.over() {
+			p.restSession(k)
+		}
+		p.over[i] = nil
+	}
+	p.over = p.over[:0]
 }
 
 func (p *Partition) restHandle(e *handleEntry) {
