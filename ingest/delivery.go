@@ -1,13 +1,13 @@
 package ingest
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/kafka"
 )
 
 // delivery is a batch on its way to Kafka: its records and what is known of them.
@@ -75,7 +75,7 @@ func (d *delivery) acknowledge(r *kgo.Record, err error) {
 	if err != nil {
 		d.failed = append(d.failed, r)
 		if d.err == nil {
-			d.err = fmt.Errorf("topic %s: %w", r.Topic, withRemedy(err))
+			d.err = fmt.Errorf("topic %s: %w", r.Topic, kafka.WithRemedy(err))
 		}
 	}
 	d.decide(1)
@@ -106,16 +106,6 @@ func (d *delivery) decide(records int) {
 	if onDone != nil {
 		onDone(result)
 	}
-}
-
-// withRemedy says what to do where what Kafka says does not.
-func withRemedy(err error) error {
-	if errors.Is(err, kerr.InvalidTimestamp) {
-		return fmt.Errorf("the clock of this machine is ahead of the brokers' by more than the topic lets it "+
-			"(message.timestamp.after.max.ms), or behind: set the clocks by NTP, or the topic's message.timestamp.type to "+
-			"LogAppendTime: %w", err)
-	}
-	return err
 }
 
 func (d *delivery) result() error {

@@ -83,6 +83,7 @@ func (t Topics) Specs() []TopicSpec {
 	state := TopicSpec{Name: t.State, Role: "the changelog", CleanupPolicy: "compact", Aligned: true,
 		Configs: map[string]string{
 			"cleanup.policy":            "compact",
+			"message.timestamp.type":    "LogAppendTime", // else brokers refuse the states of who has a clock of the future
 			"delete.retention.ms":       millis(TombstoneRetention),
 			"min.cleanable.dirty.ratio": dirtyRatio,
 			"segment.ms":                millis(stateSegment),

@@ -253,7 +253,7 @@ func (c *committer) produce(ctx context.Context, records []*kgo.Record) *produce
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if p.failed == nil {
-				p.failed = fmt.Errorf("write to %s partition %d: %w", r.Topic, r.Partition, err)
+				p.failed = fmt.Errorf("write to %s partition %d: %w", r.Topic, r.Partition, kafka.WithRemedy(err))
 				if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
 					p.failed = fmt.Errorf("%w: %w: it has %d bytes: raise max.message.bytes of the topic",
 						ErrTooLarge, p.failed, len(r.Value))

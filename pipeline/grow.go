@@ -81,7 +81,7 @@ func Grow(ctx context.Context, g Growth) error {
 		record := &kgo.Record{Topic: t.State, Partition: partition, Key: []byte(originKey), Value: now.bytes()}
 		if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
 			return fmt.Errorf("grow topics: write origin to %s partition %d: %w: nothing is lost, run it again",
-				t.State, partition, err)
+				t.State, partition, kafka.WithRemedy(err))
 		}
 	}
 	return update(ctx, admin, t.Events, g.Partitions)

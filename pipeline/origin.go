@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"januscdr/kafka"
 	"januscdr/statestore"
 )
 
@@ -119,7 +120,7 @@ func (r *restorer) requireSoleGroup(ctx context.Context, partition int32, group 
 // appendPlain writes a record without a transaction and returns its offset.
 func (r *restorer) appendPlain(ctx context.Context, record *kgo.Record) (int64, error) {
 	acked := make(chan error, 1)
-	r.plain.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- err })
+	r.plain.Produce(ctx, record, func(_ *kgo.Record, err error) { acked <- kafka.WithRemedy(err) })
 	select {
 	case err := <-acked:
 		return record.Offset, err

@@ -17,6 +17,7 @@
 #                    connection of any client can own the port already.
 # KAFKA_THROUGH      a port, or empty: broker N then also listens at its port +4, and tells who comes there to come to KAFKA_THROUGH+N-1:
 #                    somebody listens there and passes on what is said, as a balancer does
+# KAFKA_CLOCK        empty, or -90m: how wrong the clocks of the brokers are; needs libfaketime (apt-get install faketime)
 # KAFKA_VERSION      4.1.1
 # KAFKA_LIB          .tools/kafka/lib-VERSION: the jars
 # KAFKA_WAIT         seconds to wait for a broker, 60
@@ -164,7 +165,7 @@ certificates() {
 
 # launch starts broker $2 below $1 unless it runs, with its settings in place and its storage formatted.
 launch() {
-	local dir=$1 id=$2 first=$3 b=$1/b$2 port p formatted=()
+	local dir=$1 id=$2 first=$3 b=$1/b$2 port p formatted=() clock=()
 	pid_of "$dir" "$id" >/dev/null && return
 	port=$(port_of "$first" "$id")
 	for p in "$port" "$((port + 1))"; do
@@ -178,10 +179,14 @@ launch() {
 		java_small -Dlevel=error kafka.tools.StorageTool format -t "$(cat "$dir/cluster")" -c "$b/server.properties" "${formatted[@]}" \
 			>"$b/format.log" 2>&1 || fail "format the storage of broker $id: see $b/format.log"
 	fi
+	if [[ ${KAFKA_CLOCK:-} ]]; then
+		p=$(compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1') || fail "start broker $id: KAFKA_CLOCK needs libfaketime (apt-get install faketime)"
+		clock=(env "LD_PRELOAD=$p" "FAKETIME=$KAFKA_CLOCK" FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_FORCE_MONOTONIC_FIX=0)
+	fi
 	# Ready is what the log of this start says, so it begins empty.
 	if [[ -e $b/log ]]; then mv "$b/log" "$b/log.before"; fi
 	# 9>&- : whoever waits for the end of this script must not wait for the broker.
-	setsid java -Xmx512m -Xms128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$lib/log4j2.properties" \
+	setsid "${clock[@]}" java -Xmx512m -Xms128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$lib/log4j2.properties" \
 		-cp "$lib/*" kafka.Kafka "$b/server.properties" >"$b/log" 2>&1 </dev/null 9>&- &
 	echo $! >"$b/pid"
 }

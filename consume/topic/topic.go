@@ -212,7 +212,7 @@ func (t *Target) Write(ctx context.Context, b consume.Batch) error {
 		return err
 	}
 	if err := t.client.ProduceSync(ctx, copies...).FirstErr(); err != nil {
-		return fmt.Errorf("append to %s: %w", t.o.Topic, err)
+		return fmt.Errorf("append to %s: %w", t.o.Topic, kafka.WithRemedy(err))
 	}
 	for _, c := range copies {
 		if c.Offset != t.ends[c.Partition] {

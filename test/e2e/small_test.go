@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -160,4 +162,68 @@ func TestReplayVerifiesWithoutTheGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.verify(t, records)
+}
+
+// Brokers refuse what comes from more than an hour ahead in topics that take the time of who writes. Ours do not.
+func TestWhatIsRefusedForItsClockIsToldWithTheRemedy(t *testing.T) {
+	t.Parallel()
+	behind := os.Getenv("JANUSCDR_E2E_BEHIND")
+	if behind == "" {
+		t.Skip("JANUSCDR_E2E_BEHIND does not name a Kafka whose clock is more than an hour behind: " +
+			"KAFKA_CLOCK=-90m scripts/kafka.sh start; the embedded broker takes any time")
+	}
+	s := newSiteOn(t, strings.Split(behind, ","))
+	ingest, processor := s.ingest(t), s.processor(t, "cdr-1")
+	for _, p := range []*service{ingest, processor} {
+		p.settings["LOG_LEVEL"] = "info"
+		p.start(t)
+	}
+	want := map[string]record{}
+	goOn := func(recording string) {
+		t.Helper()
+		play(t, ingest.url(), recording, nil)
+		maps.Copy(want, recordsOfFile(t, recording))
+		s.emitted(t, len(want))
+	}
+	goOn("1.1-a_echotest")
+	const remedy = "set the clocks by NTP"
+
+	s.timedBy(t, s.topics.State, "CreateTime") // as it was made by earlier versions
+	until(t, "the processor says whose clock is wrong", func(ctx context.Context) (bool, error) {
+		processor.mustRun(t)
+		answers(ctx, ingest.url())
+		_, after, dropped := strings.Cut(processor.said(), "dropping the client") // at its first transaction
+		line, _, _ := strings.Cut(after, "\n")
+		return dropped && strings.Contains(line, remedy), nil
+	})
+	s.timedBy(t, s.topics.State, "LogAppendTime")
+	processor.ready(t, processor.settings["ADMIN_LISTEN"])
+	goOn("1.1-f_sip")
+
+	s.timedBy(t, s.topics.Events, "CreateTime")
+	until(t, "ingest says whose clock is wrong", func(ctx context.Context) (bool, error) {
+		ingest.mustRun(t)
+		if answers(ctx, ingest.url()) {
+			return false, nil // the brokers do not know yet
+		}
+		_, reasons, err := readyz(ctx, ingest.settings["ADMIN_LISTEN"])
+		return strings.Contains(strings.Join(reasons, ";"), remedy), err
+	})
+	s.timedBy(t, s.topics.Events, "LogAppendTime")
+	goOn("1.1-c_videoroom")
+	ingest.stop(t)
+	s.allOf(t, want, processor)
+}
+
+// timedBy says whose time stands in a topic.
+func (s *site) timedBy(t *testing.T, topic, kind string) {
+	t.Helper()
+	altered, err := kadm.NewClient(s.client).AlterTopicConfigs(t.Context(),
+		[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: "message.timestamp.type", Value: &kind}}, topic)
+	for _, r := range altered {
+		err = errors.Join(err, r.Err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
