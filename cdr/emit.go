@@ -89,6 +89,9 @@ func (p *Partition) emitLeg(k *sessionEntry, h *handle, l *leg, why closeTrigger
 	if l.closing && why == (closeTrigger{}) {
 		p.conclude(RuleGraceOver, s, h, l, facts{limit: p.terms(k.em, h.plugin).Grace})
 	}
+	if l.kind == PeerConnection {
+		h.doubtCarried(l)
+	}
 	end := s.resolve(h, l, why, p.terms(k.em, h.plugin).VanishedClient)
 	if l.unchanged(end) { // it was woken up, and there was nothing in it
 		h.legs = slices.DeleteFunc(h.legs, func(o *leg) bool { return o == l })
@@ -274,7 +277,8 @@ func clamp(start, answer, reported janus.Micros, end ending) times {
 		t.end.time = floor
 	}
 	t.end.latest = max(t.end.latest, t.end.time)
-	if end.earliest == end.time {
+	//mutant:last-evidence-before-the-answer
+	if end.earliest == end.time && end.basis != EndLastEvidence {
 		t.end.earliest = t.end.time
 	}
 	t.end.earliest = min(max(t.end.earliest, start, reported), t.end.time)

@@ -116,7 +116,9 @@ func (s *session) proven(h *handle, l *leg, why closeTrigger) ending {
 		e.latest = max(e.latest, e.time) + togetherSpan
 		return e
 	case s.emitterEnd.basis != 0 && why.cause == 0:
-		return inferredEnd(s.emitterEnd.basis, l.life, s.emitterEnd.time)
+		e := l.lastEvidence(s.emitterEnd.time)
+		e.basis = s.emitterEnd.basis
+		return e
 	}
 	return l.lastEvidence(why.bound(l.life, l.lifeClock))
 }
@@ -127,9 +129,35 @@ func (l *leg) lastEvidence(latest janus.Micros) ending {
 	//mutant:last-sign-in-doubt
 	if l.doubt != 0 {
 		e.earliest = min(e.earliest, max(l.doubt, l.opening()))
-		e.time = e.earliest
+		at, _ := l.answer()
+		e.time = max(e.earliest, min(at, e.time))
+	}
+	return l.outlived(e)
+}
+
+// outlived is the end of a leg at a last evidence that may be another one's, though nothing says so: what it came up with or lived
+// by came so late that there was time for its end, and for the setup of the next one.
+func (l *leg) outlived(e ending) ending {
+	//mutant:last-sign-of-what-connected-late
+	if l.connectedLate() {
+		e.earliest = min(e.earliest, max(l.start, l.answered, l.opening()))
+	}
+	//mutant:last-sign-of-a-call-up-late
+	if l.kind == SIPCall && l.accepted == 0 && l.up-l.start > longConnect {
+		e.earliest = min(e.earliest, l.opening())
+	}
+	//mutant:last-sign-behind-the-reports
+	if l.lostLastReport(e.time) {
+		e.time = max(l.reported, l.opening())
+		e.earliest = min(e.earliest, e.time)
 	}
 	return e
+}
+
+// timedOutWith tells whether what was let go at a moment went with the time-out of the session.
+func (s *session) timedOutWith(gone janus.Micros) bool {
+	//mutant:let-go-before-the-timeout
+	return s.timedOut != 0 && together(gone, s.timedOut) && gone >= s.timedOut-finalSpan
 }
 
 // letGo is the end of a leg whose handle was let go at a moment, and of which no event tells the end.
@@ -137,7 +165,7 @@ func (s *session) letGo(l *leg, gone janus.Micros) ending {
 	var e ending
 	switch {
 	//mutant:end-with-timeout
-	case s.timedOut != 0 && together(gone, s.timedOut):
+	case s.timedOutWith(gone):
 		e = s.timeout(l.lastSeenAlive())
 	//mutant:end-with-destroyed
 	case s.destroyed != 0 && together(gone, s.destroyed):

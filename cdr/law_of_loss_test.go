@@ -81,6 +81,8 @@ func judgeLoss(c tape, truth, got []cdr.Record) (breaches []breach) {
 		case !e.lost && traceOfCall(e):
 			key := handleKey{e.Session.String(), e.Handle.String()}
 			left[key] = append(left[key], e.Time)
+		case e.lost && endsOthers(e):
+			all = true
 		case e.lost && e.Session != 0:
 			touched[e.Session.String()] = true
 		case e.lost:
@@ -102,6 +104,9 @@ func judgeLoss(c tape, truth, got []cdr.Record) (breaches []breach) {
 		mate := longest(t, mates)
 		if i := slices.IndexFunc(mates, func(r *cdr.Record) bool { return r.StartTime == t.StartTime && r.LegIndex == t.LegIndex }); i >= 0 {
 			mate = mates[i]
+		}
+		if i := slices.IndexFunc(mates, func(r *cdr.Record) bool { return t.SIPCallID != "" && r.SIPCallID == t.SIPCallID }); i >= 0 {
+			mates = mates[i : i+1] // it is that one, whatever else was at its time
 		}
 		if t.Confidence == cdr.Exact && !touched[t.SessionID] && !all {
 			switch {

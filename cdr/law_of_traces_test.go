@@ -24,6 +24,20 @@ func traceOfCall(e *heard) bool {
 	return false
 }
 
+// moreThan tells whether anything else is left of the session within ten seconds before an event: what is torn down so soon
+// behind the end of a session whose id comes again is taken to be of that.
+func (t tape) moreThan(e *heard) bool {
+	return slices.ContainsFunc(t, func(o heard) bool {
+		return !o.lost && o.number != e.number && o.Emitter == e.Emitter && o.Session == e.Session && o.Time <= e.Time && o.Time > e.Time-5*second
+	})
+}
+
+// endsOthers tells whether an event tells the ends of legs of other sessions: of all who are in a room, or of one who is thrown out.
+func endsOthers(e *heard) bool {
+	b, ok := e.Body.(*janus.PluginEvent)
+	return ok && slices.Contains([]string{"destroyed", "kicked", "kicked_all"}, b.Name)
+}
+
 var noTrace = []string{"registered", "registering", "unregistered", "sip-in", "sip-out", "configured"}
 
 // swallows tells whether nobody can know that what is left of a leg and of the one behind it, or before it, are two.
@@ -78,6 +92,10 @@ func (t tape) alike(a, b *cdr.Record) bool {
 
 // answers tells whether anything is left of a leg that shows that it was answered.
 func (t tape) answers(of *cdr.Record) bool {
+	ended := slices.ContainsFunc(t, func(e heard) bool {
+		_, hangup := e.Body.(*janus.PeerConnectionHangup)
+		return hangup && !e.lost && e.Session.String() == of.SessionID && e.Handle.String() == of.HandleID && e.Time == of.EndTime
+	})
 	return slices.ContainsFunc(t, func(e heard) bool {
 		if e.lost || e.Session.String() != of.SessionID || e.Handle.String() != of.HandleID || e.Time < of.StartTime || e.Time > of.EndTime {
 			return false
@@ -89,11 +107,21 @@ func (t tape) answers(of *cdr.Record) bool {
 			if d, ok := e.Body.(*janus.DTLSState); ok && d.State == "connected" {
 				return true
 			}
-			return of.EndTime-e.Time > 10*second // an attempt that fails has them, too, but not so long before its end
+			ice, ok := e.Body.(*janus.ICEState)
+			gathers := ok && ice.State == "gathering"
+			return ended && !gathers && of.EndTime-e.Time > 10*second // an attempt that fails has them, too, but not so long before its end
 		case *janus.PeerConnectionHangup:
-			return b.Reason != "Close PC" && b.Reason != "Janus API" // what ends an attempt, too
+			return b.Reason == "DTLS alert" && t.moreThan(&e) // all else ends an attempt, too
+		case *janus.MediaReport:
+			return slices.ContainsFunc(b.Streams, func(s janus.StreamStats) bool { return s.BytesReceived+s.BytesSent > 0 })
 		case *janus.PluginEvent:
-			return slices.Contains([]string{"accepted", "hangup", "joined", "join", "started"}, b.Name)
+			switch b.Plugin {
+			case janus.PluginSIP:
+				return b.Name == "accepted" || b.Name == "hangup"
+			case janus.PluginStreaming, janus.PluginTextRoom: // told when it is up, and over it
+				return b.Name == "started" || b.Name == "join"
+			}
+			return false
 		}
 		return traceOfCall(&e)
 	})

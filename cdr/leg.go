@@ -20,7 +20,7 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 	t, kind := f.t, l.kind
 	l.index = max(l.index, h.next[kind])
 	//mutant:leg-may-not-open
-	if h.detachedAt != 0 && t > h.detachedAt || f.s.ended(t) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
+	if h.detachedAt != 0 && t > h.detachedAt || f.s.ended(t) && !f.lastWordOf(h) || h.lastEnd[kind] != 0 && t <= h.lastEnd[kind] {
 		f.p.conclude(RuleLegNotOpened, f.s, h, l, facts{at: t})
 		return nil
 	}
@@ -47,6 +47,14 @@ func (f *eventFold) openLeg(h *handle, l *leg, rule TraceRule) *leg {
 	}
 	f.opened = true
 	return l
+}
+
+// lastWordOf tells whether the event at hand is the last report of a PeerConnection that went with its session, and all that is left
+// of it.
+func (f *eventFold) lastWordOf(h *handle) bool {
+	b, ok := f.e.Body.(*janus.MediaReport)
+	//mutant:last-report-alone
+	return ok && !idle(b) && f.t-max(f.s.destroyed, f.s.timedOut) <= togetherSpan
 }
 
 // openConcurrent makes a leg that may be one of several of its kind. The end of one that is still kept does not stand in its
@@ -223,12 +231,12 @@ func (h *handle) startMissing(l *leg) bool {
 		return true
 	}
 	//mutant:call-nobody-told-of
-	if h.tellsOfCalls() && l.kind == PeerConnection && !l.connected() && l.mate != SIPCall && !l.nothingFlowed() && l.overAt()-l.start > slowAnswer {
+	if h.tellsOfCalls() && l.kind == PeerConnection && l.mate != SIPCall &&
+		(l.connected() || !l.nothingFlowed() && l.overAt()-l.start > slowAnswer) {
 		return true
 	}
 	//mutant:janus-answers
-	if l.ended && l.offer == offerByClient && l.answered == 0 && l.step <= stepGathering && !l.connected() &&
-		l.endedAt-l.start > slowAnswer && answersAtOnce(h.plugin) {
+	if l.ended && l.offer == offerByClient && l.answered == 0 && !l.connected() && answersAtOnce(h.plugin) && l.unansweredUntil()-l.start > slowAnswer {
 		return true
 	}
 	//mutant:answer-not-seen
@@ -237,6 +245,18 @@ func (h *handle) startMissing(l *leg) bool {
 	}
 	//mutant:lost-offer-marked
 	return l.offer == offerMissed || l.offer == 0 && !l.gathered
+}
+
+// unansweredUntil is until when an offer waited for its answer, at most: what connects was answered.
+func (l *leg) unansweredUntil() janus.Micros {
+	switch {
+	case l.step <= stepGathering:
+		return l.endedAt
+	//mutant:unanswered-until
+	case l.step == stepFailed:
+		return l.start
+	}
+	return l.stepTime
 }
 
 // tellsOfCalls tells whether the SIP events of a handle are sent: then each PeerConnection of it is a call's.
@@ -306,16 +326,19 @@ func (l *leg) misfit() bool {
 		return carries
 	}
 	waited := l.endedAt - l.stepTime
+	//mutant:alert-of-what-was-not-up
+	if l.endWord == "DTLS alert" {
+		return l.step != stepFailed // even if its last report says that nothing flowed
+	}
 	if !carries && l.reports > 0 && l.endedAt-l.reported <= finalSpan && (l.step < stepConnecting || waited <= longConnect) {
 		return false // the last report says that nothing flowed
 	}
 	switch l.endWord {
 	case "DTLS timeout", "DTLS error":
 		return l.step < stepHandshake
-	case "DTLS alert":
-		return l.step != stepFailed
 	case "ICE failed":
-		return l.step < stepConnecting || carries
+		//mutant:failed-long-after-it-connected
+		return l.step < stepConnecting || l.step == stepHandshake && waited > dtlsFails || carries
 	}
 	// With an answer, Janus tries to connect as soon as it has a candidate.
 	//mutant:never-tried

@@ -343,6 +343,10 @@ func (f *eventFold) report(pc *leg, b *janus.MediaReport, all []*leg) {
 			c.twoWay = f.t
 		}
 	}
+	//mutant:reports-behind-its-call
+	if over := f.h.lastEnd[SIPCall]; pc.mate == SIPCall && over > pc.start && f.t > over+lateSpan && f.h.openLeg(SIPCall) == nil {
+		pc.doubted(over) // Janus closes it with its call: it may be the next one's
+	}
 	f.cutsByVolume(pc)
 	f.noteClientActivity(pc.lastClientActivity)
 }
@@ -452,6 +456,10 @@ func (l *leg) offered(b *janus.JSEP, t janus.Micros) {
 
 // answeredBy notes the first answer. One that comes from the side of the offer is the answer to another offer, which was not seen.
 func (l *leg) answeredBy(b *janus.JSEP, t janus.Micros) {
+	//mutant:answered-once-more
+	if l.answeredAgain(b) && !l.connected() {
+		l.offer = offerMissed
+	}
 	if b.Offer || l.answered != 0 {
 		return
 	}

@@ -121,7 +121,7 @@ func (w *laws) ending(r *cdr.Record) error {
 		return fmt.Errorf("end_missing is %t with %v", r.EndMissing, r.EndBasis)
 	case r.EndTime < r.EndEarliestTime || r.EndTime > r.EndLatestTime:
 		return fmt.Errorf("its end is not between earliest and latest")
-	case missing && r.EndTime != r.EndEarliestTime:
+	case missing && r.EndTime != r.EndEarliestTime && r.EndEarliestTime >= r.AnswerTime: // else what answered it may be another one's
 		return fmt.Errorf("its end was not told: it is the earliest one")
 	case r.Truncated && confidence == cdr.Exact && r.Confidence == cdr.Bounded: // what was left out was a volume, or a leg
 	case r.Confidence != confidence:

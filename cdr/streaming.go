@@ -18,6 +18,10 @@ func (f *eventFold) streaming(b *janus.PluginEvent) {
 			l.addFeed(b.ID)
 		}
 		if l.kind != StreamView {
+			//mutant:started-with-its-connection
+			if b.Name == "started" && !l.connected() {
+				l.proved(f.t) // Janus says so when it is set up, and webrtcup is its next word
+			}
 			continue
 		}
 		switch b.Name {

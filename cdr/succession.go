@@ -40,7 +40,7 @@ const (
 func (f *eventFold) heldBy(pc *leg) *leg {
 	var aside *leg
 	//mutant:set-aside
-	if n := pc.next; n != nil && n.vague() && beginsSetup(f.e.Body) {
+	if n := pc.next; n != nil && (n.vague() && beginsSetup(f.e.Body) || n.answeredAgain(f.e.Body)) {
 		aside, pc.next = n, nil
 	}
 	verdict := f.distinguish(pc)
@@ -78,6 +78,18 @@ func beginsSetup(body janus.Body) bool {
 
 // vague tells whether nothing of what may be the next PeerConnection is more than what any goes through in its life.
 func (l *leg) vague() bool { return !l.begun() && !l.foreign && l.reports == 0 }
+
+// answeredAgain tells whether an answer comes to what may be the next PeerConnection, and its offer has had its own: that of this one
+// was lost, and so what was before it may have been a renegotiation.
+func (l *leg) answeredAgain(body janus.Body) bool {
+	b, ok := body.(*janus.JSEP)
+	if !ok || b.Offer || l.kind != PeerConnection || l.answered == 0 || l.asked {
+		return false
+	}
+	origin := originOf(b.SDP)
+	//mutant:answered-again
+	return origin != 0 && origin != l.client && !slices.Contains(l.origins, origin)
+}
 
 // outlivedBy tells whether a PeerConnection without reports, whose hangup comes, may have ended before what may be the next one
 // began: a medium is told to come in that came in before, or a candidate long after the setup.
@@ -123,7 +135,7 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		undecided = ofEither
 	}
 	//mutant:ice-restart
-	if n == nil && pc.renewed != 0 && t >= pc.renewed && t-pc.renewed < longConnect && setsUp(f.e.Body) {
+	if n == nil && pc.renewed != 0 && t >= pc.renewed && t-pc.renewed < longConnect && pc.restarts(f.e.Body) {
 		return ofThis // its client has asked for it
 	}
 	switch b := f.e.Body.(type) {
@@ -148,15 +160,11 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		}
 	case *janus.DTLSState:
 		//mutant:second-handshake
-		if pc.secured != 0 && t > pc.secured || pc.longUp(t) {
+		if pc.secured != 0 && t > pc.secured || pc.longUp(t) || pc.up != 0 && t > pc.up+second {
 			return ofNext // one handshake is all that a PeerConnection has
 		}
 	case *janus.PeerConnectionUp:
-		//mutant:second-webrtcup
-		if pc.up != 0 && t > pc.up || n != nil && n.foreign {
-			return ofNext
-		}
-		return ofThis
+		return pc.tellUp(t)
 	case *janus.MediaState:
 		if b.Receiving && pc.receivesAnew(b, t) {
 			return ofEither
@@ -173,6 +181,19 @@ func (f *eventFold) distinguish(pc *leg) verdict {
 		return ofThis
 	}
 	return undecided
+}
+
+// tellUp says which PeerConnection a webrtcup is about.
+func (l *leg) tellUp(t janus.Micros) verdict {
+	//mutant:second-webrtcup
+	if l.up != 0 && t > l.up || l.next != nil && l.next.foreign {
+		return ofNext
+	}
+	//mutant:up-long-after-its-handshake
+	if l.up == 0 && l.secured != 0 && t-l.secured > longConnect {
+		l.doubted(l.secured) // it is Janus' next word
+	}
+	return ofThis
 }
 
 // receivesAnew tells whether what is received may be another PeerConnection's.
@@ -193,11 +214,12 @@ func (l *leg) steady(t janus.Micros) bool {
 	return l.reports > 0 && every != 0 && 10*(t-l.reported) <= 11*every
 }
 
-// setsUp tells whether an event is one of ICE, as they come when a PeerConnection is set up, and when ICE is restarted.
-func setsUp(body janus.Body) bool {
+// restarts tells whether an event is one of ICE, as they come when ICE is restarted. They come when a PeerConnection is set up, too: so
+// where there are reports, the next one tells.
+func (l *leg) restarts(body janus.Body) bool {
 	switch body.(type) {
 	case *janus.ICEState, *janus.SelectedPair, *janus.LocalCandidate, *janus.RemoteCandidate:
-		return true
+		return l.reports == 0
 	}
 	return false
 }
@@ -339,9 +361,8 @@ func (l *leg) absorb() {
 	if l.next, n.next = n.next, nil; l.next != nil {
 		l.absorb()
 	}
-	//mutant:another-origin-behind-a-hole
-	if every := least(least(l.period(), l.cadence), l.interval); n.foreign && every != 0 && 2*l.gap > 3*every {
-		l.doubted(l.gapFrom) // its client is another one, and may be so since there is a hole in its reports
+	if n.foreign {
+		l.changedClient()
 	}
 	l.events, l.duplicates, l.late = l.events+n.events, l.duplicates+n.duplicates, l.late+n.late
 	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
@@ -400,7 +421,8 @@ func (l *leg) merge(n *stream) {
 // takeOver ends the open PeerConnection and what it carries, because the event at hand is of the next one, and opens that.
 func (f *eventFold) takeOver(pc *leg) *leg {
 	n, over := pc.next, f.t
-	if n != nil && !n.vague() {
+	//mutant:silent-before-it-took-over
+	if n != nil && !n.vague() && (n.foreign || f.t-n.life <= longConnect) {
 		over = n.start // else the old one may have ended after what was seen first
 	} else if _, report := f.e.Body.(*janus.MediaReport); n != nil && !report {
 		pc.discount(n)
@@ -476,6 +498,7 @@ func (h *handle) part(p *Partition, s *session) {
 		//mutant:foreign-at-the-end
 		case n.foreign:
 			l.discount(n.next)
+			l.changedClient()
 			l.next, n.next, n.foreign = nil, nil, false
 			n.index = h.next[PeerConnection]
 			h.next[PeerConnection]++
@@ -488,6 +511,29 @@ func (h *handle) part(p *Partition, s *session) {
 			}
 			l.absorb()
 		}
+	}
+}
+
+// doubtCarried notes in the calls that a PeerConnection carried, and that no event of their own ended, when it may have ended.
+func (h *handle) doubtCarried(pc *leg) {
+	for _, c := range h.legs {
+		//mutant:doubt-of-what-is-carried
+		if c.kind == SIPCall && pc.doubt != 0 && pc.carries(c) && !c.named() {
+			c.doubted(pc.doubt)
+		}
+	}
+}
+
+// changedClient doubts a PeerConnection of which another client's SDP came: it may be that one's since there is a hole in the reports,
+// before the only one, or before it came up.
+func (l *leg) changedClient() {
+	//mutant:another-origin-behind-a-hole
+	if every := least(least(l.period(), l.cadence), l.interval); l.reports == 1 || every != 0 && 20*l.gap > 21*every {
+		l.doubted(l.gapFrom)
+	}
+	//mutant:another-origin-came-up-late
+	if at, _ := l.answer(); l.connected() && at-max(l.start, l.answered) > slowConnect {
+		l.doubted(max(l.start, l.answered))
 	}
 }
 

@@ -9,6 +9,10 @@ func (f *eventFold) textRoom(b *janus.PluginEvent) {
 	switch b.Name {
 	//mutant:textroom-join
 	case "join":
+		//mutant:joined-over-its-connection
+		if pc := f.h.openLeg(PeerConnection); pc != nil && pc.next == nil && !pc.connected() {
+			pc.proved(f.t) // Janus was asked over it
+		}
 		f.join(b.Room, user, b.Display)
 	case "leave":
 		f.leave(f.h, b.Room, user, false, b.Name, InitiatorUnknown)
