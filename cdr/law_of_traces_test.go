@@ -24,6 +24,14 @@ func traceOfCall(e *heard) bool {
 	return false
 }
 
+// sets tells whether anything is left of the setup of a PeerConnection.
+func (t tape) sets(up *cdr.Record) bool {
+	return slices.ContainsFunc(t, func(e heard) bool {
+		return !e.lost && e.Session.String() == up.SessionID && e.Handle.String() == up.HandleID && e.Time >= up.StartTime && e.Time <= up.EndTime &&
+			(e.Type == janus.TypeJSEP || e.Type == janus.TypeWebRTC)
+	})
+}
+
 // moreThan tells whether anything else is left of the session within ten seconds before an event: what is torn down so soon
 // behind the end of a session whose id comes again is taken to be of that.
 func (t tape) moreThan(e *heard) bool {
@@ -118,8 +126,10 @@ func (t tape) answers(of *cdr.Record) bool {
 			switch b.Plugin {
 			case janus.PluginSIP:
 				return b.Name == "accepted" || b.Name == "hangup"
-			case janus.PluginStreaming, janus.PluginTextRoom: // told when it is up, and over it
-				return b.Name == "started" || b.Name == "join"
+			case janus.PluginStreaming: // told when it is up
+				return b.Name == "started"
+			case janus.PluginTextRoom: // and over it, if there is one
+				return b.Name == "join" && t.sets(of)
 			}
 			return false
 		}

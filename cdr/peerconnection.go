@@ -23,8 +23,11 @@ func (f *eventFold) opens() bool {
 		return b.Offer || ended == 0 // an answer after the end is refused: Janus tells it before it looks
 	case *janus.PeerConnectionUp:
 		return true
-	case *janus.MediaReport, *janus.MediaState, *janus.SlowLink:
+	case *janus.MediaReport, *janus.SlowLink:
 		return ended == 0 || f.t > ended+lateSpan // old versions send the last report behind the hangup
+	case *janus.MediaState:
+		//mutant:receives-behind-the-end
+		return ended == 0 || f.t > ended+lateSpan || b.Receiving && f.t > ended+finalSpan
 	case *janus.ICEState:
 		//mutant:opens-by-ice
 		return b.State == "gathering"
