@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
 	"januscdr/internal/cli"
 	"januscdr/internal/fixtures/recordings"
+	"januscdr/internal/fixtures/twice"
 )
 
 // printed is what the tests look at of a record that a command prints.
@@ -50,27 +50,11 @@ func says(t *testing.T, stdin string, args ...string) said {
 // once expects that an error says each thing once: why it failed, and how to mend it.
 func once(t *testing.T, got said) said {
 	t.Helper()
-	seen := map[string]bool{}
-	for line := range strings.Lines(got.err) {
-		message, is := strings.CutPrefix(strings.TrimRight(line, "\n"), "cdr: ")
-		for _, part := range clause.Split(message, -1) {
-			if is && strings.Count(part, " ") >= 3 {
-				if seen[part] {
-					t.Errorf("%q is said twice in\n%s", part, got.err)
-				}
-				seen[part] = true
-			}
-		}
-		clear(seen)
-		if is && !strings.HasPrefix(message, " ") && strings.Count(got.err, line) > 1 { // a list may have the same twice
-			t.Errorf("a line is said twice:\n%s", got.err)
-		}
+	if all := twice.Said("cdr", got.err); len(all) > 0 {
+		t.Errorf("%s is said twice in\n%s", strings.Join(all, ", "), got.err)
 	}
 	return got
 }
-
-// clause is what stands between the parts of an error.
-var clause = regexp.MustCompile(`[;:,]\s+| -> `)
 
 func saysIn(ctx context.Context, environ []string, stdin string, args ...string) said {
 	var out, stderr bytes.Buffer

@@ -37,6 +37,7 @@ func TestFiltersCombineAndTimeComesFirst(t *testing.T) {
 		"--last 1h":                        "long room session",
 		"--since 2026-11-27T11:52":         "long room session",
 		"--until 2026-11-27T11:45":         "busy long session",
+		"--until 2026-11-27T10:00":         "long session", // busy began at that moment
 		"--since 2026-11-27T09:30 --until 2026-11-27T10:30": "busy long session",
 	} {
 		var o tailOptions

@@ -32,6 +32,7 @@ import (
 	"januscdr/internal/fixtures/broker"
 	"januscdr/internal/fixtures/player"
 	"januscdr/internal/fixtures/recordings"
+	"januscdr/internal/fixtures/twice"
 	"januscdr/janus"
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
@@ -391,6 +392,9 @@ func TestWhatStopsAStartIsOneLineWithARemedy(t *testing.T) {
 				if !strings.Contains(p.said.String(), want) {
 					t.Errorf("%q is not in %s", want, p.said)
 				}
+			}
+			if all := twice.Said("ingest", p.said.String()); len(all) > 0 {
+				t.Errorf("%s is said twice in\n%s", strings.Join(all, ", "), p.said)
 			}
 			if remedy := scene.want[len(scene.want)-1]; strings.Count(p.said.String(), remedy) != 1 {
 				t.Errorf("%q is said more than once: %s", remedy, p.said)

@@ -64,6 +64,7 @@ var rooms = []room{
 	{name: "internal/fixtures/smalldisk", libs: []string{}},
 	{name: "internal/fixtures/certificates", libs: []string{}},
 	{name: "internal/fixtures/queues", libs: []string{}},
+	{name: "internal/fixtures/twice", libs: []string{}},
 	{name: "internal/fixtures/procs", rooms: []string{"kafka", "pipeline", "internal/fixtures/broker"}},
 
 	{name: "test/arch"},
