@@ -457,7 +457,8 @@ func (f *eventFold) reportsLag(h *handle, appended janus.Micros) (lag janus.Micr
 		switch {
 		case one && span <= 0:
 			lag = s.shortest - span
-		case one && alike(s.growth, s.growthBefore) && inTime(span, s.shortest):
+		//mutant:reports-lag-before-the-last
+		case alike(s.growth, s.growthBefore) && s.goesOnAsBefore(s.grew(now), span):
 			lag = s.shortest - s.interval
 		default:
 			return 0
@@ -467,6 +468,12 @@ func (f *eventFold) reportsLag(h *handle, appended janus.Micros) (lag janus.Micr
 		return 0
 	}
 	return lag
+}
+
+// goesOnAsBefore tells whether a report that grew by some bytes over a span goes on from the one before at the rate of a whole interval,
+// and comes no later than in its time: the last one comes early.
+func (s *stream) goesOnAsBefore(grew int64, span janus.Micros) bool {
+	return span > slack && 10*span <= 11*s.shortest && alike(scaled(grew, s.shortest, span), s.growth)
 }
 
 // waited tells whether the log agrees that an event is later, by a span, than its timestamp says; a file does not know.
@@ -591,7 +598,8 @@ func (s *stream) leap(up, t janus.Micros, grew int64) leap {
 		l = within(up, s.last, span, s.seen.BytesReceived+s.seen.BytesSent, grew)
 	case s.before == 0 && span < s.interval:
 		l = within(s.last-s.interval, s.last, span, s.growth, grew)
-	case s.intervals > 1 && s.interval > s.shortest+leastLeap && inTime(span, s.shortest) && alike(grew, s.growth) && alike(s.growth, s.growthBefore):
+	//mutant:leap-before-the-last
+	case s.intervals > 1 && s.interval > s.shortest+leastLeap && alike(s.growth, s.growthBefore) && s.goesOnAsBefore(grew, span):
 		return leap{by: s.interval - s.shortest, from: s.last - s.interval, to: s.last}
 	default:
 		l = within(s.last, t, s.interval, grew, s.growth)
@@ -606,9 +614,6 @@ func (s *stream) leap(up, t janus.Micros, grew int64) leap {
 // manyReports is how many reports in a row must be missing before it is more likely that the clock was set than that they were lost while
 // the client was silent, and the counters grew by chance as in one interval.
 const manyReports = 8
-
-// inTime tells whether a span between reports is the cadence.
-func inTime(span, cadence janus.Micros) bool { return 10*span >= 9*cadence && 10*span <= 11*cadence }
 
 // leapt tells whether a span in which the counters of a stream grew was no longer than an interval in which they grew as told.
 func leapt(span, cadence janus.Micros, grew, as int64) bool {

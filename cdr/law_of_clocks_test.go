@@ -203,7 +203,7 @@ func judgeClocks(c tape, truth, got []cdr.Record, isFile bool, noticed janus.Mic
 			say("off", "%s %v, is %s", lasts(r.Duration), r.Confidence, lasts(t.Duration))
 		case over && t.EndTime-j.real > near && t.Confidence == cdr.Exact && !r.ClockSuspect && witnessed:
 			say("sure", "%s %v", lasts(r.Duration), r.Confidence)
-		case !over && !after && !beside && t.Confidence == cdr.Exact && (r.Confidence != cdr.Exact || off != 0):
+		case !over && !after && !beside && !j.repeats(t) && t.Confidence == cdr.Exact && (r.Confidence != cdr.Exact || off != 0):
 			say("timid", "%s %v, is %s EXACT", lasts(r.Duration), r.Confidence, lasts(t.Duration))
 		}
 	}
@@ -232,6 +232,13 @@ func (j jump) shown(t *cdr.Record, isFile bool) bool {
 		return !isFile
 	}
 	return t.EndTime+j.by < t.StartTime-2*second
+}
+
+// repeats tells whether what comes behind the step may as well be late of a leg: its end lies in the few seconds that the clock repeats,
+// or it begins at the very moment of a step forward, and so before or behind it.
+func (j jump) repeats(t *cdr.Record) bool {
+	back := -j.by
+	return t.Emitter == j.emitter && (back > 0 && back < 4*second && t.EndTime <= j.real && t.EndTime >= j.real-back || j.by > 0 && t.StartTime == j.real)
 }
 
 // over tells whether it lies in a leg.
