@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,9 +28,10 @@ type composition struct {
 	services map[string]composed
 	image    []string          // its variables
 	of       map[string]string // what stands for an address or a folder, by service and what the file says
+	set      map[string]string // variables of who composes
 }
 
-var unset = regexp.MustCompile(`\$\{[A-Z_]+:-([^}]*)\}`)
+var variable = regexp.MustCompile(`\$\{([A-Z_]+):-([^}]*)\}`)
 
 func compose(t *testing.T) *composition {
 	t.Helper()
@@ -42,7 +46,7 @@ func compose(t *testing.T) *composition {
 	if err := yaml.Unmarshal(read("docker-compose.yml"), &file); err != nil {
 		t.Fatal(err)
 	}
-	c := &composition{services: file.Services, of: map[string]string{}}
+	c := &composition{services: file.Services, of: map[string]string{}, set: map[string]string{}}
 	for _, m := range regexp.MustCompile(`(?m)^ENV (\S+=\S+)$`).FindAllSubmatch(read("Dockerfile"), -1) {
 		c.image = append(c.image, string(m[1]))
 	}
@@ -52,12 +56,17 @@ func compose(t *testing.T) *composition {
 // here is a word of the file as it is on the loopback.
 func (c *composition) here(t *testing.T, service, word string) string {
 	t.Helper()
-	word = unset.ReplaceAllString(word, "$1")
+	word = variable.ReplaceAllStringFunc(word, func(v string) string {
+		named := variable.FindStringSubmatch(v)
+		return cmp.Or(c.set[named[1]], named[2])
+	})
 	var made string
 	key := service + " " + word
 	switch {
 	case word == "kafka:19092" || strings.Contains(word, "//ingest:8090"):
 		return strings.NewReplacer("kafka:19092", c.of["kafka"], "ingest:8090", c.of["ingest :8090"]).Replace(word)
+	case strings.HasPrefix(word, "postgres://"):
+		return strings.Replace(word, "postgres://januscdr:januscdr@postgres:5432/januscdr", c.of["postgres"], 1)
 	case strings.HasPrefix(word, ":"):
 		made = freeAddress(t)
 	case word == "/data":
@@ -93,6 +102,49 @@ func (c *composition) command(t *testing.T, service string, words ...string) *ex
 		}
 	})
 	return cmd
+}
+
+// playAll plays recordings as the player of the file does.
+func (c *composition) playAll(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		player := append(slices.Clone(c.services["player"].Command), "--speed", "0", "--recording", name)
+		if said := c.ends(t, "player", player...); !strings.Contains(said, "all answered") {
+			t.Errorf("player says %s", said)
+		}
+	}
+}
+
+// emitted waits until all records of recordings are there, which are those of the log folded once more. It returns their
+// number.
+func (c *composition) emitted(t *testing.T, names ...string) (records int) {
+	t.Helper()
+	for _, name := range names {
+		records += len(recordsOfFile(t, name))
+	}
+	want := fmt.Sprintf(" %d identical ", records)
+	until(t, want+"records", func(context.Context) (bool, error) {
+		out, err := c.command(t, "cdr", "/cdr", "replay", "--verify").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			return false, fmt.Errorf("%w: %s", err, out)
+		}
+		return true, nil
+	})
+	return records
+}
+
+// scale makes services that are copies of one, as another container of it would be: with a host name of its own, which
+// is its instance name, and folders and ports of its own.
+func (c *composition) scale(service string, count int) (names []string) {
+	for n := range count {
+		name := fmt.Sprintf("%s-%d", service, n+1)
+		scaled := c.services[service]
+		scaled.Environment = maps.Clone(scaled.Environment)
+		scaled.Environment["JANUSCDR_INSTANCE"] = name
+		c.services[name] = scaled
+		names = append(names, name)
+	}
+	return names
 }
 
 // ends runs what ends by itself.
@@ -140,10 +192,7 @@ func TestWhatTheComposeFileSaysWorks(t *testing.T) {
 		t.Errorf("topics says %s", said)
 	}
 	ingest, processor := c.healthy(t, "ingest"), c.healthy(t, "cdr")
-	player := append(c.services["player"].Command, "--speed", "0", "--recording", "1.1-a_echotest")
-	if said := c.ends(t, "player", player...); !strings.Contains(said, "all answered") {
-		t.Errorf("player says %s", said)
-	}
+	c.playAll(t, "1.1-a_echotest")
 	const calls = 3
 	shown := c.ends(t, "cdr", "/cdr", "tail", "--from", "earliest", "--outcome", "answered", "--count", fmt.Sprint(calls))
 	if n := strings.Count(shown, " answered "); n != calls {
@@ -155,4 +204,45 @@ func TestWhatTheComposeFileSaysWorks(t *testing.T) {
 		strings.Contains(said, "[ERROR]") {
 		t.Errorf("the processor says\n%s", said)
 	}
+}
+
+// docker compose up --scale cdr=2
+func TestScaledProcessorsOfTheComposeFileShareThePartitions(t *testing.T) {
+	t.Parallel()
+	k := startOneBroker(t)
+	c := compose(t)
+	c.of["kafka"] = k.address
+	c.ends(t, "topics", c.services["topics"].Command...)
+	ingest := c.healthy(t, "ingest")
+	var processors []*process
+	names := c.scale("cdr", 2)
+	for _, name := range names {
+		processors = append(processors, c.healthy(t, name))
+	}
+	assigned := func(ctx context.Context, name string) string {
+		return scrape(ctx, c.of[name+" :8091"])["januscdr_assigned_partitions"]
+	}
+	until(t, "each has half of the partitions", func(ctx context.Context) (bool, error) {
+		a, b := assigned(ctx, names[0]), assigned(ctx, names[1])
+		if a != "6" || b != "6" {
+			return false, fmt.Errorf("they have %s and %s", a, b)
+		}
+		return true, nil
+	})
+	c.playAll(t, "1.1-f_sip", "1.1-c_videoroom")
+	records := c.emitted(t, "1.1-f_sip", "1.1-c_videoroom")
+
+	processors[0].stop(t) // it leaves, and the other has all
+	until(t, "the other has all partitions", func(ctx context.Context) (bool, error) {
+		if has := assigned(ctx, names[1]); has != "12" {
+			return false, fmt.Errorf("it has %s", has)
+		}
+		return true, nil
+	})
+	c.playAll(t, "1.1-a_echotest")
+	if now := c.emitted(t, "1.1-f_sip", "1.1-c_videoroom", "1.1-a_echotest"); now <= records {
+		t.Errorf("%d records and no more", now)
+	}
+	processors[1].stop(t)
+	ingest.stop(t)
 }
