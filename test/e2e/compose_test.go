@@ -3,6 +3,7 @@ package e2e
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +14,11 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"januscdr/avro"
+	"januscdr/kafka"
 )
 
 // A composed service is what docker-compose.yml says of one.
@@ -115,8 +121,8 @@ func (c *composition) playAll(t *testing.T, names ...string) {
 	}
 }
 
-// emitted waits until all records of recordings are there, which are those of the log folded once more. It returns their
-// number.
+// emitted waits until all records of recordings are there, which are those of the log folded once more. It returns
+// their number.
 func (c *composition) emitted(t *testing.T, names ...string) (records int) {
 	t.Helper()
 	for _, name := range names {
@@ -245,4 +251,75 @@ func TestScaledProcessorsOfTheComposeFileShareThePartitions(t *testing.T) {
 	}
 	processors[1].stop(t)
 	ingest.stop(t)
+}
+
+// docker compose --profile billing, with a PostgreSQL and a schema registry that are none of the images.
+func TestTheBillingProfileOfTheComposeFileFillsItsDatabase(t *testing.T) {
+	t.Parallel()
+	database, registry := os.Getenv("JANUSCDR_TEST_POSTGRES"), os.Getenv("JANUSCDR_TEST_REGISTRY")
+	if database == "" || registry == "" {
+		t.Skip("JANUSCDR_TEST_POSTGRES and JANUSCDR_TEST_REGISTRY name a PostgreSQL and a schema registry, for which the " +
+			"file has images: scripts/postgres.sh start, scripts/registry.sh start")
+	}
+	db, err := sql.Open("pgx", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	schema := fmt.Sprintf("compose_%d", os.Getpid())
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE") })
+
+	k := startOneBroker(t)
+	c := compose(t)
+	c.of["kafka"], c.of["postgres"] = k.address, database+"?search_path="+schema
+	if strings.Contains(database, "?") {
+		c.of["postgres"] = database + "&search_path=" + schema
+	}
+	c.set["REGISTRY_URL"] = registry
+	c.ends(t, "topics", c.services["topics"].Command...)
+	running := []*process{c.healthy(t, "ingest"), c.healthy(t, "cdr"), c.healthy(t, "sink")}
+	c.playAll(t, "1.1-f_sip")
+	c.emitted(t, "1.1-f_sip")
+	want := map[string]int{}
+	for _, r := range recordsOfFile(t, "1.1-f_sip") {
+		want[fmt.Sprint(r["record_type"])]++
+	}
+	count := func(ctx context.Context, query string) (n int, err error) {
+		err = db.QueryRowContext(ctx, query).Scan(&n)
+		return n, err
+	}
+	until(t, "all legs are in the database", func(ctx context.Context) (bool, error) {
+		n, err := count(ctx, "SELECT count(*) FROM "+schema+".cdr_leg")
+		return n == want["LEG"], err
+	})
+	for i := range running {
+		running[len(running)-1-i].stop(t)
+	}
+	if n, err := count(t.Context(), "SELECT count(DISTINCT cdr_id) FROM "+schema+".cdr_leg"); err != nil || n == 0 {
+		t.Errorf("%d calls, %v", n, err)
+	}
+	// Who reads with the registry finds the schema by the number that each message begins with.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	o := kafka.Options{Brokers: k.Addresses()}
+	client, err := kafka.NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	framed := 0
+	if err := kafka.ReadCommitted(ctx, client, o, "janus.cdr", func(records []*kgo.Record) error {
+		for _, r := range records {
+			if avro.FramingOf(r.Value) != avro.Registered {
+				t.Errorf("a message begins with % x", r.Value[:min(5, len(r.Value))])
+			}
+			framed++
+		}
+		return nil
+	}); err != nil || framed != want["LEG"]+want["SESSION"] {
+		t.Errorf("%d messages, %v, want those of %v", framed, err, want)
+	}
 }

@@ -7,6 +7,7 @@
 //	JANUSCDR_E2E_BROKERS=host:port,...  an Apache Kafka, see scripts/kafka.sh; topics of its own for each test
 //	JANUSCDR_E2E_SECURE=DIR             what scripts/kafka.sh start-secure made: TLS and logins are tried too
 //	JANUSCDR_E2E_BEHIND=host:port,...   one whose clock is more than an hour behind, started with KAFKA_CLOCK=-90m
+//	JANUSCDR_TEST_POSTGRES=URL, JANUSCDR_TEST_REGISTRY=URL  for what the compose file does with them
 //	JANUSCDR_PYTHON=v/bin/python        a Python with confluent-kafka and fastavro: records are read as a stranger would
 //	JANUSCDR_E2E_SPEED=1                as recorded; 2 is twice as fast. Without it: as fast as it goes
 package e2e
