@@ -138,6 +138,9 @@ func (x *index) drop(k *sessionEntry) {
 		x.cached--
 	}
 	k.deadline, k.silenceDeadline, k.queuedFor, k.stub = 0, 0, 0, true
+	for e := range k.handles.all() {
+		e.queued = 0 // their entries are void, should the session wake up
+	}
 }
 
 // close takes a session out of the open ones.
@@ -146,7 +149,9 @@ func (em *emitterEntry) close(k *sessionEntry) {
 	moved := em.open[last]
 	em.open[k.openAt], moved.openAt = moved, k.openAt
 	em.open[last] = nil
-	em.open = em.open[:last]
+	if em.open = em.open[:last]; last == 0 {
+		em.open, em.due, em.pruned = nil, nil, 0 // nothing is left that it could be silent of
+	}
 }
 
 func (x *index) addMembership(k *sessionEntry, h *handle, l *leg) {
@@ -229,7 +234,7 @@ func (q *deadlines) prune(left int, current func(deadline) bool) int {
 }
 
 // fewEntries are not looked through.
-const fewEntries = 16
+const fewEntries = 4
 
 // mayBeDue tells whether something may be due at a partition time. No entry is later than what it stands for. So the queue need not
 // be put right for each record, but now and then: void entries are taken out only then.
