@@ -1,8 +1,8 @@
 package cdr
 
 // Fold is a Partition whose States are in memory, which then holds what is open and nothing else. It is the whole of what
-// a host does with a Partition, in its order: Apply, Step, put the Changes away, say that they are Committed. So it is for
-// files, comparisons and tests; package pipeline does the same around a transaction. It is used by one goroutine.
+// a host does with a Partition, in its order: Apply, Tell or Step, put the Changes away, say that they are Committed. So it
+// is for files, comparisons and tests; package pipeline does the same around a transaction. It is used by one goroutine.
 //
 // What the Partition tells of itself (Trace, Clock, Next, OpenSessions, Counts) is asked of the Fold.
 type Fold struct {
@@ -11,10 +11,12 @@ type Fold struct {
 	waiting int // inputs since the last step
 }
 
-// Bounds of a step: how much waits in memory before it becomes records. They have no influence on the records.
+// Bounds of what waits in memory before it becomes records, and before it becomes states. They have no influence on the
+// records.
 const (
-	foldInputs = 1024
-	foldBytes  = 1 << 20
+	foldInputs  = 1024
+	foldBytes   = 1 << 20
+	stateInputs = 16 * foldInputs // states are written seldom: nobody waits for them
 )
 
 // NewFold begins with nothing open.
@@ -29,6 +31,7 @@ func OpenFold(policy Policy, source Source, states MemoryStates) (*Fold, error) 
 	if err != nil {
 		return nil, err
 	}
+	p.mostSessions, p.mostHandles = decodedInFold, decodedInFold
 	return &Fold{Partition: p, states: states}, nil
 }
 
@@ -38,18 +41,31 @@ func (f *Fold) Apply(in Input) (Step, error) {
 	if err := f.Partition.Apply(in); err != nil {
 		return Step{}, err
 	}
-	if f.waiting++; f.waiting >= foldInputs || f.Pending() >= foldBytes {
+	f.waiting++
+	switch {
+	case f.waiting >= stateInputs:
 		return f.Step(), nil
+	case f.waiting%foldInputs == 0 || f.pending >= foldBytes:
+		return f.put(f.Tell()), nil
 	}
 	return Step{}, nil
 }
 
 // Step returns what came of the inputs since the last one. Its Changes are in the states already.
 func (f *Fold) Step() Step {
-	f.waiting = 0
-	step := f.Partition.Step()
+	return f.put(f.Partition.Step())
+}
+
+// put makes a step durable.
+func (f *Fold) put(step Step) Step {
+	if len(step.Changes) == 0 {
+		return step
+	}
 	f.states.Put(step.Changes...)
-	f.Committed()
+	if !step.Lags {
+		f.waiting = 0
+		f.Committed()
+	}
 	return step
 }
 

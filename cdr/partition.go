@@ -97,6 +97,8 @@ type Partition struct {
 	key, scratch   []byte // memory to write a state in
 	spare          spare
 	kept           int // bytes of states in memory, see resting.go
+	mostSessions   int // that are decoded, if no more are open
+	mostHandles    int // that are decoded, if no more are known
 
 	trace     func(Conclusion) // nil for nobody
 	eventTime janus.Micros     // for the trace: timestamp of the event at hand, 0 for none
@@ -134,7 +136,7 @@ func typeSlot(t janus.Type) int {
 
 // Open reads the position and scans the states, and builds the indexes from them.
 func Open(policy Policy, source Source, states States) (*Partition, error) {
-	p := &Partition{policy: policy, source: source, states: states, parser: janus.Parser{ReuseText: true}, window: newWindow(), index: newIndex(policy.EmitterSilence), census: census{rolls: map[string]*roll{}}, termsCache: map[termsRef]*Terms{}, partials: policy.partials()}
+	p := &Partition{policy: policy, source: source, states: states, parser: janus.Parser{ReuseText: true}, window: newWindow(), index: newIndex(policy.EmitterSilence), census: census{rolls: map[string]*roll{}}, termsCache: map[termsRef]*Terms{}, partials: policy.partials(), mostSessions: maxDecoded, mostHandles: maxDecodedHandles}
 	b, err := states.Get([]byte(positionKey))
 	if err != nil {
 		return nil, fmt.Errorf("read position of partition %d: %w", source.Partition, err)

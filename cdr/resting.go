@@ -36,7 +36,7 @@ func (x *index) decodedHandle(e *handleEntry) {
 func (p *Partition) rest() {
 	p.restOver()
 	x := &p.index
-	p.restBeyond(mostDecoded(x.open, maxDecoded), mostDecoded(x.handles, maxDecodedHandles))
+	p.restBeyond(mostDecoded(x.open, p.mostSessions), mostDecoded(x.handles, p.mostHandles))
 }
 
 // mostDecoded is how many of all are decoded. Where they are too many for each to stay, their turns come one after the

@@ -8,4 +8,5 @@ const (
 	maxDecodedHandles = 3
 	fewDecoded        = 2
 	maxKept           = 4 << 10
+	decodedInFold     = maxDecoded
 )
