@@ -8,6 +8,10 @@
 //
 //	go run ./tools/throughput -role latency -brokers 127.0.0.1:19192 -topic EVENTS -records RECORDS -span 60s
 //
+//	go run ./tools/throughput -role fill -brokers 127.0.0.1:19192 -prefix P -partitions 96 -fleet
+//	go run ./tools/throughput -role fill -brokers 127.0.0.1:19192 -prefix P -partitions 8 -open 1000000 -events 20000000
+//	go run ./tools/throughput -role cdr -brokers 127.0.0.1:19192 -prefix P -partitions 8 -dir DIR
+//
 //	go run ./tools/throughput -role curve -partitions 8 -open 1000000 -events 2000000 -dir DIR
 //
 // The last one of these folds one partition of so many in one process, without Kafka: what is left are parsing, the
@@ -38,7 +42,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"januscdr/cdr"
-	"januscdr/internal/fixtures/traffic"
 	"januscdr/janus"
 	"januscdr/kafka"
 	"januscdr/kafka/embedded"
@@ -51,7 +54,8 @@ var (
 	commit     = flag.Duration("commit", 0, "commit interval; 0: the default")
 	records    = flag.String("records", "", "records that another process writes, for -role latency")
 	span       = flag.Duration("span", time.Minute, "for how long -role latency looks")
-	open       = flag.Int("open", 100_000, "sessions that are open at once over all partitions, for -role curve")
+	open       = flag.Int("open", 0, "sessions that are open at once over all partitions, for -role curve and fill")
+	fleet      = flag.Bool("fleet", false, "-role fill: what some Janus say, with copies as ingest writes them")
 	lag        = flag.Duration("lag", time.Second, "for how long the changelog may lag")
 	cpuProfile = flag.String("cpuprofile", "", "where the profile of the processor's CPU time goes")
 	memProfile = flag.String("memprofile", "", "where the profile of what the processor allocates goes")
@@ -184,38 +188,6 @@ func broker(ctx context.Context, dir string) error {
 	return b.Close()
 }
 
-// fill writes the events, as ingest would.
-func fill(ctx context.Context, o kafka.Options, topics kafka.Topics, events int) error {
-	client, err := kafka.NewClient(o)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if _, err := kafka.CreateTopics(ctx, client, topics); err != nil {
-		return err
-	}
-	var failed error
-	n, size := 0, 0
-	for e := range traffic.Copies(traffic.Recordings, 100, 1000) {
-		if n == events {
-			break
-		}
-		n++
-		size += len(e.Value)
-		r := &kgo.Record{Topic: topics.Events, Key: []byte(e.Session), Value: e.Value}
-		client.Produce(ctx, r, func(_ *kgo.Record, err error) {
-			if err != nil {
-				failed = err
-			}
-		})
-	}
-	if err := client.Flush(ctx); err != nil {
-		return err
-	}
-	fmt.Printf("wrote %d events of %d bytes on average\n", n, size/max(n, 1))
-	return failed
-}
-
 // consume reads all events, and parses them if asked to: what nobody can do without.
 func consume(ctx context.Context, o kafka.Options, topics kafka.Topics, parse bool) error {
 	client, err := kafka.NewClient(o)
@@ -268,7 +240,7 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ended := make(chan error, 1)
+	ended, began, ready := make(chan error, 1), time.Now(), time.Duration(0)
 	go func() { ended <- p.Run(ctx) }()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
@@ -284,8 +256,13 @@ func process(ctx context.Context, o kafka.Options, topics kafka.Topics, dir stri
 				behind--
 			}
 		}
+		if status.Ready && ready == 0 {
+			ready = time.Since(began)
+		}
 		if status.Ready && behind == 0 {
 			err := stopProfiles()
+			fmt.Printf("ready after %.2f s, at the end after %.2f s, with %d sessions open; %.2f s of CPU, %d MiB at most\n",
+				ready.Seconds(), time.Since(began).Seconds(), openSessions(status), cpuTime().Seconds(), maxRSS())
 			stop()
 			return and(err, <-ended)
 		}
@@ -326,4 +303,12 @@ func profiles() (stop func() error, err error) {
 		}
 		return and(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 	}, nil
+}
+
+// openSessions are those of all partitions.
+func openSessions(s pipeline.Status) (n int) {
+	for _, p := range s.Partitions {
+		n += p.OpenSessions
+	}
+	return n
 }
