@@ -216,8 +216,8 @@ var (
 		{Promise: inspect.PromiseState, Subject: "topic janus.cdr.state", Verdict: inspect.Broken,
 			Reason: "topic janus.cdr.state has cleanup.policy=delete, which deletes states of open sessions by age, so that a " +
 				"call that lasts longer is billed from its middle",
-			Remedy: "mend it with `kafka-configs --alter --entity-type topics --entity-name janus.cdr.state --add-config " +
-				"cleanup.policy=compact`"},
+			Remedy: "mend it with `kafka-configs --bootstrap-server kafka-1:9092 --alter --entity-type topics --entity-name " +
+				"janus.cdr.state --add-config cleanup.policy=compact`"},
 		{Promise: inspect.PromiseTime, Subject: "topic janus.events", Verdict: inspect.OK,
 			Reason: "message.timestamp.type is LogAppendTime"},
 	}

@@ -73,7 +73,7 @@ func Installation(ctx context.Context, cl *kgo.Client, t kafka.Topics, want Proc
 	all.parked(ctx, admin, t)
 	all.size(ctx, admin, t)
 	all.hanging(ctx, admin, t, want)
-	return all, nil
+	return all.paste(cl), nil
 }
 
 // unseen is what we were not let to look at.

@@ -116,7 +116,7 @@ func Topics(ctx context.Context, cl *kgo.Client, t kafka.Topics) ([]Finding, err
 			all.topic(t, topic, detail, configs[topic.Name], want, int32(len(details[t.Events].Partitions)))
 		}
 	}
-	return all, nil
+	return all.paste(cl), nil
 }
 
 func (f *findings) topic(t kafka.Topics, topic kafka.TopicSpec, detail kadm.TopicDetail, config map[string]string, want,

@@ -120,6 +120,7 @@ func TestTopicsThatDoNotFitAreAllComplainedOfAtOnce(t *testing.T) {
 		"--entity-name e --add-config message.timestamp.type=LogAppendTime",
 		"--entity-name e --add-config max.message.bytes=2097152",
 		"--entity-name c --add-config cleanup.policy=delete",
+		"mend it with `kafka-configs --bootstrap-server 127.0.0.1:", // as they stand
 		"topic s (the changelog) has 2 partitions",
 		"topic d (the parked events) does not exist: create it with `cdr topics create`",
 	} {
