@@ -89,7 +89,7 @@ func (f *eventFold) place(appended janus.Micros) {
 func (f *eventFold) reportedBefore(h *handle) bool {
 	b, ok := f.e.Body.(*janus.MediaReport)
 	pc := h.openLeg(PeerConnection)
-	if !ok || pc == nil || f.raw+leastStep >= pc.start-pc.shift || pc.reports == 0 || pc.growsEvenly(b) {
+	if !ok || pc == nil || f.raw+leastStep >= pc.start-pc.shift || !pc.knows(b) || pc.growsEvenly(b) {
 		return false
 	}
 	//mutant:reported-before
@@ -352,6 +352,15 @@ func (h *handle) has(kind LegKind, t janus.Micros) bool {
 		}
 	}
 	return false
+}
+
+// knows tells whether a medium of a report was reported before: of one that was not, nothing tells whose it is.
+func (l *leg) knows(b *janus.MediaReport) bool {
+	//mutant:another-medium-of-the-report
+	return slices.ContainsFunc(b.Streams, func(now janus.StreamStats) bool {
+		s := l.find(&now)
+		return s != nil && s.count > 0
+	})
 }
 
 // grows tells whether a report goes on from the last one: no counter that fell, and one that rose.

@@ -178,7 +178,7 @@ func (h *handle) toldAgainOf(kind LegKind, from, to, timestamp janus.Micros, bod
 func (h *handle) falls(timestamp janus.Micros, body janus.Body) bool {
 	report, _ := body.(*janus.MediaReport)
 	pc := h.openLeg(PeerConnection)
-	return report != nil && pc != nil && pc.reports > 0 && timestamp+leastStep < pc.start-pc.shift && !pc.grows(report)
+	return report != nil && pc != nil && pc.knows(report) && timestamp+leastStep < pc.start-pc.shift && !pc.grows(report)
 }
 
 // endsKind tells whether an event is one that ends legs of a kind.
