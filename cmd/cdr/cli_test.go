@@ -71,6 +71,8 @@ func TestHelpBeginsWithWhatOneDoesAndEndsWithExitCodes(t *testing.T) {
 func TestMistakesAreNamedWithWhatWasMeant(t *testing.T) {
 	for line, want := range map[string]string{
 		"asemble x":             `cdr: "asemble" is not a command of cdr; did you mean assemble?`,
+		"schema tabel duckdb":   `cdr: "tabel" is not a command of cdr schema; did you mean table?`,
+		"schema ddl postgres":   `cdr: "ddl" is not a command of cdr schema; there are check, json, register, table`,
 		"topics creat":          `cdr: "creat" is not a command of cdr topics; did you mean create?`,
 		"run --kafka-broker x":  "cdr: unknown flag --kafka-broker; did you mean --kafka-brokers?",
 		"run --ingest-listen x": "cdr: unknown flag --ingest-listen; see cdr run --help",

@@ -34,16 +34,7 @@ func teachArgs(cmd *cobra.Command, nearest func(string, []string) string) {
 			if len(args) == 0 {
 				return nil
 			}
-			var names []string
-			for _, sub := range cmd.Commands() {
-				if isShown(sub) {
-					names = append(names, sub.Name())
-				}
-			}
-			if near := nearest(args[0], names); near != "" {
-				return Misused("%q is not a command of %s; did you mean %s?", args[0], cmd.CommandPath(), near)
-			}
-			return Misused("%q is not a command of %s; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+			return unknownCommand(cmd, args[0], nearest)
 		}
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		return
@@ -54,10 +45,26 @@ func teachArgs(cmd *cobra.Command, nearest func(string, []string) string) {
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
+			if cmd.HasAvailableSubCommands() && len(args) > 0 { // it does something by itself, too
+				return unknownCommand(cmd, args[0], nearest)
+			}
 			return Misused("%s takes other arguments; write: %s", cmd.CommandPath(), cmd.UseLine())
 		}
 		return nil
 	}
+}
+
+func unknownCommand(cmd *cobra.Command, text string, nearest func(string, []string) string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if isShown(sub) {
+			names = append(names, sub.Name())
+		}
+	}
+	if near := nearest(text, names); near != "" {
+		return Misused("%q is not a command of %s; did you mean %s?", text, cmd.CommandPath(), near)
+	}
+	return Misused("%q is not a command of %s; there are %s", text, cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 func flagError(cmd *cobra.Command, err error, nearest func(string, []string) string) error {
