@@ -287,8 +287,17 @@ func BenchmarkExpiry(b *testing.B) {
 
 func TestWhereNotAllCanBeDecodedFewAre(t *testing.T) {
 	p := openCalls(t, maxDecodedHandles+1)
+	if n := p.index.cachedHandles; n > maxDecodedHandles || n < fewDecoded {
+		t.Errorf("%d handles of %d are decoded, where few are in use at a time", n, p.index.handles)
+	}
+	for _, k := range p.index.sessions {
+		for e := range k.handles.all() {
+			p.loadHandle(k, e)
+		}
+	}
+	p.rest()
 	if n := p.index.cachedHandles; n > fewDecoded {
-		t.Errorf("%d handles of %d are decoded, at most %d are wanted", n, p.index.handles, fewDecoded)
+		t.Errorf("%d handles of %d are decoded where all are in use, at most %d are wanted", n, p.index.handles, fewDecoded)
 	}
 	if n := p.index.cached; n > maxDecoded || p.index.open <= maxDecoded && n < p.index.open {
 		t.Errorf("%d sessions of %d are decoded, at most %d are wanted", n, p.index.open, maxDecoded)

@@ -23,6 +23,11 @@ type index struct {
 	handles       int // of all sessions
 	cachedHandles int // handles in memory
 
+	epoch         uint32 // counts stretches of the log, see resting.go
+	inputs        int    // of this one so far
+	touched       int    // handles that were looked at in it
+	touchedBefore int    // and in the one before
+
 	due        deadlines                     // partition clock: graces, silent emitters
 	lookedAt   janus.Micros                  // partition time when its first entry was looked at last
 	stubs      deadlines                     // partition clock: they wait for no tick

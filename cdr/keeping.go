@@ -19,6 +19,7 @@ import (
 type handleEntry struct {
 	id       janus.HandleID
 	number   int32   // it is the session's number-th
+	epoch    uint32  // index.epoch when it was looked at last
 	h        *handle // nil: at rest, see resting.go
 	bytes    stateBytes
 	deadline janus.Micros // next deadline on the partition clock, 0 for none
@@ -51,7 +52,7 @@ func (p *Partition) handle(k *sessionEntry, id janus.HandleID) *handle {
 }
 
 func (p *Partition) loadHandle(k *sessionEntry, e *handleEntry) {
-	e.used = true
+	p.index.look(e)
 	if e.h != nil || e.deleted {
 		return
 	}
@@ -116,7 +117,8 @@ func (x *index) addHandle(k *sessionEntry, h *handle) *handleEntry {
 	if e.h == nil {
 		x.decodedHandle(e)
 	}
-	e.h, e.number, e.deleted, e.used = h, h.number, false, true
+	e.h, e.number, e.deleted = h, h.number, false
+	x.look(e)
 	return e
 }
 

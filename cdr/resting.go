@@ -36,16 +36,36 @@ func (x *index) decodedHandle(e *handleEntry) {
 func (p *Partition) rest() {
 	p.restOver()
 	x := &p.index
-	p.restBeyond(mostDecoded(x.open, p.mostSessions), mostDecoded(x.handles, p.mostHandles))
+	if x.inputs++; x.inputs >= epochInputs {
+		x.inputs, x.touchedBefore, x.touched = 0, x.touched, 0
+		x.epoch++
+	}
+	p.restBeyond(mostDecoded(x.open, x.open, p.mostSessions), mostDecoded(x.handles, max(x.touched, x.touchedBefore), p.mostHandles))
 }
 
-// mostDecoded is how many of all are decoded. Where they are too many for each to stay, their turns come one after the
-// other, with some events of one at a time: then few do as well as many that are not all, and take less memory.
-func mostDecoded(all, most int) int {
-	if all > most {
-		return fewDecoded
+// epochInputs is the stretch of the log by which it is seen how many handles are in use at a time.
+const epochInputs = 8192
+
+// look notes that a handle is looked at.
+func (x *index) look(e *handleEntry) {
+	e.used = true
+	if e.epoch != x.epoch+1 {
+		e.epoch = x.epoch + 1
+		x.touched++
 	}
-	return most
+}
+
+// mostDecoded is how many of all are decoded, of which some are in use. Those that nothing comes of but their end, after a
+// grace, need not be. Where those in use are too many for each to stay, their turns come one after the other, with some
+// events of one at a time: then few do as well as many that are not all, and take less memory.
+func mostDecoded(all, inUse, most int) int {
+	switch {
+	case all <= most:
+		return most
+	case inUse <= most*3/4:
+		return max(inUse*5/4, fewDecoded)
+	}
+	return fewDecoded
 }
 
 func (p *Partition) restBeyond(sessions, handles int) {
