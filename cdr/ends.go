@@ -319,6 +319,13 @@ func (l *leg) apart() (least janus.Micros) {
 	return least
 }
 
+// outlivedByServer tells whether a session whose connection had gone with all of its handles was over before its server ended, if that
+// did: then it is of no matter whether a tick came between the two.
+func (s *session) outlivedByServer() bool {
+	//mutant:gone-before-its-server
+	return s.emitterEnd.basis == 0 || s.closing && s.transportLostAt != 0 && s.transportLostAt+togetherSpan < s.emitterEnd.time
+}
+
 // end says how the session itself ended.
 func (s *session) end(why closeTrigger) ending {
 	var e ending
@@ -335,10 +342,10 @@ func (s *session) end(why closeTrigger) ending {
 	//mutant:end-after-shutdown
 	case all && (s.lostConnection(s.lastDetached) || s.shutDown(s.lastDetached)):
 		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
-	case all && s.transportLostAt != 0 && s.lastDetached > s.transportLostAt && s.emitterEnd.basis == 0 && (why.cause == 0 || why.until != 0):
+	case all && s.transportLostAt != 0 && s.lastDetached > s.transportLostAt && s.outlivedByServer() && (why.cause == 0 || why.until != 0):
 		e = explicitEnd(EndHandleDetached, s.lastDetached, "")
 		e.cause = CauseTransportGone
-	case s.emitterEnd.basis != 0 && why.cause == 0:
+	case s.emitterEnd.basis != 0 && why.cause == 0 && !(all && s.outlivedByServer()):
 		e = inferredEnd(s.emitterEnd.basis, s.lastTime, s.emitterEnd.time)
 	case all && s.transportLostAt != 0 && (why.cause == 0 || why.until != 0):
 		// The connection went after the handles: the session may have been destroyed before, which we did not see.
