@@ -467,7 +467,7 @@ func (f *eventFold) reportsLag(h *handle, appended janus.Micros) (lag janus.Micr
 		case one && span <= 0:
 			lag = s.shortest - span
 		//mutant:reports-lag-before-the-last
-		case alike(s.growth, s.growthBefore) && s.goesOnAsBefore(s.grew(now), span):
+		case s.shortest-s.interval > leastStep && alike(s.growth, s.growthBefore) && s.goesOnAsBefore(s.grew(now), span):
 			lag = s.shortest - s.interval
 		default:
 			return 0

@@ -278,7 +278,7 @@ func clamp(start, answer, reported janus.Micros, end ending) times {
 	}
 	t.end.latest = max(t.end.latest, t.end.time)
 	//mutant:last-evidence-before-the-answer
-	if end.earliest == end.time && end.basis != EndLastEvidence {
+	if end.earliest == end.time && !end.missing() {
 		t.end.earliest = t.end.time
 	}
 	t.end.earliest = min(max(t.end.earliest, start, reported), t.end.time)

@@ -132,12 +132,12 @@ func (l *leg) lastEvidence(latest janus.Micros) ending {
 		at, _ := l.answer()
 		e.time = max(e.earliest, min(at, e.time))
 	}
-	return l.outlived(e)
+	return l.widened(e)
 }
 
-// outlived is the end of a leg at a last evidence that may be another one's, though nothing says so: what it came up with or lived
+// widened is the end of a leg at a last evidence that may be another one's, though nothing says so: what it came up with or lived
 // by came so late that there was time for its end, and for the setup of the next one.
-func (l *leg) outlived(e ending) ending {
+func (l *leg) widened(e ending) ending {
 	//mutant:last-sign-of-what-connected-late
 	if l.connectedLate() {
 		e.earliest = min(e.earliest, max(l.start, l.answered, l.opening()))

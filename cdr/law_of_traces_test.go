@@ -32,7 +32,7 @@ func (t tape) sets(up *cdr.Record) bool {
 	})
 }
 
-// moreThan tells whether anything else is left of the session within ten seconds before an event: what is torn down so soon
+// moreThan tells whether anything else is left of the session within five seconds before an event: what is torn down so soon
 // behind the end of a session whose id comes again is taken to be of that.
 func (t tape) moreThan(e *heard) bool {
 	return slices.ContainsFunc(t, func(o heard) bool {

@@ -117,6 +117,7 @@ func (l *leg) discount(n *leg) {
 	}
 	l.events, l.duplicates, l.late = l.events+n.events, l.duplicates+n.duplicates, l.late+n.late
 	l.last, l.lastOffset = max(l.last, n.last), max(l.lastOffset, n.lastOffset)
+	l.discount(n.next)
 }
 
 // successor is what may be the next PeerConnection, begun by the event at hand.

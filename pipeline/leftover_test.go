@@ -12,10 +12,7 @@ func TestStatesWithoutACheckpointAreNotTrusted(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
-	c.load(20)
-	p := c.start(dir)
-	c.caughtUp(p)
-	p.stop(t)
+	p := c.worked(dir)
 
 	leftover := func(yield func([]byte, []byte) bool) { yield([]byte("leftover"), []byte("of a session that ended")) }
 	p.inStore(t, 0, func(s *statestore.Store) error { return errors.Join(s.Reset(), s.Remember(leftover, nil)) })

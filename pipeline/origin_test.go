@@ -37,12 +37,13 @@ func (c *cluster) refuses(dir string, kind error, words string, change ...func(*
 }
 
 // worked lets a processor work on some sessions and stop.
-func (c *cluster) worked(dir string, change ...func(*Options)) {
+func (c *cluster) worked(dir string, change ...func(*Options)) *running {
 	c.t.Helper()
 	c.load(20)
 	p := c.start(dir, change...)
 	c.caughtUp(p)
 	p.stop(c.t)
+	return p
 }
 
 // again deletes a topic and makes it again.

@@ -373,16 +373,13 @@ func TestEventsThatWereDeletedUnreadStopUsUnlessTheLossIsAccepted(t *testing.T) 
 	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
-	c.load(20)
-	p := c.start(dir)
-	c.caughtUp(p)
-	p.stop(t)
+	c.worked(dir)
 	read := c.ends("events")[0]
 	c.load(20)
 	if err := c.broker.Cluster().DeleteRecords("events", 0, read+10); err != nil {
 		t.Fatal(err)
 	}
-	p = c.start(dir)
+	p := c.start(dir)
 	err := p.fails(t)
 	if !errors.Is(err, ErrOutOfRange) || !strings.Contains(err.Error(), "10 events") ||
 		!strings.Contains(err.Error(), "--accept-loss") {
@@ -399,15 +396,12 @@ func TestEventsThatWereDeletedUnreadStopUsUnlessTheLossIsAccepted(t *testing.T) 
 func TestAChangelogThatIsGoneStopsUsBeforeAllRecordsComeOutAgain(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1)
-	c.load(20)
-	p := c.start(t.TempDir())
-	c.caughtUp(p)
-	p.stop(t)
+	c.worked(t.TempDir())
 	n := c.check()
 	if err := c.broker.Cluster().DeleteRecords("state", 0, -1); err != nil {
 		t.Fatal(err)
 	}
-	p = c.start(t.TempDir())
+	p := c.start(t.TempDir())
 	if err := p.fails(t); !errors.Is(err, ErrAhead) || !strings.Contains(err.Error(), "delete the group") {
 		t.Fatalf("got %v, want lost data, with the remedy", err)
 	}
@@ -420,10 +414,7 @@ func TestABrokerThatForgotWhatItAcknowledgedStopsUs(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1)
 	dir := t.TempDir()
-	c.load(20)
-	p := c.start(dir)
-	c.caughtUp(p)
-	p.stop(t)
+	p := c.worked(dir)
 	p.inStore(t, 0, func(s *statestore.Store) error {
 		return s.Remember(ofChanges(nil), checkpoint{next: 1 << 30, at: time.Now()}.bytes())
 	})

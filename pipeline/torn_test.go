@@ -34,10 +34,7 @@ func TestAStoreThatIsTornAnywhereIsBuiltAnew(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, 1)
 			dir := t.TempDir()
-			c.load(20)
-			p := c.start(dir)
-			c.caughtUp(p)
-			p.stop(t)
+			c.worked(dir)
 			logs, err := filepath.Glob(filepath.Join(dir, "*", "0", "db", "*.vlog"))
 			if err != nil || len(logs) == 0 {
 				t.Fatal("no log of values", err)
@@ -52,7 +49,7 @@ func TestAStoreThatIsTornAnywhereIsBuiltAnew(t *testing.T) {
 				}
 			}
 			c.load(20)
-			p = c.start(dir)
+			p := c.start(dir)
 			c.caughtUp(p)
 			if p.count(t, "stores_broken_total") != 1 {
 				t.Error("nothing was broken: the damage was none")
